@@ -1,0 +1,106 @@
+// Package reconcile makes what is wanted so, and keeps it so, on one host: it plans (Plan is the only planner, and pure), applies the plan's steps
+// through the host's drivers, probes health, orders by dependency, prunes, rolls back, and in a run does all of that again whenever something may have
+// changed.
+//
+// It must never do anything to a daemon without our stamp, take unknown for absent, or know which driver or how far away a host is.
+package reconcile
+
+import (
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Options are what an Engine needs to know of its caller.
+type Options struct {
+	// Owner is the set that the caller acts for, and its holder id where it is a run.
+	Owner spec.Owner
+	// Tool is the version that goes into stamps.
+	Tool string
+	// Force takes over names that another set or a live run owns.
+	Force bool
+	// Report is called, from any goroutine but never twice at once, for everything a person wants to follow. May be nil.
+	Report func(Progress)
+	// Log gets V(0) for changes made and V(1) for looks.
+	Log logr.Logger
+}
+
+// Progress is one thing that happened to one daemon on the way.
+type Progress struct {
+	Name    string
+	Phase   string // "start", "stop", "ready", "waiting", "failed", "rolled back", ...
+	Message string
+}
+
+// Action is the one word for what an apply does to a daemon, printed as daemon/NAME WORD.
+type Action string
+
+// The actions.
+const (
+	Unchanged  Action = "unchanged"
+	Created    Action = "created"
+	Configured Action = "configured"
+	Healed     Action = "healed"
+	Waiting    Action = "waiting"
+	Paused     Action = "paused"
+	Pruned     Action = "pruned"
+	Deleted    Action = "deleted"
+	Restarted  Action = "restarted"
+	Stopped    Action = "stopped"
+	Started    Action = "started"
+	RolledBack Action = "rolled back"
+	Refused    Action = "refused"
+	Failed     Action = "failed"
+	Frozen     Action = "frozen" // unknown: nothing is done
+)
+
+// Item is what is planned for one daemon, or what became of it.
+type Item struct {
+	Name string
+	// Want is nil for a daemon that is to go.
+	Want     *spec.Daemon
+	Observed spec.Observed
+	Action   Action
+	// Changes say that the manifest changed; Drift is that somebody touched what is live.
+	Changes []spec.Change
+	Drift   []spec.Drift
+	Lost    []spec.Loss
+	Steps   []spec.Step
+	// Reason is a sentence; Err is set where Action is Refused, Failed or RolledBack.
+	Reason string
+	Err    error
+}
+
+// Review is a plan for a whole set, before anything is done.
+type Review struct {
+	Items []Item // in the order of the manifests, what is to be pruned last
+	// Guard is set where the prune guard stops the prune; it lists what would have gone. The rest of the review stands.
+	Guard error
+}
+
+// PruneOptions say what apply may remove.
+type PruneOptions struct {
+	// Enabled removes what the same set applied before and no longer wants.
+	Enabled bool
+	// Guard is how many may go at most: by default 10, and never more than half of the set. Negative: no guard.
+	Guard int
+}
+
+// ApplyOptions say how far an apply goes.
+type ApplyOptions struct {
+	// Wait waits until every daemon is Ready, at most Timeout.
+	Wait    bool
+	Timeout time.Duration
+	// Rollback puts the previous revision back where a change doesn't become Ready.
+	Rollback bool
+}
+
+// View is all that is known of one daemon, for get and describe.
+type View struct {
+	Observed   spec.Observed
+	Conditions []spec.Condition
+	// Holder is the id of the live run that keeps it, empty for none.
+	Holder string
+}

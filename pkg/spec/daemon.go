@@ -1,0 +1,250 @@
+package spec
+
+import "time"
+
+// Daemon is a manifest made effective: defaults filled in, paths absolute, secrets and file contents read. It is what Plan wants and
+// what a driver starts. It is not changed after Resolve made it, so any number of goroutines may read it.
+type Daemon struct {
+	Metadata
+	// Spec is complete; it holds digests where the manifest named a secret or a file content. Its HealthURL is empty.
+	Spec Spec
+	// Digest is Digest(Metadata, Spec): equal digests mean that nothing changed.
+	Digest string
+	// Secrets are the values behind Spec.Env's fromFile and fromEnv, by variable.
+	Secrets map[string]Secret
+	// Contents are the contents of Spec.Files by their digest.
+	Contents map[string][]byte
+	// Source is where the manifest stands, FILE:LINE, for messages.
+	Source string
+}
+
+// Stamp is what we leave on a managed thing: what was applied, and by whom. A thing without a stamp is never touched.
+type Stamp struct {
+	Metadata `json:"metadata"`
+	// Spec is the effective spec, without secret values and file contents.
+	Spec Spec `json:"spec"`
+	// Digest is the digest of what was applied.
+	Digest string `json:"digest"`
+	// Owner is who applied it.
+	Owner Owner `json:"owner"`
+	// Tool is the version of reconciler that wrote the stamp.
+	Tool string `json:"tool"`
+	// Generation counts the changes of the spec, from 1.
+	Generation int64 `json:"generation"`
+	// AppliedAt is when this generation was applied.
+	AppliedAt time.Time `json:"appliedAt"`
+}
+
+// Owner is the owner set that a daemon belongs to, and who acts for it.
+type Owner struct {
+	// Set is the owner set; prune never looks beyond it.
+	Set string `json:"set"`
+	// Holder is the id of the run that keeps the set; empty for a one-time apply.
+	Holder string `json:"holder,omitempty"`
+	// TakenFrom is the id of the run that a forced apply took this daemon from; that run lets go of it.
+	TakenFrom string `json:"takenFrom,omitempty"`
+}
+
+// State is what is live now.
+type State string
+
+// The states. Unknown is never a synonym of Absent: nothing is done to an Unknown daemon.
+const (
+	Absent   State = "Absent"   // nothing of that name carries our stamp
+	Starting State = "Starting" // a start is under way in a live process of ours
+	Running  State = "Running"
+	Stopping State = "Stopping" // asked to end, not yet gone
+	Exited   State = "Exited"   // stamped, no process
+	Unknown  State = "Unknown"  // could not be found out; Message says why
+)
+
+// Observed is what a driver found of one daemon. A driver makes it without changing anything.
+type Observed struct {
+	Name    string     `json:"name"`
+	State   State      `json:"state"`
+	Message string     `json:"message,omitempty"` // why it is Unknown
+	Driver  DriverKind `json:"driver,omitempty"`
+	// Stamp is nil where State is Absent, and may be where it is Unknown.
+	Stamp *Stamp `json:"stamp,omitempty"`
+	// Instance is the running process or the last one; nil where none was ever started.
+	Instance *Instance `json:"instance,omitempty"`
+	// Paused is set while a user's stop is remembered.
+	Paused *Pause `json:"paused,omitempty"`
+	// Foreign says what stands in the name's place without our stamp; it is never touched.
+	Foreign string `json:"foreign,omitempty"`
+	// Drift lists what somebody changed behind our back.
+	Drift []Drift `json:"drift,omitempty"`
+	// Lost lists what the spec asks for and this driver doesn't enforce.
+	Lost []Loss `json:"lost,omitempty"`
+}
+
+// Instance is one process of a daemon, from its start to its end.
+type Instance struct {
+	// ID is unique for every start.
+	ID string `json:"id"`
+	// PID, StartTicks (clock ticks since boot, /proc/PID/stat field 22) and BootID are the identity of the main process.
+	PID        int    `json:"pid,omitempty"`
+	StartTicks uint64 `json:"startTicks,omitempty"`
+	BootID     string `json:"bootID,omitempty"`
+	// StartedAt is wall clock, for people.
+	StartedAt time.Time `json:"startedAt"`
+	// Up is how long it has run, or ran where that is known, by a clock that no one sets.
+	Up time.Duration `json:"up,omitempty"`
+	// Generation is the stamp's when it was started: a lower one runs an older spec.
+	Generation int64 `json:"generation"`
+	// SpecDigest is the digest it was started with.
+	SpecDigest string `json:"specDigest,omitempty"`
+	// Restarts counts the restarts of this daemon after an end that nobody asked for.
+	Restarts int `json:"restarts,omitempty"`
+	// Attempts counts those in a row, without a stable spell between; the backoff grows with it.
+	Attempts int `json:"attempts,omitempty"`
+	// Exit is how it ended; nil while it runs.
+	Exit *Exit `json:"exit,omitempty"`
+	// Last is how the instance before this one ended.
+	Last *Exit `json:"last,omitempty"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	// Known is false where the kernel told nobody: Code and Signal mean nothing then.
+	Known  bool   `json:"known"`
+	Code   int    `json:"code,omitempty"`
+	Signal string `json:"signal,omitempty"`
+	// Asked says that we stopped it.
+	Asked bool `json:"asked,omitempty"`
+	// At is when it was seen; Since is how long ago that is by a clock that no one sets, filled in by Observe.
+	At    time.Time     `json:"at"`
+	Since time.Duration `json:"-"`
+	// OOMKilled says that the kernel killed it for its memory limit.
+	OOMKilled bool `json:"oomKilled,omitempty"`
+}
+
+// Pause is a user's stop, remembered until start.
+type Pause struct {
+	At time.Time `json:"at"`
+	By string    `json:"by,omitempty"`
+}
+
+// Drift is one difference between what was applied and what is live.
+type Drift struct {
+	Field string `json:"field"`
+	Want  string `json:"want"`
+	Have  string `json:"have"`
+}
+
+// Loss is one thing that the spec asks for and the driver can't enforce here.
+type Loss struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
+// Verb is what a step does.
+type Verb string
+
+// The verbs, each idempotent.
+const (
+	VerbStamp  Verb = "Stamp"  // write the stamp; the process is not touched
+	VerbFiles  Verb = "Files"  // write the config files
+	VerbStart  Verb = "Start"  // start it where no process of it is alive; writes the stamp
+	VerbReload Verb = "Reload" // make it reread its files
+	VerbStop   Verb = "Stop"   // end its whole tree; the stamp stays
+	VerbRemove Verb = "Remove" // remove what is left of a stopped daemon: its files and its stamp
+	VerbPause  Verb = "Pause"  // remember that a user stopped it
+	VerbResume Verb = "Resume" // forget that
+)
+
+// Step is one change of one daemon. Plan makes it, a driver applies it.
+type Step struct {
+	Verb Verb
+	Name string
+	// Reason is a sentence for people: why this step.
+	Reason string
+	// Want is the daemon to stamp, write or start; nil for Stop, Remove, Pause and Resume.
+	Want *Daemon
+	// Owner and Generation go into the stamp.
+	Owner      Owner
+	Generation int64
+	// Instance is the ID of the instance the step was planned against, empty for none. A driver that finds another
+	// one returns ErrMoved and does nothing.
+	Instance string
+	// Restart says that a Start follows an end that nobody asked for; Attempts is then the count to record.
+	Restart  bool
+	Attempts int
+	// Stop says how, for Stop.
+	Stop Stop
+	// By is who asked, for Pause.
+	By string
+}
+
+// Condition is one aspect of a daemon's state, as Kubernetes has them.
+type Condition struct {
+	Type               ConditionType   `json:"type"`
+	Status             ConditionStatus `json:"status"`
+	Reason             string          `json:"reason"`
+	Message            string          `json:"message,omitempty"`
+	LastTransitionTime time.Time       `json:"lastTransitionTime"`
+	ObservedGeneration int64           `json:"observedGeneration,omitempty"`
+}
+
+// ConditionType names a condition.
+type ConditionType string
+
+// ConditionStatus is True, False or Unknown.
+type ConditionStatus string
+
+// The conditions. Reconciling and Stalled are True when something is abnormal, as kstatus has it.
+const (
+	Ready       ConditionType = "Ready"
+	Reconciling ConditionType = "Reconciling"
+	Stalled     ConditionType = "Stalled"
+
+	True             ConditionStatus = "True"
+	False            ConditionStatus = "False"
+	ConditionUnknown ConditionStatus = "Unknown"
+)
+
+// Status is what the last look at a daemon came to. It is kept beside the stamp, for those who ask while no one looks.
+type Status struct {
+	Name       string      `json:"name"`
+	Conditions []Condition `json:"conditions"`
+	// Instance is the instance the conditions speak of.
+	Instance string `json:"instance,omitempty"`
+	// Holder is the id of the run that wrote it, empty for a one-time apply.
+	Holder string    `json:"holder,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// Event is something that happened to a daemon.
+type Event struct {
+	At      time.Time `json:"at"`
+	Name    string    `json:"name"`
+	Type    string    `json:"type"` // Normal or Warning
+	Reason  string    `json:"reason"`
+	Message string    `json:"message,omitempty"`
+	Count   int       `json:"count,omitempty"`
+}
+
+// Revision is one generation of a daemon as history keeps it.
+type Revision struct {
+	Stamp
+	// Ready says that this revision was seen Ready.
+	Ready bool `json:"ready,omitempty"`
+}
+
+// Secret is a value that formats, marshals and logs as "(secret)".
+type Secret struct{ value string }
+
+// NewSecret wraps a value.
+func NewSecret(v string) Secret { return Secret{v} }
+
+// Reveal returns the value, for the one place that hands it to the daemon.
+func (s Secret) Reveal() string { return s.value }
+
+// String never returns the value.
+func (Secret) String() string { return "(secret)" }
+
+// GoString never returns the value.
+func (Secret) GoString() string { return "(secret)" }
+
+// MarshalText never returns the value.
+func (Secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
