@@ -164,6 +164,10 @@ type Step struct {
 	// Owner and Generation go into the stamp.
 	Owner      Owner
 	Generation int64
+	// Tool is the version of reconciler that goes into the stamp.
+	Tool string
+	// Force lets Files write over a file that we didn't write.
+	Force bool
 	// Instance is the ID of the instance the step was planned against, empty for none. A driver that finds another
 	// one returns ErrMoved and does nothing.
 	Instance string
