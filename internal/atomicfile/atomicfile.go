@@ -1,0 +1,111 @@
+// Package atomicfile replaces files so that a reader, or whoever looks after a crash, finds either the old content or the new one and never a part of it.
+//
+// It must never write into a file that somebody may be reading.
+package atomicfile
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/internal/failpoint"
+)
+
+// Durability says what a written file must survive.
+type Durability int
+
+const (
+	// Volatile files survive the death of this process. They cost no disk flush.
+	Volatile Durability = iota
+	// Durable files survive the loss of power as well, once Write has returned.
+	Durable
+)
+
+const tempMark = ".tmp-"
+
+// Write makes path hold data, with exactly the permissions of mode whatever the umask. A symbolic link at path is replaced, not followed.
+// On an error path is as it was, and nothing is left beside it. Concurrent writes of one path are safe; the last one wins.
+func Write(path string, data []byte, mode fs.FileMode, d Durability) (err error) {
+	dir, base := filepath.Split(path)
+	f, err := os.CreateTemp(dir, "."+base+tempMark)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close() // closed twice where closing was what failed: harmless
+			os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Chmod(mode); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.FileTemp)
+	if d == Durable {
+		if err = f.Sync(); err != nil {
+			return err
+		}
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.FileRename)
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.FileRenamed)
+	if d == Durable {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// Remove removes path; that it is not there is no error.
+func Remove(path string, d Durability) error {
+	if err := os.Remove(path); err != nil {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		return fmt.Errorf("remove: %w", err)
+	}
+	if d == Durable {
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("remove %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// IsTemp tells whether a file of that name was on its way to be renamed, and is nothing that a reader of the directory wants.
+func IsTemp(name string) bool {
+	return strings.HasPrefix(filepath.Base(name), ".") && strings.Contains(name, tempMark)
+}
+
+// Sweep removes what writes that were killed half-way left in dir, where it is older than age.
+func Sweep(dir string, age time.Duration) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		return fmt.Errorf("sweep: %w", err)
+	}
+	for _, e := range entries {
+		if !IsTemp(e.Name()) {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > age {
+			if err := Remove(filepath.Join(dir, e.Name()), Volatile); err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
+		}
+	}
+	return nil
+}

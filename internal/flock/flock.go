@@ -1,0 +1,86 @@
+// Package flock takes locks that the kernel frees when their holder dies, however it dies, so that a lock is never stale: see flock(2).
+//
+// A lock file is never removed: removing it would let two processes hold a lock of the same name.
+package flock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// ErrHeld is what TryLock returns while somebody else holds the lock.
+var ErrHeld = errors.New("the lock is held")
+
+// Held is a lock that is held. It excludes other processes and other callers in this one. The race detector doesn't see the order it gives:
+// goroutines that share memory under it need a mutex as well.
+type Held struct{ f *os.File }
+
+// longestPoll is how late a waiting Lock may notice, at most, that the lock came free. The kernel's own waiting can't be cancelled.
+const longestPoll = 20 * time.Millisecond
+
+// Lock waits for the lock at path, whose directory must exist, until ctx ends. Waiters are not served in any order.
+func Lock(ctx context.Context, path string) (*Held, error) {
+	wait := time.Millisecond
+	for {
+		h, err := TryLock(path)
+		if !errors.Is(err, ErrHeld) {
+			return h, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for lock %s: %w", path, ctx.Err())
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longestPoll)
+	}
+}
+
+// TryLock takes the lock at path, or returns an error that wraps ErrHeld.
+func TryLock(path string) (*Held, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return &Held{f}, nil
+}
+
+// SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both.
+func (h *Held) SetInfo(info []byte) error {
+	if err := h.f.Truncate(0); err != nil {
+		return fmt.Errorf("describe the lock's holder: %w", err)
+	}
+	if _, err := h.f.WriteAt(info, 0); err != nil {
+		return fmt.Errorf("describe the lock's holder: %w", err)
+	}
+	return nil
+}
+
+// Release frees the lock. Releasing it again does nothing.
+func (h *Held) Release() { h.f.Close() }
+
+// Info returns what the holder of the lock at path left there, and whether it is held now. A lock that nobody ever took is not held.
+// It takes the lock for an instant to find out: a TryLock at that instant fails.
+func Info(path string) (info []byte, held bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, false, nil
+		}
+		return nil, false, fmt.Errorf("look at lock: %w", err)
+	}
+	defer f.Close()
+	held, err = isHeld(f)
+	if err != nil {
+		return nil, false, fmt.Errorf("look at lock %s: %w", path, err)
+	}
+	info = make([]byte, 4096)
+	n, _ := f.ReadAt(info, 0) // the holder may be rewriting it: what is there is all there is to tell
+	return info[:n], held, nil
+}

@@ -1,0 +1,35 @@
+//go:build !windows
+
+package flock
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func tryLock(f *os.File) error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) }
+
+// isHeld takes a shared lock, so that those who look don't get into each other's way.
+func isHeld(f *os.File) (bool, error) {
+	switch err := flock(f, unix.LOCK_SH|unix.LOCK_NB); err {
+	case nil:
+		return false, nil
+	case ErrHeld:
+		return true, nil
+	default:
+		return false, err
+	}
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		switch err := unix.Flock(int(f.Fd()), how); err {
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return ErrHeld
+		default:
+			return err
+		}
+	}
+}
