@@ -1,0 +1,62 @@
+#!/bin/sh
+# Installs what the tests run beside the project itself: Debian's redis-server, nginx and memcached (real daemons to keep alive) and gcc (for -race).
+#
+# usage: hack/deps.sh [redis-server nginx memcached gcc]...    without arguments: all of them
+#
+# As root on Debian or Ubuntu it installs the missing ones with apt. Anywhere else it says what is missing and how to get it, and fails.
+# The services that these packages bring are neither started nor enabled, and nothing that runs already is touched.
+set -eu
+
+[ $# -gt 0 ] || set -- redis-server nginx memcached gcc
+
+package() { # the Debian packages that bring a command
+  case $1 in
+    nginx) echo nginx-light ;;
+    gcc) echo gcc libc6-dev ;;
+    *) echo "$1" ;;
+  esac
+}
+
+missing='' packages=''
+for command; do
+  command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ] || {
+    missing="$missing $command" packages="$packages $(package "$command")"
+  }
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "hack/deps.sh: missing:$missing. Install them with this system's package manager (Debian calls them:$packages), then run this again." >&2
+  exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "hack/deps.sh: missing:$missing. Install them, then run this again:  sudo hack/deps.sh$missing" >&2
+  exit 1
+fi
+
+# Debian's packages start and enable their service when they are installed. Their scripts do that through these helpers, which they find in PATH, so
+# a PATH for this one run of dpkg that answers in their stead keeps the services off without leaving anything on the machine.
+shim=$(mktemp -d)
+trap 'rm -rf "$shim"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+for helper in invoke-rc.d deb-systemd-invoke deb-systemd-helper update-rc.d; do
+  printf '#!/bin/sh\nexit 0\n' >"$shim/$helper"
+  chmod 755 "$shim/$helper"
+done
+
+echo "hack/deps.sh: installing$packages"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+# The names come from the list above, one word each.
+# shellcheck disable=SC2086
+apt-get install -q -y --no-install-recommends \
+  -o DPkg::Lock::Timeout=300 -o DPkg::Path="$shim:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+  $packages
+
+for command; do
+  command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ] || {
+    echo "hack/deps.sh: apt-get installed$packages, yet there is no $command" >&2
+    exit 1
+  }
+done
