@@ -103,6 +103,14 @@ func reason(lines []string) string {
 	return "it gave no reason"
 }
 
+// join adds what another run came to.
+func (r *report) join(other *report) {
+	r.passed += other.passed
+	r.failed = append(r.failed, other.failed...)
+	r.skipped = append(r.skipped, other.skipped...)
+	r.closing = append(r.closing, other.closing...)
+}
+
 // print closes the run: go test's lines once more, then everything a person has to act on, then the count.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintln(w)

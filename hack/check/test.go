@@ -23,12 +23,29 @@ func (c *checker) test(ctx context.Context, packages []string) error {
 		packages = []string{"./..."}
 	}
 	r, testErr := c.goTest(ctx, append([]string{"-race"}, packages...)...)
-	var fuzzErr error
+	var crashErr, fuzzErr error
+	if all && ctx.Err() == nil {
+		crashErr = c.crashTests(ctx, r)
+	}
 	if all && ctx.Err() == nil {
 		fuzzErr = c.fuzz(ctx, 5*time.Second)
 	}
 	r.print(c.out)
-	return errors.Join(testErr, fuzzErr)
+	return errors.Join(testErr, crashErr, fuzzErr)
+}
+
+// crashTests runs the packages that have tests for the build with failpoints, and adds them to r.
+func (c *checker) crashTests(ctx context.Context, r *report) error {
+	dirs, err := crashPackages(c.root)
+	if err != nil {
+		return err
+	}
+	if len(dirs) == 0 {
+		return errors.New("no package has tests for the build with failpoints")
+	}
+	more, err := c.goTest(ctx, append([]string{"-race", failpoints}, dirs...)...)
+	r.join(more)
+	return err
 }
 
 // goTest runs go test and returns what it came to; the error says whether that is good. Nothing comes from the cache: the daemons and
