@@ -1,0 +1,20 @@
+package drivers
+
+import (
+	"context"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Checker is a Driver that can tell, before anything is touched, whether it could start a daemon. Decorators pass it on.
+type Checker interface {
+	// Check returns what the daemon asks for and this driver can't enforce here, or why it can't be started at all: an error that wraps
+	// ErrPermanent or ErrUnsupported. It changes nothing.
+	Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error)
+}
+
+// Housekeeper is a Driver with work that no daemon's change triggers, as the rotation of logs. The loop calls it at every resync.
+type Housekeeper interface {
+	// Housekeep does what has come due. An error says what couldn't be done; the rest was done.
+	Housekeep(ctx context.Context) error
+}
