@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// drain returns what is due now, in order, without waiting, and is Done with each.
-func drain(t *testing.T, q *Queue) []string {
+// dueNow returns what is due now, in order, without waiting, and is Done with each.
+func dueNow(t *testing.T, q *Queue) []string {
 	t.Helper()
 	var keys []string
 	for {
@@ -31,7 +31,7 @@ func drain(t *testing.T, q *Queue) []string {
 func wantDue(t *testing.T, q *Queue, want ...string) {
 	t.Helper()
 	synctest.Wait() // let a timer that is due now fire
-	if diff := cmp.Diff(want, drain(t, q)); diff != "" {
+	if diff := cmp.Diff(want, dueNow(t, q)); diff != "" {
 		t.Errorf("due (-want +got):\n%s", diff)
 	}
 }
@@ -41,7 +41,7 @@ func TestQueueHandsOutEachNameOnceInOrder(t *testing.T) {
 	for _, k := range []string{"b", "a", "b", "c", "a"} {
 		q.Add(k)
 	}
-	if diff := cmp.Diff([]string{"b", "a", "c"}, drain(t, q)); diff != "" {
+	if diff := cmp.Diff([]string{"b", "a", "c"}, dueNow(t, q)); diff != "" {
 		t.Errorf("due (-want +got):\n%s", diff)
 	}
 }
@@ -58,10 +58,10 @@ func TestQueueKeepsANameFromASecondWorkerUntilDone(t *testing.T) {
 		t.Fatalf("%q was handed out twice at once", key)
 	}
 	q.Done("a")
-	if diff := cmp.Diff([]string{"a"}, drain(t, q)); diff != "" {
+	if diff := cmp.Diff([]string{"a"}, dueNow(t, q)); diff != "" {
 		t.Errorf("due after Done (-want +got):\n%s", diff)
 	}
-	if got := drain(t, q); got != nil {
+	if got := dueNow(t, q); got != nil {
 		t.Errorf("due again: %q", got)
 	}
 }
@@ -203,7 +203,7 @@ func TestQueueForgetsNamesThatNobodyWants(t *testing.T) {
 	for i := range 1000 {
 		q.Add(fmt.Sprint(i))
 	}
-	drain(t, q)
+	dueNow(t, q)
 	if len(q.items) != 0 {
 		t.Errorf("%d names are remembered", len(q.items))
 	}
