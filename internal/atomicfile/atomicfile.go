@@ -26,9 +26,20 @@ const (
 
 const tempMark = ".tmp-"
 
+// Owner is whom a file shall belong to, by number. -1 leaves the user or the group as it falls out.
+type Owner struct{ UID, GID int }
+
+// Whoever is the Owner that changes nothing.
+func Whoever() Owner { return Owner{UID: -1, GID: -1} }
+
 // Write makes path hold data, with exactly the permissions of mode whatever the umask. A symbolic link at path is replaced, not followed.
 // On an error path is as it was, and nothing is left beside it. Concurrent writes of one path are safe; the last one wins.
-func Write(path string, data []byte, mode fs.FileMode, d Durability) (err error) {
+func Write(path string, data []byte, mode fs.FileMode, d Durability) error {
+	return WriteOwned(path, data, mode, Whoever(), d)
+}
+
+// WriteOwned is Write of a file that belongs to owner from the instant it stands at path.
+func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durability) (err error) {
 	dir, base := filepath.Split(path)
 	f, err := os.CreateTemp(dir, "."+base+tempMark)
 	if err != nil {
@@ -44,7 +55,12 @@ func Write(path string, data []byte, mode fs.FileMode, d Durability) (err error)
 	if _, err = f.Write(data); err != nil {
 		return err
 	}
-	if err = f.Chmod(mode); err != nil {
+	if owner != Whoever() {
+		if err = f.Chown(owner.UID, owner.GID); err != nil {
+			return err
+		}
+	}
+	if err = f.Chmod(mode); err != nil { // after the change of owner, which clears set-user-ID: chown(2)
 		return err
 	}
 	failpoint.Hit(failpoint.FileTemp)

@@ -1,0 +1,84 @@
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"reconciler.dev/reconciler/internal/flock"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Decorate gives d what all drivers share: it writes and watches over config files (Files) and remembers pauses (Pause, Resume). d is left with the
+// other verbs. Use Find to ask the result for optional interfaces.
+func Decorate(d Driver, dirs layout.Dirs) Driver {
+	return withPauses(withFiles(d, dirs), dirs)
+}
+
+// Find returns the first of d and the drivers it decorates that is a T, as errors.As does for errors.
+func Find[T any](d Driver) (found T, ok bool) {
+	for d != nil {
+		if t, ok := d.(T); ok {
+			return t, true
+		}
+		u, wraps := d.(interface{ Unwrap() Driver })
+		if !wraps {
+			break
+		}
+		d = u.Unwrap()
+	}
+	return found, false
+}
+
+// LockName takes the lock under which a daemon of that name is changed, against every other process that keeps the same dirs. It waits until ctx ends.
+func LockName(ctx context.Context, dirs layout.Dirs, name string) (*flock.Held, error) {
+	dir := filepath.Join(dirs.Run, "lock")
+	h, err := flock.Lock(ctx, filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("lock daemon %s: %w", name, err)
+		}
+		h, err = flock.Lock(ctx, filepath.Join(dir, name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock daemon %s: %w", name, err)
+	}
+	return h, nil
+}
+
+// CheckInstance returns an error that wraps ErrMoved where o isn't what step was planned against.
+func CheckInstance(step spec.Step, o spec.Observed) error {
+	have := ""
+	if o.Instance != nil {
+		have = o.Instance.ID
+	}
+	if have != step.Instance {
+		return fmt.Errorf("it was planned against %s and there is %s: %w", instance(step.Instance), instance(have), ErrMoved)
+	}
+	return nil
+}
+
+func instance(id string) string {
+	if id == "" {
+		return "no instance"
+	}
+	return "instance " + id
+}
+
+// observeOne looks at one name through d.
+func observeOne(ctx context.Context, d Driver, name string) (spec.Observed, error) {
+	found, err := d.Observe(ctx, name)
+	if err != nil {
+		return spec.Observed{}, err
+	}
+	return found[0], nil
+}
+
+// removable tells whether o may be removed by step: where not, the driver says so best, and nothing beside it may go before that.
+func removable(step spec.Step, o spec.Observed) bool {
+	return o.State == spec.Absent || o.State == spec.Exited && CheckInstance(step, o) == nil
+}

@@ -1,0 +1,202 @@
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// files writes daemons' config files, tells when somebody else changed them, and removes what it wrote. It never writes through a symbolic link, never
+// over a file that it didn't write unless the step forces it, and never removes one that somebody changed.
+type files struct {
+	Driver
+	dirs  layout.Dirs
+	cache *fileCache
+}
+
+func withFiles(d Driver, dirs layout.Dirs) Driver {
+	return &files{d, dirs, &fileCache{known: map[string]lookedAt{}}}
+}
+
+// Unwrap is for Find.
+func (f *files) Unwrap() Driver { return f.Driver }
+
+// Observe adds the drift of config files.
+func (f *files) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
+	found, err := f.Driver.Observe(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		o := &found[i]
+		if o.Stamp != nil && len(o.Stamp.Spec.Files) > 0 {
+			o.Drift = append(slices.Clip(o.Drift), f.drift(o.Stamp.Spec.Files)...)
+		}
+	}
+	return found, nil
+}
+
+func (f *files) drift(want []spec.File) (drift []spec.Drift) {
+	for _, w := range want {
+		field := "spec.files[" + w.Path + "]"
+		switch have := f.cache.look(w.Path); {
+		case have.what() != "":
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.what()})
+		case have.digest != w.Digest:
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.digest})
+		case have.mode != fileMode(w):
+			drift = append(drift, spec.Drift{Field: field + ".mode", Want: fileMode(w).String(), Have: have.mode.String()})
+		}
+	}
+	return drift
+}
+
+// Apply does Files itself, and removes the files of what is removed.
+func (f *files) Apply(ctx context.Context, step spec.Step) error {
+	if step.Verb == spec.VerbFiles {
+		return f.locked(ctx, step, f.write)
+	}
+	if step.Verb == spec.VerbRemove {
+		if err := f.locked(ctx, step, f.clear); err != nil {
+			return err
+		}
+	}
+	return f.Driver.Apply(ctx, step)
+}
+
+// locked runs do with what is found under the name's lock.
+func (f *files) locked(ctx context.Context, step spec.Step, do func(spec.Step, spec.Observed) error) error {
+	lock, err := LockName(ctx, f.dirs, step.Name)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	o, err := observeOne(ctx, f.Driver, step.Name)
+	if err == nil {
+		err = do(step, o)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w (%w)", err, ErrPermanent)
+	}
+	if err != nil {
+		return fmt.Errorf("%s of daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
+	}
+	return nil
+}
+
+// write makes the files as step wants them. What it is about to own is recorded first, so that a crash can't turn our own file into a stranger's.
+func (f *files) write(step spec.Step, o spec.Observed) error {
+	switch {
+	case o.State == spec.Unknown:
+		return fmt.Errorf("it can't be looked at: %s: %w", o.Message, ErrMoved)
+	case o.Foreign != "":
+		return fmt.Errorf("the name is taken by %s, which carries no stamp of ours: %w", o.Foreign, ErrConflict)
+	}
+	if err := CheckInstance(step, o); err != nil {
+		return err
+	}
+	owned, err := f.owned(o)
+	if err != nil {
+		return err
+	}
+	todo, err := f.compare(step, owned)
+	if err != nil {
+		return err
+	}
+	during, final := owned, ownership{}
+	for _, w := range step.Want.Spec.Files {
+		final.add(w.Path, w.Digest)
+		during.add(w.Path, w.Digest)
+	}
+	if err := f.record(step.Name, during); err != nil {
+		return err
+	}
+	for _, w := range todo {
+		if err := os.MkdirAll(filepath.Dir(w.file.Path), 0o755); err != nil {
+			return err
+		}
+		content := step.Want.Contents[w.file.Digest]
+		if err := atomicfile.WriteOwned(w.file.Path, content, chmod(fileMode(w.file)), w.owner, atomicfile.Durable); err != nil {
+			return err
+		}
+	}
+	for path, digests := range during {
+		if _, stays := final[path]; !stays {
+			if err := f.removeUnchanged(step.Name, path, digests); err != nil {
+				return err
+			}
+		}
+	}
+	return f.record(step.Name, final)
+}
+
+type wantedFile struct {
+	file  spec.File
+	owner atomicfile.Owner
+}
+
+// compare returns what must be written, or every conflict there is before anything is.
+func (f *files) compare(step spec.Step, owned ownership) (todo []wantedFile, err error) {
+	owner, err := ownerOf(step.Want.Spec)
+	if err != nil {
+		return nil, err
+	}
+	var conflicts []error
+	for _, w := range step.Want.Spec.Files {
+		if _, ok := step.Want.Contents[w.Digest]; !ok {
+			return nil, fmt.Errorf("the content of %s (%s) isn't at hand: %w", w.Path, w.Digest, ErrPermanent)
+		}
+		have := f.cache.look(w.Path)
+		switch {
+		case have.err != nil:
+			return nil, have.err
+		case have.digest == w.Digest && have.mode == fileMode(w) && owns(owner, have.info):
+			continue
+		case have.info != nil && have.info.IsDir():
+			conflicts = append(conflicts, fmt.Errorf("%s is a directory: %w", w.Path, ErrConflict))
+		case have.exists() && have.digest != w.Digest && !owned.has(w.Path) && !step.Force:
+			conflicts = append(conflicts, fmt.Errorf("%s is there already, %s, and isn't ours: move it away or use --force: %w", w.Path, have.describe(), ErrConflict))
+		}
+		todo = append(todo, wantedFile{w, owner})
+	}
+	return todo, errors.Join(conflicts...)
+}
+
+// clear removes the files of a daemon that may be removed.
+func (f *files) clear(step spec.Step, o spec.Observed) error {
+	if !removable(step, o) {
+		return nil
+	}
+	owned, err := f.owned(o)
+	if err != nil {
+		return err
+	}
+	for path, digests := range owned {
+		if err := f.removeUnchanged(step.Name, path, digests); err != nil {
+			return err
+		}
+	}
+	return f.record(step.Name, nil)
+}
+
+// removeUnchanged removes a file that still holds what we wrote and that no other daemon wants.
+func (f *files) removeUnchanged(name, path string, digests []string) error {
+	have := f.cache.look(path)
+	if !have.exists() || !slices.Contains(digests, have.digest) {
+		return nil
+	}
+	shared, err := f.ownedByAnother(name, path)
+	if err != nil || shared {
+		return err
+	}
+	return atomicfile.Remove(path, atomicfile.Durable)
+}
