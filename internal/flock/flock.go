@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -16,7 +17,10 @@ var ErrHeld = errors.New("the lock is held")
 
 // Held is a lock that is held. It excludes other processes and other callers in this one. The race detector doesn't see the order it gives:
 // goroutines that share memory under it need a mutex as well.
-type Held struct{ f *os.File }
+type Held struct {
+	f    *os.File
+	once sync.Once
+}
 
 // longestPoll is how late a waiting Lock may notice, at most, that the lock came free. The kernel's own waiting can't be cancelled.
 const longestPoll = 20 * time.Millisecond
@@ -48,7 +52,7 @@ func TryLock(path string) (*Held, error) {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return &Held{f}, nil
+	return &Held{f: f}, nil
 }
 
 // SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both.
@@ -63,10 +67,18 @@ func (h *Held) SetInfo(info []byte) error {
 }
 
 // Release frees the lock. Releasing it again does nothing.
-func (h *Held) Release() { h.f.Close() }
+//
+// It unlocks before it closes: a child that was forked meanwhile and hasn't executed its program yet has a copy of the descriptor, which would
+// keep the lock held. Where this process dies instead, that copy keeps the name locked until the child is what it is to become.
+func (h *Held) Release() {
+	h.once.Do(func() {
+		unlock(h.f)
+		h.f.Close()
+	})
+}
 
 // Info returns what the holder of the lock at path left there, and whether it is held now. A lock that nobody ever took is not held.
-// It takes the lock for an instant to find out: a TryLock at that instant fails.
+// It takes the lock, shared with others who look, for an instant to find out: a TryLock at that very instant finds it held.
 func Info(path string) (info []byte, held bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {

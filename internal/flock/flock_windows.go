@@ -11,6 +11,10 @@ const lockAt = 1 << 30
 
 func tryLock(f *os.File) error { return lock(f, windows.LOCKFILE_EXCLUSIVE_LOCK) }
 
+func unlock(f *os.File) {
+	windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: lockAt}) // closing the file would do it too, but later
+}
+
 func isHeld(f *os.File) (bool, error) {
 	switch err := lock(f, 0); err {
 	case nil:

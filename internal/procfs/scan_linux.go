@@ -1,0 +1,179 @@
+package procfs
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Scanner finds all tagged processes of this machine. Concurrent calls share the work: a scan serves everybody who asked before it began.
+// The zero Scanner is ready for use.
+type Scanner struct {
+	mu   sync.Mutex
+	next *scan // the one that hasn't begun; nil: none is wanted
+	busy bool
+	last time.Time // when the last one ended
+	cost time.Duration
+}
+
+type scan struct {
+	done  chan struct{}
+	found map[Tag][]int
+	err   error
+}
+
+// Members returns the processes that have the tag, without this one, at a moment after the call began. Some may have ended and not been noticed by their parent.
+func (s *Scanner) Members(t Tag) ([]int, error) {
+	all, err := s.All()
+	return all[t], err
+}
+
+// All returns the processes of every tag, as Members does for one. The map is shared: it is only to be read.
+func (s *Scanner) All() (map[Tag][]int, error) {
+	s.mu.Lock()
+	mine := s.next
+	if mine == nil {
+		mine = &scan{done: make(chan struct{})}
+		s.next = mine
+	}
+	lead := !s.busy
+	s.busy = true
+	s.mu.Unlock()
+	if lead {
+		s.work(mine)
+	}
+	<-mine.done
+	return mine.found, mine.err
+}
+
+// work scans for mine, and hands on to a goroutine what others have asked for meanwhile.
+func (s *Scanner) work(mine *scan) {
+	s.mu.Lock()
+	// Where one scan would follow the other, wait as long as one takes, so that scanning never takes more than half a core and more callers share it.
+	pause := s.cost - time.Since(s.last)
+	s.mu.Unlock()
+	if pause > 0 {
+		time.Sleep(pause)
+	}
+	s.mu.Lock()
+	s.next = nil
+	s.mu.Unlock()
+	began := time.Now()
+	mine.found, mine.err = scanAll()
+	close(mine.done)
+
+	s.mu.Lock()
+	s.last, s.cost = time.Now(), time.Since(began)
+	next := s.next
+	s.busy = next != nil
+	s.mu.Unlock()
+	if next != nil {
+		go s.work(next)
+	}
+}
+
+func scanAll() (map[Tag][]int, error) {
+	found := map[Tag][]int{}
+	self := os.Getpid()
+	for pid, err := range PIDs() {
+		if err != nil {
+			return nil, err
+		}
+		if pid == self {
+			continue
+		}
+		if t := glance(pid); t != 0 {
+			found[t] = append(found[t], pid)
+		}
+	}
+	return found, nil
+}
+
+// glance reads a tag as ReadTag does, at the least cost: a process that we may not even signal isn't ours, and takes no reading of a file.
+func glance(pid int) Tag {
+	var lim unix.Rlimit
+	switch err := unix.Prlimit(pid, resourceLocks, nil, &lim); {
+	case err == nil:
+		if t := Tag(lim.Cur); t.valid() {
+			return t
+		}
+	case errors.Is(err, unix.EPERM) && unix.Kill(pid, 0) == nil:
+		t, _ := readTagFile(pid) // gone meanwhile is as good as without a tag
+		return t
+	}
+	return 0
+}
+
+// PIDs yields the numbers of all processes, ascending, or an error and then nothing more.
+func PIDs() iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			yield(0, fmt.Errorf("list processes: %w", err))
+			return
+		}
+		defer unix.Close(fd)
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := unix.ReadDirent(fd, buf)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				yield(0, fmt.Errorf("list processes: %w", err))
+				return
+			}
+			if n <= 0 {
+				return
+			}
+			for rest := buf[:n]; len(rest) > 0; {
+				name, size := dirent(rest)
+				rest = rest[size:]
+				if pid := number(name); pid > 0 && !yield(pid, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// dirent takes the first entry of what getdents64(2) returned apart: ino 8, off 8, reclen 2, type 1, name.
+func dirent(b []byte) (name []byte, size int) {
+	const fixed = 19
+	size = int(binary.NativeEndian.Uint16(b[16:]))
+	name, _, _ = bytes.Cut(b[fixed:size], []byte{0})
+	return name, size
+}
+
+// number returns the number that a name is, 0 where it is none.
+func number(name []byte) int {
+	n := 0
+	for _, c := range name {
+		if c < '0' || c > '9' || n > 1<<24 {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// LastPID returns the number of the process or thread that was made last: where it is the same twice, none was made in between.
+func LastPID() (int, error) {
+	var buf [128]byte
+	text, err := readSmall("/proc/loadavg", buf[:])
+	if err != nil {
+		return 0, fmt.Errorf("read the last process number: %w", err)
+	}
+	words := bytes.Fields(text)
+	if len(words) == 0 {
+		return 0, errors.New("read the last process number: /proc/loadavg is empty")
+	}
+	return number(words[len(words)-1]), nil
+}

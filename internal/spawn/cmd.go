@@ -1,0 +1,49 @@
+package spawn
+
+import "os"
+
+// Cmd is a process to be.
+type Cmd struct {
+	// Path is the program, absolute. Args is all of its argv, the name it is called by included. Env is its whole environment.
+	Path string
+	Args []string
+	Env  []string
+	// Dir is the working directory, absolute. It must be open to the account.
+	Dir string
+	// Account is who it runs as; nil: as this process does.
+	Account *Account
+	// Umask is its file mode creation mask.
+	Umask int
+	// Nice is its scheduling priority. 0 is set where this process may, and else inherited.
+	Nice int
+	// Rlimits are process limits in place of those of this process.
+	Rlimits []Rlimit
+	// Stdout and Stderr are its outputs. Its standard input is /dev/null.
+	Stdout, Stderr *os.File
+	// Tag marks it and its descendants; 0: it inherits what this process has.
+	Tag uint64
+}
+
+// Rlimit is a process limit: see getrlimit(2).
+type Rlimit struct {
+	// Name is as the manual has it, in lower case and without RLIMIT_: nofile, nproc, core.
+	Name       string
+	Soft, Hard uint64
+}
+
+// Account is a user and group as a process has them.
+type Account struct {
+	UID, GID uint32
+	// Groups are the supplementary groups.
+	Groups []uint32
+	// Name, Home and Shell are what its environment says.
+	Name, Home, Shell string
+}
+
+// Environ returns the variables that every process of the account starts with. They depend on the account only, not on who starts the process.
+func (a *Account) Environ() []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
+		"HOME=" + a.Home, "USER=" + a.Name, "LOGNAME=" + a.Name, "SHELL=" + a.Shell,
+	}
+}

@@ -1,0 +1,199 @@
+package spawn
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/procfs"
+)
+
+// Some attributes can't be given to a child by fork(2) and execve(2) alone: the umask, the priority and process limits are set in between. A child of a Go program can't
+// run Go code there, so it executes this program again, as a launcher, which sets them and then becomes the daemon in place: same process, same tag.
+
+// launcherName is argv[0] of the launcher.
+const launcherName = "reconciler-launch"
+
+// The launcher's descriptors beside the standard ones: what to do, and where to say what went wrong. Neither outlives the second execve.
+const (
+	fdSettings = 3
+	fdReport   = 4
+)
+
+// settings are what the launcher is told, in a file that exists in memory only: it may hold secrets, which argv would show to everybody.
+type settings struct {
+	Path    string
+	Args    []string
+	Env     []string
+	Dir     string
+	Umask   int
+	Nice    int
+	Rlimits []Rlimit
+	Account *Account
+}
+
+// launch starts c by way of the launcher. It returns when the program has been executed.
+func (s *Spawner) launch(c Cmd) (Process, error) {
+	data, err := json.Marshal(settings{c.Path, c.Args, c.Env, c.Dir, c.Umask, c.Nice, c.Rlimits, c.Account})
+	if err != nil {
+		return Process{}, fmt.Errorf("describe the process to be: %w", err)
+	}
+	told, err := inMemory(data)
+	if err != nil {
+		return Process{}, err
+	}
+	defer told.Close()
+	report, reports, err := os.Pipe()
+	if err != nil {
+		return Process{}, err
+	}
+	defer report.Close()
+	p, err := fork(procfs.Tag(c.Tag), "/proc/self/exe", []string{launcherName}, &syscall.ProcAttr{
+		Dir: "/", Files: append(s.files(c), told.Fd(), reports.Fd()),
+		Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	reports.Close()
+	if err != nil {
+		return Process{}, fmt.Errorf("start the launcher: %w", err)
+	}
+	if err := readReport(c, report); err != nil {
+		end(p)
+		return Process{}, err
+	}
+	return p, nil
+}
+
+// end kills a child and waits for its end.
+func end(p Process) {
+	p.FD.Signal(unix.SIGKILL) // an error says that it has ended
+	poll := []unix.PollFd{{Fd: int32(p.FD), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(poll, -1); err != unix.EINTR {
+			break
+		}
+	}
+	p.FD.Status(p.PID, false)
+	p.FD.Close()
+}
+
+func inMemory(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(launcherName, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), launcherName)
+	if _, err := f.WriteAt(data, 0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write a file in memory: %w", err)
+	}
+	return f, nil
+}
+
+// readReport waits until the launcher has become the program, which closes its end, or says why it couldn't.
+func readReport(c Cmd, from io.Reader) error {
+	var b [8]byte
+	switch n, err := io.ReadFull(from, b[:]); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return fmt.Errorf("wait for the launcher: %d bytes: %w", n, err)
+	}
+	stage, errno := binary.NativeEndian.Uint32(b[:]), syscall.Errno(binary.NativeEndian.Uint32(b[4:]))
+	if int(stage) >= len(stages) {
+		return fmt.Errorf("wait for the launcher: it reports stage %d, which there isn't", stage)
+	}
+	return explain(c, stages[stage], errno)
+}
+
+// The stages of a launch, for reports.
+const (
+	atSettings = iota
+	atRlimits
+	atNice
+	atAccount
+	atDir
+	atExec
+)
+
+var stages = [...]string{"read its settings", "set its process limits", "set its priority", "become its user", "enter its working directory", ""}
+
+// Main becomes a daemon where this process was started to do so, and never returns then; else it does nothing. Call it first in main, and in TestMain of test programs
+// that start daemons.
+func Main() {
+	if len(os.Args) == 0 || os.Args[0] != launcherName {
+		return
+	}
+	runtime.LockOSThread() // the priority belongs to the thread that executes the program
+	debug.SetGCPercent(-1) // nothing may need memory once limits are set
+	stage, err := becomeDaemon()
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		errno = syscall.EINVAL
+	}
+	b := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(stage)), uint32(errno))
+	syscall.Write(fdReport, b) // nobody is left to tell about an error
+	os.Exit(127)
+}
+
+// becomeDaemon returns only on an error, with the stage it occurred at.
+func becomeDaemon() (int, error) {
+	syscall.CloseOnExec(fdSettings)
+	syscall.CloseOnExec(fdReport)
+	var set settings
+	data, err := io.ReadAll(io.NewSectionReader(os.NewFile(fdSettings, "settings"), 0, 1<<30))
+	if err != nil {
+		return atSettings, err
+	}
+	if err := json.Unmarshal(data, &set); err != nil {
+		return atSettings, err
+	}
+	syscall.Umask(set.Umask)
+	if err := setNice(set.Nice); err != nil {
+		return atNice, err
+	}
+	if err := setRlimits(set.Rlimits); err != nil {
+		return atRlimits, err
+	}
+	if err := become(set.Account); err != nil {
+		return atAccount, err
+	}
+	if err := syscall.Chdir(set.Dir); err != nil {
+		return atDir, err
+	}
+	return atExec, syscall.Exec(set.Path, set.Args, set.Env)
+}
+
+// setNice sets the priority. The default is no reason to fail: an inherited lower priority can't be shed without privilege.
+func setNice(nice int) error {
+	err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice)
+	if nice == 0 && (errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM)) {
+		return nil
+	}
+	return err
+}
+
+// become changes to the account, which gives up what privilege there was.
+func become(a *Account) error {
+	if a == nil {
+		return nil
+	}
+	groups := make([]int, len(a.Groups))
+	for i, g := range a.Groups {
+		groups[i] = int(g)
+	}
+	if err := syscall.Setgroups(groups); err != nil {
+		return err
+	}
+	if err := syscall.Setresgid(int(a.GID), int(a.GID), int(a.GID)); err != nil {
+		return err
+	}
+	return syscall.Setresuid(int(a.UID), int(a.UID), int(a.UID))
+}

@@ -1,0 +1,49 @@
+//go:build !linux
+
+package spawn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+// Main does nothing: only Linux needs a launcher.
+func Main() {}
+
+// Spawner starts processes. It may be used by any number of goroutines.
+type Spawner struct{}
+
+// New returns a Spawner.
+func New() (*Spawner, error) { return &Spawner{}, nil }
+
+// ErrNotPermitted is what asking for an account wraps that this process may not become.
+var ErrNotPermitted = errors.New("not permitted")
+
+// Run runs c to its end, as the own user, and returns the first limit bytes of what it printed, stdout and stderr together. It is killed when ctx ends. The error says
+// how it ended where that isn't with status 0.
+func (s *Spawner) Run(ctx context.Context, c Cmd, limit int) ([]byte, error) {
+	if c.Account != nil {
+		return nil, fmt.Errorf("run %s as another user: %w on this system", c.Path, errors.ErrUnsupported)
+	}
+	cmd := exec.CommandContext(ctx, c.Path)
+	out := head{limit: limit}
+	cmd.Args, cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.Args, c.Env, c.Dir, &out, &out, 50*time.Millisecond
+	if err := cmd.Run(); err != nil {
+		return out.data, fmt.Errorf("run %s: %w", c.Path, err)
+	}
+	return out.data, nil
+}
+
+// head keeps the first limit bytes written to it.
+type head struct {
+	data  []byte
+	limit int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	h.data = append(h.data, p[:min(len(p), h.limit-len(h.data))]...)
+	return len(p), nil
+}

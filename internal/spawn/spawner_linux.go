@@ -1,0 +1,153 @@
+package spawn
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/procfs"
+)
+
+// forks is held while children inherit from this process what they shouldn't share. It is a variable of the package because it guards something
+// that the kernel keeps once for the process.
+var forks sync.Mutex
+
+// Spawner starts processes. It may be used by any number of goroutines.
+type Spawner struct {
+	umask int
+	nice  int
+	null  *os.File
+	ends  pidfd.Poller
+}
+
+// Process is a started process. Whoever started it closes FD.
+type Process struct {
+	PID int
+	FD  pidfd.FD
+}
+
+// New returns a Spawner, after it saw to it that children inherit nothing by accident: descriptors that this process inherited itself are closed in children, and signals
+// that it inherited as ignored go on being ignored here but not in children. Call it once, early.
+func New() (*Spawner, error) {
+	if err := closeInherited(); err != nil {
+		return nil, fmt.Errorf("keep inherited descriptors from children: %w", err)
+	}
+	in, err := procfs.ReadInherited()
+	if err != nil {
+		return nil, err
+	}
+	ignoreHere(in.Ignored)
+	prio, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the own priority: %w", err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, fmt.Errorf("open the standard input of children: %w", err)
+	}
+	return &Spawner{umask: in.Umask, nice: 20 - prio, null: null}, nil // the system call returns 40 to 1 for -20 to 19
+}
+
+// closeInherited marks all descriptors above 2 close-on-exec.
+func closeInherited() error {
+	err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	fds, err := filepath.Glob("/proc/self/fd/*") // a kernel before 5.11
+	if err != nil {
+		return err
+	}
+	for _, path := range fds {
+		if fd, err := strconv.Atoi(filepath.Base(path)); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// ignoreHere replaces "ignored", which children would inherit, by a handler that does nothing, which execve(2) resets to the default.
+func ignoreHere(set uint64) {
+	nobody := make(chan os.Signal, 1)
+	for n := 1; n <= 64; n++ {
+		if set&(1<<(n-1)) != 0 {
+			signal.Notify(nobody, syscall.Signal(n))
+		}
+	}
+}
+
+// Start starts c in a session of its own, with only descriptors 0, 1 and 2, all signals at their default and none blocked. It returns when the program has been
+// executed. The error is an *Error where the child couldn't become what c says; nothing is left of it then.
+func (s *Spawner) Start(c Cmd) (Process, error) {
+	if c.Umask == s.umask && c.Nice == s.nice && len(c.Rlimits) == 0 {
+		p, err := fork(procfs.Tag(c.Tag), c.Path, c.Args, &syscall.ProcAttr{
+			Dir: c.Dir, Env: c.Env, Files: s.files(c),
+			Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential(c.Account)},
+		})
+		if err != nil {
+			return Process{}, explain(c, "", err)
+		}
+		return p, nil
+	}
+	return s.launch(c)
+}
+
+func (s *Spawner) files(c Cmd) []uintptr {
+	return []uintptr{s.null.Fd(), c.Stdout.Fd(), c.Stderr.Fd()}
+}
+
+func credential(a *Account) *syscall.Credential {
+	if a == nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups}
+}
+
+// fork starts path while this process carries the tag and the thread blocks no signal.
+func fork(tag procfs.Tag, path string, argv []string, attr *syscall.ProcAttr) (Process, error) {
+	fd := -1
+	attr.Sys.PidFD = &fd
+	pid, err := func() (int, error) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		forks.Lock()
+		defer forks.Unlock()
+		var old unix.Sigset_t
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, &old); err != nil {
+			return 0, err
+		}
+		defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) // it can't fail: old was read from there
+		if tag == 0 {
+			return syscall.ForkExec(path, argv, attr)
+		}
+		undo, err := tag.Set()
+		if err != nil {
+			return 0, err
+		}
+		pid, err := syscall.ForkExec(path, argv, attr)
+		if undoErr := undo(); undoErr != nil {
+			panic("this process can't shed the tag of its child: " + undoErr.Error()) // the next child would be taken for a member of this one's tree
+		}
+		return pid, err
+	}()
+	if err != nil {
+		return Process{}, err
+	}
+	if fd < 0 { // a kernel without CLONE_PIDFD; the number is still this child's, because nobody has reaped it
+		f, err := pidfd.Open(pid)
+		if err != nil {
+			return Process{}, err
+		}
+		return Process{pid, f}, nil
+	}
+	return Process{pid, pidfd.FD(fd)}, nil
+}
