@@ -1,5 +1,10 @@
 package spec
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Class says what a change of a field costs a running daemon.
 type Class int
 
@@ -11,8 +16,21 @@ const (
 	Recreated              // it is removed and made anew
 )
 
-func (c Class) String() string {
-	return [...]string{"live", "reload", "restart", "recreate"}[c]
+func classes() []string { return []string{"live", "reload", "restart", "recreate"} }
+
+func (c Class) String() string { return classes()[c] }
+
+// MarshalText writes the class as a word.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the word.
+func (c *Class) UnmarshalText(b []byte) error {
+	i := slices.Index(classes(), string(b))
+	if i < 0 {
+		return fmt.Errorf("%q is not a change class: live, reload, restart or recreate", b)
+	}
+	*c = Class(i)
+	return nil
 }
 
 // Change is one field that differs between what was applied and what is wanted.
@@ -25,6 +43,3 @@ type Change struct {
 	// Class is what the change costs.
 	Class Class `json:"class"`
 }
-
-// MarshalText writes the class as a word.
-func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

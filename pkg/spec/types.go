@@ -9,19 +9,19 @@ const (
 // DaemonSpec declares one daemon: which binary runs, how, and how we know that it is well.
 type DaemonSpec struct {
 	// APIVersion is always reconciler.dev/v1.
-	APIVersion string `json:"apiVersion"`
+	APIVersion string `json:"apiVersion" required:"true"`
 	// Kind is always DaemonSpec.
-	Kind string `json:"kind"`
+	Kind string `json:"kind" required:"true"`
 	// Metadata names the daemon.
-	Metadata Metadata `json:"metadata"`
+	Metadata Metadata `json:"metadata" required:"true"`
 	// Spec is what shall run.
-	Spec Spec `json:"spec"`
+	Spec Spec `json:"spec" required:"true"`
 }
 
 // Metadata names a daemon and carries what people and programs sort it by.
 type Metadata struct {
 	// Name is unique on its host: lower case letters, digits, '-' and '.', at most 63 characters.
-	Name string `json:"name"`
+	Name string `json:"name" required:"true"`
 	// Labels are what selectors (-l) match.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Annotations are notes that no selector matches.
@@ -37,7 +37,7 @@ type Spec struct {
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`
 	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name
 	// looked up in PATH and then beside the manifest.
-	Binary string `json:"binary" class:"restart"`
+	Binary string `json:"binary" required:"true" class:"restart"`
 	// Args are passed to the binary as they stand: no shell, no expansion.
 	Args []string `json:"args,omitempty" class:"restart"`
 	// Env is the daemon's environment besides PATH, HOME, USER, LOGNAME, SHELL and LANG: a value, or {fromFile: PATH} or
@@ -52,7 +52,7 @@ type Spec struct {
 	// Umask masks the modes of the files it makes, octal. Default: "0022".
 	Umask *Mode `json:"umask,omitempty" class:"restart"`
 	// Nice is the scheduling priority, -20 (first) to 19 (last). Default: 0.
-	Nice int `json:"nice,omitempty" class:"restart"`
+	Nice int `json:"nice,omitempty" class:"restart" min:"-20" max:"19"`
 	// Rlimits are process limits by name (nofile, nproc, core, as, ...): "N", "SOFT:HARD" or "infinity".
 	Rlimits map[string]Rlimit `json:"rlimits,omitempty" class:"restart"`
 	// HealthURL is short for health.url.
@@ -114,13 +114,13 @@ type Health struct {
 	// Timeout bounds one check. Default: 2s.
 	Timeout Duration `json:"timeout,omitempty"`
 	// StartPeriod is the time after a start in which failures don't count. Default: 30s.
-	StartPeriod Duration `json:"startPeriod,omitempty"`
+	StartPeriod Duration `json:"startPeriod"`
 	// FailureThreshold is how many failures in a row make a Ready daemon unhealthy. Default: 3.
-	FailureThreshold int `json:"failureThreshold,omitempty"`
+	FailureThreshold int `json:"failureThreshold,omitempty" min:"1" max:"1000"`
 	// SuccessThreshold is how many successes in a row make it Ready. Default: 1.
-	SuccessThreshold int `json:"successThreshold,omitempty"`
+	SuccessThreshold int `json:"successThreshold,omitempty" min:"1" max:"1000"`
 	// ExpectStatus is the HTTP status that url must answer with. Default: any of 200 to 399.
-	ExpectStatus int `json:"expectStatus,omitempty"`
+	ExpectStatus int `json:"expectStatus,omitempty" min:"100" max:"599"`
 	// OnFailure is what an unhealthy daemon gets: Report (its status says so) or Restart. Default: Report.
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 }
@@ -141,7 +141,7 @@ type Stop struct {
 	// Signal is sent next. Default: SIGTERM.
 	Signal Signal `json:"signal,omitempty"`
 	// GracePeriod is how long each of the two may take. Default: 10s.
-	GracePeriod Duration `json:"gracePeriod,omitempty"`
+	GracePeriod Duration `json:"gracePeriod"`
 }
 
 // Restart says when an ended daemon is started again.
@@ -195,11 +195,11 @@ type Cgroup struct {
 	// MemoryHigh is where the kernel starts to slow it down and reclaim.
 	MemoryHigh Bytes `json:"memoryHigh,omitempty"`
 	// PidsLimit is the most processes and threads.
-	PidsLimit int64 `json:"pidsLimit,omitempty"`
+	PidsLimit int64 `json:"pidsLimit,omitempty" min:"1"`
 	// CPUWeight is its share when CPU is scarce, 1 to 10000; 100 is what others have.
-	CPUWeight int `json:"cpuWeight,omitempty"`
+	CPUWeight int `json:"cpuWeight,omitempty" min:"1" max:"10000"`
 	// IOWeight is its share when IO is scarce, 1 to 10000; 100 is what others have.
-	IOWeight int `json:"ioWeight,omitempty"`
+	IOWeight int `json:"ioWeight,omitempty" min:"1" max:"10000"`
 	// Required refuses a host that can't enforce all of these, instead of reporting what is lost.
 	Required bool `json:"required,omitempty"`
 }
@@ -207,7 +207,7 @@ type Cgroup struct {
 // File is a config file of the daemon: content or from, exactly one.
 type File struct {
 	// Path is where it is written, absolute.
-	Path string `json:"path"`
+	Path string `json:"path" required:"true"`
 	// Content is what is written, as it stands.
 	Content *string `json:"content,omitempty"`
 	// From is a file beside the manifest whose content is written.
@@ -221,7 +221,7 @@ type File struct {
 // Dependency is a daemon that must be up before this one is started.
 type Dependency struct {
 	// Name is the other daemon's.
-	Name string `json:"name"`
+	Name string `json:"name" required:"true"`
 	// Condition is Started or Ready. Default: Ready.
 	Condition DependencyCondition `json:"condition,omitempty"`
 }
@@ -242,5 +242,5 @@ type Log struct {
 	// MaxSize is where the file is rotated. Default: 10M.
 	MaxSize Bytes `json:"maxSize,omitempty"`
 	// MaxFiles is how many rotated files are kept. Default: 3.
-	MaxFiles int `json:"maxFiles,omitempty"`
+	MaxFiles int `json:"maxFiles" min:"0" max:"1000"`
 }

@@ -1,0 +1,133 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// Diff returns the fields that differ between what was applied and what is wanted, sorted by field; none where both mean the same. A file's
+// content shows as a digest, a secret as "(secret)", and a size with its number of bytes.
+func Diff(old Stamp, want *Daemon) []Change {
+	before, after := flat(old.Metadata, old.Spec), flat(want.Metadata, want.Spec)
+	var changes []Change
+	for _, path := range slices.Sorted(maps.Keys(merged(before, after))) {
+		b, had := before[path]
+		a, has := after[path]
+		if had && has && a.same(b) {
+			continue
+		}
+		c := Change{Field: path, Class: max(a.class, b.class)}
+		if had {
+			c.Old = b.show(path, nil)
+		}
+		if has {
+			c.New = a.show(path, want.Contents)
+		}
+		if c.Class == Reloaded && want.Spec.Reload == nil {
+			c.Class = Restarted
+		}
+		changes = append(changes, c.withDefaults(path, had, has))
+	}
+	return changes
+}
+
+// shown is a leaf that was kept.
+type shown struct {
+	value reflect.Value
+	class Class
+	raw   string
+}
+
+func (s shown) same(o shown) bool { return s.raw == o.raw && s.value.Type() == o.value.Type() }
+
+// flat lists the leaves of a spec by path.
+func flat(m Metadata, s Spec) map[string]shown {
+	out := map[string]shown{}
+	keep := func(l leaf) {
+		path := string(l.path)
+		out[path] = shown{l.value, l.class, string(appendLeaf(nil, leaf{value: l.value}))}
+	}
+	eachLeaf(metadataShape(), reflect.ValueOf(&m).Elem(), []byte("metadata"), Live, keep)
+	eachLeaf(specShape(), reflect.ValueOf(&s).Elem(), []byte("spec"), Live, keep)
+	return out
+}
+
+func merged(a, b map[string]shown) map[string]shown {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// show writes a value for people.
+func (s shown) show(path string, contents map[string][]byte) string {
+	if isContent(path) {
+		return showContent(s.value.String(), contents)
+	}
+	return showValue(s.value)
+}
+
+func showValue(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case secretDigest:
+		return x.String()
+	case Bytes:
+		if x == Unlimited || strconv.FormatInt(int64(x), 10) == x.String() {
+			return x.String()
+		}
+		return fmt.Sprintf("%v (%d)", x, int64(x))
+	case fmt.Stringer:
+		return x.String()
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// showContent writes a digest short, and with the size where the content is at hand.
+func showContent(digest string, contents map[string][]byte) string {
+	short := digest[:min(len(digest), len("sha256:")+12)]
+	if content, ok := contents[digest]; ok {
+		return fmt.Sprintf("%s (%s)", short, people(len(content)))
+	}
+	return short
+}
+
+// withDefaults fills in the side that has its default, so that a change names both values.
+func (c Change) withDefaults(path string, had, has bool) Change {
+	def := defaultOf(path)
+	if !had {
+		c.Old = def
+	}
+	if !has {
+		c.New = def
+	}
+	return c
+}
+
+// defaultOf is the default of a field, for people; empty where it has none.
+func defaultOf(path string) string {
+	s := manifestShape()
+	var def reflect.Value
+	for _, name := range steps(path) {
+		switch {
+		case s.field(name) != nil:
+			f := s.field(name)
+			def, s = s.def.Field(f.index), f.shape
+		case s.elem != nil:
+			def, s = reflect.Value{}, s.elem
+		default:
+			return ""
+		}
+	}
+	for def.IsValid() && def.Kind() == reflect.Pointer {
+		def = def.Elem()
+	}
+	if !def.IsValid() || def.IsZero() && def.Kind() != reflect.Bool && s.kind != aText || s.kind == anObject {
+		return ""
+	}
+	if def.Type() == reflect.TypeFor[Bytes]() && def.IsZero() || def.Type() == reflect.TypeFor[CPU]() && def.IsZero() {
+		return ""
+	}
+	return showValue(def)
+}

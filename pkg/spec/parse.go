@@ -1,0 +1,217 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	maxDocument = 1 << 20  // bytes of one document
+	maxStream   = 32 << 20 // bytes of one file or of stdin
+)
+
+// Parse reads the documents of one stream, YAML or JSON, strictly: manifests with their defaults filled in, all of them valid. The error is
+// Problems with all that is wrong, and there are no manifests then. file is what messages call the stream, and what relative paths in it are relative to.
+func Parse(file string, data []byte) ([]Manifest, error) {
+	ms, ps := parseStream(file, data)
+	ps = append(ps, checkSet(ms)...)
+	if err := ps.err(); err != nil {
+		return nil, err
+	}
+	return ms, nil
+}
+
+// parseStream reads and validates each document for itself.
+func parseStream(file string, data []byte) ([]Manifest, Problems) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if !utf8.Valid(data) {
+		return nil, Problems{{File: file, Message: "this is not UTF-8 text"}}
+	}
+	docs := split(data)
+	results := make([]parsed, len(docs))
+	inParallel(len(docs), func(i int) { results[i] = parseDocument(file, docs[i]) })
+	return gather(results)
+}
+
+// parsed is what came of one file or document.
+type parsed struct {
+	manifests []Manifest
+	problems  Problems
+}
+
+func gather(results []parsed) ([]Manifest, Problems) {
+	if len(results) == 1 {
+		return results[0].manifests, results[0].problems
+	}
+	var ms []Manifest
+	var ps Problems
+	for _, r := range results {
+		ms, ps = append(ms, r.manifests...), append(ps, r.problems...)
+	}
+	return ms, ps
+}
+
+// document is a part of a stream, and how many lines stand before it.
+type document struct {
+	data []byte
+	skew int
+}
+
+// split cuts a stream at its --- lines, so that a syntax error in one document doesn't hide the next. No YAML value can hold such a line.
+func split(data []byte) []document {
+	var docs []document
+	line, skew, start, content := 0, 0, 0, false
+	for at := 0; at < len(data); {
+		end := len(data)
+		if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		text := data[at:end]
+		if isMarker(text) && content {
+			docs = append(docs, document{data[start:at], skew})
+			start, skew, content = at, line, false
+		}
+		if rest := bytes.TrimSpace(text); len(rest) > 0 && rest[0] != '#' && text[0] != '%' && !bytes.Equal(rest, []byte("---")) {
+			content = true
+		}
+		at, line = end, line+1
+	}
+	if content {
+		docs = append(docs, document{data[start:], skew})
+	}
+	return docs
+}
+
+func isMarker(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte("---"))
+	return ok && (len(rest) == 0 || strings.IndexByte(" \t\r\n", rest[0]) >= 0)
+}
+
+func parseDocument(file string, doc document) parsed {
+	if len(doc.data) > maxDocument {
+		return parsed{problems: Problems{{File: file, Line: doc.skew + 1, Message: fmt.Sprintf(
+			"a document of %s is too large: the most is %s", people(len(doc.data)), people(maxDocument))}}}
+	}
+	if nodes, ok := jsonNodes(doc.data); ok {
+		return decodeAll(file, doc.skew, nodes)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(doc.data))
+	var nodes []*yaml.Node
+	for {
+		var n yaml.Node
+		err := decoder.Decode(&n)
+		if err == nil {
+			nodes = append(nodes, n.Content...)
+			continue
+		}
+		out := decodeAll(file, doc.skew, nodes)
+		if !errors.Is(err, io.EOF) {
+			out.problems = append(out.problems, syntaxProblem(file, doc, err))
+		}
+		return out
+	}
+}
+
+func decodeAll(file string, skew int, nodes []*yaml.Node) parsed {
+	var out parsed
+	for _, n := range nodes {
+		items, ps := listItems(file, skew, n)
+		out.problems = append(out.problems, ps...)
+		for _, item := range items {
+			m, ps := decodeManifest(file, skew, item)
+			out.problems = append(out.problems, ps...)
+			if m != nil {
+				out.manifests = append(out.manifests, *m)
+			}
+		}
+	}
+	return out
+}
+
+// listItems returns the items of a document of kind List, as get prints it and kustomize may; any other document is one item.
+func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
+	if isNull(n) {
+		return nil, nil
+	}
+	if kind := child(n, "kind"); n.Kind != yaml.MappingNode || kind == nil || kind.Value != "List" {
+		return []*yaml.Node{n}, nil
+	}
+	items := child(n, "items")
+	if items == nil || items.Kind != yaml.SequenceNode {
+		return nil, Problems{{file, n.Line + skew, n.Column, "items", "a List has its manifests in items, and there are none"}}
+	}
+	return items.Content, nil
+}
+
+// decodeManifest reads and validates one document.
+func decodeManifest(file string, skew int, n *yaml.Node) (*Manifest, Problems) {
+	m := &Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
+	m.Spec.setDefaults()
+	d := decoder{file: file, skew: skew}
+	d.decode(manifestShape(), n, reflect.ValueOf(&m.DaemonSpec).Elem())
+	m.Spec.foldHealthURL()
+	ps := d.problems
+	if len(ps) < maxProblems && (len(ps) == 0 || n.Kind == yaml.MappingNode) {
+		ps = append(ps, unblamed(Validate(*m), ps)...)
+	}
+	ps.byPosition()
+	return m, ps
+}
+
+// unblamed drops the problems of fields that are already blamed, above or below: one mistake is told once.
+func unblamed(ps, blamed Problems) Problems {
+	var out Problems
+next:
+	for _, p := range ps {
+		for _, b := range blamed {
+			if within(p.Field, b.Field) || within(b.Field, p.Field) {
+				continue next
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// within says whether path is outer or something in it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && outer != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// syntaxProblem tells a YAML syntax error with its line and, where a tab is to blame, its column.
+func syntaxProblem(file string, doc document, err error) Problem {
+	p := Problem{File: file, Line: doc.skew + 1, Message: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(p.Message); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		p.Line, p.Message = doc.skew+line, p.Message[len(m[0]):]
+	}
+	for i, line := range bytes.Split(doc.data, []byte("\n")) {
+		if at := len(line) - len(bytes.TrimLeft(line, " \t")); bytes.IndexByte(line[:at], '\t') >= 0 && strings.Contains(p.Message, "token") {
+			p.Line, p.Column = doc.skew+i+1, bytes.IndexByte(line, '\t')+1
+			p.Message = "YAML is not indented with tabs: use spaces"
+			break
+		}
+	}
+	return p
+}
+
+// people writes a number of bytes for people.
+func people(n int) string {
+	if n < 10<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	if n < 10<<20 {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

@@ -1,0 +1,100 @@
+package spec
+
+import (
+	"fmt"
+	"strings"
+)
+
+// checkSet finds what is wrong between manifests: names and files that two of them claim, and cycles of dependencies.
+func checkSet(ms []Manifest) Problems {
+	ps := checkClaims(ms)
+	return append(ps, checkCycles(ms)...)
+}
+
+// checkClaims finds what two manifests want for themselves.
+func checkClaims(ms []Manifest) Problems {
+	var ps Problems
+	names, paths := make(map[string]*Manifest, len(ms)), map[string]*Manifest{}
+	claim := func(path, field string, m *Manifest) {
+		if path == "" {
+			return
+		}
+		if first := paths[path]; first != nil && first.Metadata.Name != m.Metadata.Name {
+			ps = append(ps, m.at(field, "%s is written by daemon %s too, in %s", path, first.Metadata.Name, first.Source()))
+			return
+		}
+		paths[path] = m
+	}
+	for i := range ms {
+		m := &ms[i]
+		if name := m.Metadata.Name; name != "" {
+			if first := names[name]; first != nil {
+				ps = append(ps, m.at("metadata.name", "%s is declared twice, first in %s", name, first.Source()))
+				continue
+			}
+			names[name] = m
+		}
+		claim(m.Spec.Log.Path, "spec.log.path", m)
+		for j, f := range m.Spec.Files {
+			claim(f.Path, fmt.Sprintf("spec.files[%d].path", j), m)
+		}
+	}
+	return ps
+}
+
+// Source is where the manifest stands, FILE:LINE.
+func (m *Manifest) Source() string {
+	if m.Line == 0 {
+		return m.File
+	}
+	return fmt.Sprintf("%s:%d", m.File, m.Line)
+}
+
+// checkCycles finds daemons that wait for themselves. A dependency on a name that is not among ms can't be part of a cycle here.
+func checkCycles(ms []Manifest) Problems {
+	c := cycles{byName: make(map[string]*Manifest, len(ms)), done: make(map[string]bool, len(ms))}
+	for i := range ms {
+		if len(ms[i].Spec.DependsOn) > 0 && c.byName[ms[i].Metadata.Name] == nil {
+			c.byName[ms[i].Metadata.Name] = &ms[i]
+		}
+	}
+	for i := range ms {
+		c.visit(ms[i].Metadata.Name)
+	}
+	return c.problems
+}
+
+// cycles is one depth-first search.
+type cycles struct {
+	byName   map[string]*Manifest
+	done     map[string]bool
+	trail    []string
+	problems Problems
+}
+
+func (c *cycles) visit(name string) {
+	m := c.byName[name]
+	if m == nil || c.done[name] {
+		return
+	}
+	c.trail = append(c.trail, name)
+	for i, d := range m.Spec.DependsOn {
+		if from := lastIndex(c.trail, d.Name); from >= 0 {
+			loop := append(append([]string{}, c.trail[from:]...), d.Name)
+			c.problems = append(c.problems, m.at(fmt.Sprintf("spec.dependsOn[%d].name", i), "this is a cycle: %s", strings.Join(loop, " -> ")))
+			continue
+		}
+		c.visit(d.Name)
+	}
+	c.trail = c.trail[:len(c.trail)-1]
+	c.done[name] = true
+}
+
+func lastIndex(names []string, name string) int {
+	for i := len(names) - 1; i >= 0; i-- {
+		if names[i] == name {
+			return i
+		}
+	}
+	return -1
+}
