@@ -6,10 +6,12 @@
 package reconcile
 
 import (
+	"context"
 	"time"
 
 	"github.com/go-logr/logr"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 	Force bool
 	// Report is called, from any goroutine but never twice at once, for everything a person wants to follow. May be nil.
 	Report func(Progress)
+	// LookupEnv finds the environment variables that secrets come from, for a daemon that is started again without its manifest.
+	LookupEnv func(string) (string, bool)
 	// Log gets V(0) for changes made and V(1) for looks.
 	Log logr.Logger
 }
@@ -71,6 +75,9 @@ type Item struct {
 	// Reason is a sentence; Err is set where Action is Refused, Failed or RolledBack.
 	Reason string
 	Err    error
+
+	restart bool           // the running instance is to be replaced
+	grace   *time.Duration // instead of what was applied
 }
 
 // Review is a plan for a whole set, before anything is done.
@@ -95,6 +102,25 @@ type ApplyOptions struct {
 	Timeout time.Duration
 	// Rollback puts the previous revision back where a change doesn't become Ready.
 	Rollback bool
+
+	settle bool // what was started has to become Ready, for something is to be pruned after it
+}
+
+// DeleteOptions say how daemons are deleted.
+type DeleteOptions struct {
+	// Grace is used instead of the daemons' own grace periods; nil: theirs.
+	Grace *time.Duration
+	// Timeout bounds the whole; zero: DefaultTimeout.
+	Timeout time.Duration
+}
+
+// RunOptions say how a run keeps its set.
+type RunOptions struct {
+	Prune PruneOptions
+	// Resync is how often everything is looked at though nothing seems to have happened. Zero: ten minutes.
+	Resync time.Duration
+	// Holder says who runs, for those who find the set held; its ID is the engine's Owner.Holder.
+	Holder drivers.Holder
 }
 
 // View is all that is known of one daemon, for get and describe.
@@ -103,4 +129,13 @@ type View struct {
 	Conditions []spec.Condition
 	// Holder is the id of the live run that keeps it, empty for none.
 	Holder string
+}
+
+// Source is where the wanted set of a run comes from. Both methods may be called at once.
+type Source interface {
+	// Load returns the whole set, or an error and nothing of it.
+	Load(ctx context.Context) ([]*spec.Daemon, error)
+	// Watch calls changed once it is armed and whenever Load may return something else, until ctx ends; then it returns ctx.Err(). Any other error says why
+	// it can watch no longer. changed doesn't block.
+	Watch(ctx context.Context, changed func()) error
 }

@@ -51,9 +51,9 @@ type State string
 // The states. Unknown is never a synonym of Absent: nothing is done to an Unknown daemon.
 const (
 	Absent   State = "Absent"   // nothing of that name carries our stamp
-	Starting State = "Starting" // a start is under way in a live process of ours
+	Starting State = "Starting" // a live process of ours is just starting it
 	Running  State = "Running"
-	Stopping State = "Stopping" // asked to end, not yet gone
+	Stopping State = "Stopping" // a live process of ours is just stopping it
 	Exited   State = "Exited"   // stamped, no process
 	Unknown  State = "Unknown"  // could not be found out; Message says why
 )
@@ -168,7 +168,7 @@ type Step struct {
 	Tool string
 	// Force lets Files write over a file that we didn't write.
 	Force bool
-	// Instance is the ID of the instance the step was planned against, empty for none. A driver that finds another
+	// Instance is the ID of the instance the step was planned against, running or ended, empty for none. A driver that finds another
 	// one returns ErrMoved and does nothing.
 	Instance string
 	// Restart says that a Start follows an end that nobody asked for; Attempts is then the count to record.
@@ -176,6 +176,8 @@ type Step struct {
 	Attempts int
 	// Stop says how, for Stop.
 	Stop Stop
+	// Driver is the driver that the step is for.
+	Driver DriverKind
 	// By is who asked, for Pause.
 	By string
 }

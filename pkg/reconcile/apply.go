@@ -1,0 +1,391 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Apply does what a review says, and returns what became of each daemon, in the review's order. It refuses a review with a refused item whole, before
+// anything is touched. The error joins what went wrong; the items say it one by one.
+//
+// Daemons are worked on side by side, each as soon as its dependencies allow. What is to be pruned comes last, and only if all the rest went well.
+func (e *Engine) Apply(ctx context.Context, r *Review, o ApplyOptions) ([]Item, error) {
+	if err := refusals(r); err != nil {
+		return r.Items, err
+	}
+	keep, gone := split(r.Items)
+	if len(gone) > 0 {
+		o.settle = true
+	}
+	items, err := e.converge(ctx, keep, o)
+	if err != nil {
+		if len(gone) > 0 {
+			err = fmt.Errorf("%w\nnothing was pruned, because not everything else went well", err)
+		}
+		return append(items, gone...), err
+	}
+	if r.Guard != nil {
+		return items, r.Guard
+	}
+	pruned, err := e.converge(ctx, gone, o)
+	return append(items, pruned...), err
+}
+
+func refusals(r *Review) error {
+	var errs []error
+	for _, it := range r.Items {
+		if it.Err != nil {
+			errs = append(errs, it.Err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func split(items []Item) (keep, gone []Item) {
+	for _, it := range items {
+		if it.Want == nil {
+			gone = append(gone, it)
+		} else {
+			keep = append(keep, it)
+		}
+	}
+	return keep, gone
+}
+
+// converge runs a loop until each item is settled, and returns them as they ended.
+func (e *Engine) converge(ctx context.Context, items []Item, o ApplyOptions) ([]Item, error) {
+	if idle(items, o) {
+		return items, nil
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := &applying{opt: o, open: len(items), cancel: cancel, deadline: time.Now().Add(o.Timeout)}
+	l := newLoop(e, func(l *loop) policy { p.loop = l; return p })
+	p.enter(ctx, items)
+	var wg sync.WaitGroup
+	for _, d := range e.host.Drivers() {
+		wg.Go(func() { _ = d.Watch(ctx, p.changed) }) // without it the deadlines still hold
+	}
+	l.run(ctx)
+	wg.Wait()
+	return p.outcome(items)
+}
+
+// DefaultTimeout is how long an apply waits where nobody says.
+const DefaultTimeout = time.Minute
+
+// idle says that nothing is to be done and nothing waited for.
+func idle(items []Item, o ApplyOptions) bool {
+	for _, it := range items {
+		if len(it.Steps) > 0 || o.Wait || it.Action == Waiting || it.Action == Frozen {
+			return false
+		}
+	}
+	return true
+}
+
+// oneTime is what an apply knows of an entry.
+type oneTime struct {
+	first    Item
+	item     Item // as it ended
+	deadline time.Time
+	began    bool  // steps were done
+	cause    error // why the previous revision is being put back
+}
+
+// applying is the policy of a one-time apply: it ends when every entry is settled.
+type applying struct {
+	loop     *loop
+	opt      ApplyOptions
+	deadline time.Time
+	cancel   context.CancelFunc
+
+	mu       sync.Mutex
+	open     int
+	finished []spec.Revision
+}
+
+// enter makes the entries, and those of dependencies that are on the host and not in the apply.
+func (p *applying) enter(ctx context.Context, items []Item) {
+	l := p.loop
+	l.holders, _ = l.Engine.holders(ctx) // the review has refused already what is held
+	if l.opt.Owner.Set == "" {
+		l.holders = nil
+	}
+	for _, it := range items {
+		en := &entry{name: it.Name, want: it.Want, manual: true, seed: &it.Observed, grace: it.grace, lastExit: instanceID(it.Observed)}
+		en.once = oneTime{first: it, item: it, deadline: p.deadline}
+		en.up = it.Observed.State == spec.Running
+		if it.restart && it.Observed.Instance != nil {
+			en.restartOf = it.Observed.Instance.ID
+		}
+		if st := it.Observed.Stamp; st != nil && it.Want == nil {
+			en.uses = names(st.Spec.DependsOn)
+		}
+		l.entries[it.Name] = en
+	}
+	for _, it := range items {
+		if it.Want == nil {
+			continue
+		}
+		for _, dep := range names(it.Want.Spec.DependsOn) {
+			if l.entries[dep] == nil {
+				l.entries[dep] = &entry{name: dep, passive: true}
+			}
+		}
+	}
+	l.link()
+	for name := range l.entries {
+		l.queue.Add(name)
+	}
+}
+
+func names(deps []spec.Dependency) []string {
+	out := make([]string, len(deps))
+	for i, d := range deps {
+		out[i] = d.Name
+	}
+	return out
+}
+
+// changed wakes an entry that a driver saw changing; for "" the deadlines and the seeds suffice.
+func (p *applying) changed(name string) {
+	if name != "" && p.loop.entry(name) != nil {
+		p.loop.queue.Add(name)
+	}
+}
+
+// needsHealth: where somebody waits for it, the apply or a dependent.
+func (p *applying) needsHealth(en *entry) bool {
+	if p.waits(en) {
+		return true
+	}
+	p.loop.mu.Lock()
+	defer p.loop.mu.Unlock()
+	for _, name := range p.loop.dependents[en.name] {
+		for _, d := range p.loop.entries[name].want.Spec.DependsOn {
+			if d.Name == en.name && d.Condition != spec.DependencyStarted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// waits says whether the entry has to be Ready for the apply to end well.
+func (p *applying) waits(en *entry) bool {
+	return en.want != nil && (p.opt.Wait || p.opt.settle && en.once.began || en.once.cause != nil)
+}
+
+func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {
+	if en.passive || p.over(en) || ctx.Err() != nil {
+		return 0
+	}
+	if c.acted {
+		en.once.began = true
+		if en.once.item.Action == Waiting || en.once.cause == nil && c.err == nil && en.once.item.Action == Unchanged {
+			en.once.item.Action = c.decision.Action
+		}
+	}
+	en.once.item.Observed = c.observed
+	again, failure, done := p.settle(en, c)
+	if !done && failure == nil && time.Now().After(en.once.deadline) {
+		failure = fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), p.pending(en, c), ErrTimeout)
+	}
+	p.note(ctx, en, c)
+	switch {
+	case failure != nil:
+		return p.fail(ctx, en, failure)
+	case done:
+		p.finish(ctx, en)
+		return 0
+	}
+	left := time.Until(en.once.deadline) + time.Millisecond
+	if again > 0 && again < left {
+		return again
+	}
+	return left
+}
+
+// settle says whether the entry has arrived, can't arrive, or when to look again.
+func (p *applying) settle(en *entry, c conclusion) (again time.Duration, failure error, done bool) {
+	d, o := c.decision, c.observed
+	switch {
+	case c.err != nil && hopeless(c.err), d.Err != nil:
+		return 0, errors.Join(c.err, d.Err), false
+	case c.err != nil:
+		en.fails++
+		if en.fails >= triesOfApply {
+			return 0, c.err, false
+		}
+		return RetryDelay(en.name, en.fails), nil, false
+	case d.Action == Frozen:
+		return 0, fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), d.Reason, drivers.ErrUnreachable), false
+	case en.want == nil:
+		return d.LookAgain, nil, c.acted || o.State == spec.Absent
+	case d.Action == Waiting:
+		if why := p.hopelessDependency(en); why != "" {
+			return 0, fmt.Errorf("daemon %s: %s", en.name, why), false
+		}
+		return d.LookAgain, p.crashing(en, o), false
+	case d.Action == Paused, !p.waits(en):
+		return 0, nil, true
+	case o.State == spec.Running:
+		return 0, nil, c.health.Ready
+	case d.Action == Unchanged && !failed(o):
+		return 0, nil, true // it has done its work, and its policy leaves it at that
+	case d.Action == Unchanged:
+		return 0, p.broken(en, o), false
+	}
+	return 0, p.crashing(en, o), false
+}
+
+// triesOfApply is how often an apply tries a step that failed.
+const triesOfApply = 3
+
+// endsOfApply is how many ends before Ready an apply takes for an answer.
+const endsOfApply = 3
+
+// crashing gives up on a daemon that ended too often before it was Ready.
+func (p *applying) crashing(en *entry, o spec.Observed) error {
+	if en.exits < endsOfApply {
+		return nil
+	}
+	return p.broken(en, o)
+}
+
+func (p *applying) broken(en *entry, o spec.Observed) error {
+	return fmt.Errorf("daemon %s on %s doesn't stay up: %s", en.name, p.loop.host.Name(), Ending(o))
+}
+
+// hopelessDependency says that a dependency has failed for good.
+func (p *applying) hopelessDependency(en *entry) string {
+	p.loop.mu.Lock()
+	defer p.loop.mu.Unlock()
+	if en.want == nil {
+		return ""
+	}
+	for _, d := range en.want.Spec.DependsOn {
+		if dep := p.loop.entries[d.Name]; dep != nil && dep.over && !dep.ready && dep.once.item.Err != nil {
+			return "not started, because " + d.Name + ", which it depends on, failed"
+		}
+	}
+	return ""
+}
+
+// pending says what an entry still waits for.
+func (p *applying) pending(en *entry, c conclusion) string {
+	switch {
+	case c.err != nil:
+		return c.err.Error()
+	case c.decision.Action == Waiting:
+		return c.decision.Reason
+	case c.observed.State == spec.Running && c.health.LastError != "":
+		return "it runs, but isn't Ready: " + c.health.LastError
+	case c.observed.State == spec.Running:
+		return "it runs, but isn't Ready yet"
+	}
+	return Ending(c.observed)
+}
+
+// fail settles an entry that didn't arrive, or turns it back to its previous revision.
+func (p *applying) fail(ctx context.Context, en *entry, failure error) time.Duration {
+	failure = p.withLog(ctx, en, failure)
+	item := &en.once.item
+	if en.once.cause != nil {
+		item.Action, item.Err = Failed, fmt.Errorf("%w\nand the previous revision could not be put back: %w", en.once.cause, failure)
+		p.finish(ctx, en)
+		return 0
+	}
+	prev := en.once.first.Observed.Stamp
+	if !p.opt.Rollback || prev == nil || !en.once.began || len(en.once.first.Changes) == 0 {
+		item.Action, item.Err = Failed, failure
+		p.finish(ctx, en)
+		return 0
+	}
+	back, err := p.loop.revive(ctx, *prev)
+	if err != nil {
+		item.Action, item.Err = Failed, fmt.Errorf("%w\nand the previous revision can't be put back: %w", failure, err)
+		p.finish(ctx, en)
+		return 0
+	}
+	p.loop.report(en.name, "roll back", failure.Error())
+	p.loop.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: "Warning", Reason: "RollingBack", Message: failure.Error()})
+	en.want, en.fails, en.exits = back, 0, 0
+	en.once.cause, en.once.deadline = failure, time.Now().Add(p.opt.Timeout)
+	return time.Nanosecond
+}
+
+// withLog adds the last lines of the daemon's log to what failed.
+func (p *applying) withLog(ctx context.Context, en *entry, failure error) error {
+	if en.want == nil || !en.once.began {
+		return failure
+	}
+	var b bytes.Buffer
+	if err := p.loop.host.Logs(ctx, en.name, &b, drivers.LogOptions{Tail: 5}); err != nil || b.Len() == 0 {
+		return failure
+	}
+	return fmt.Errorf("%w\nits last log lines:\n  | %s", failure, strings.ReplaceAll(strings.TrimRight(b.String(), "\n"), "\n", "\n  | "))
+}
+
+// over says that the entry is settled already.
+func (p *applying) over(en *entry) bool {
+	p.loop.mu.Lock()
+	defer p.loop.mu.Unlock()
+	return en.over
+}
+
+// finish settles an entry for good; the last one ends the loop.
+func (p *applying) finish(_ context.Context, en *entry) {
+	l, item := p.loop, &en.once.item
+	if en.once.cause != nil && item.Err == nil {
+		item.Action = RolledBack
+		item.Err = fmt.Errorf("%w\ngeneration %d was put back and is Ready", en.once.cause, en.once.first.Observed.Stamp.Generation)
+	}
+	l.mu.Lock()
+	en.over = true
+	wake := l.dependents[en.name]
+	l.mu.Unlock()
+	for _, name := range wake {
+		l.queue.Add(name)
+	}
+	if st := item.Observed.Stamp; st != nil && en.once.began && en.want != nil {
+		p.mu.Lock()
+		p.finished = append(p.finished, spec.Revision{Stamp: *st, Ready: item.Err == nil})
+		p.mu.Unlock()
+	}
+	l.report(en.name, string(item.Action), "")
+	p.mu.Lock()
+	p.open--
+	last := p.open == 0
+	p.mu.Unlock()
+	if last {
+		p.cancel()
+	}
+}
+
+// outcome collects the items in their order, and keeps the revisions that came to be.
+func (p *applying) outcome(items []Item) ([]Item, error) {
+	out := make([]Item, len(items))
+	var errs []error
+	for i, it := range items {
+		en := p.loop.entries[it.Name]
+		out[i] = en.once.item
+		if !en.over {
+			out[i].Action, out[i].Err = Failed, fmt.Errorf("daemon %s on %s: interrupted before it was settled", it.Name, p.loop.host.Name())
+		}
+		errs = append(errs, out[i].Err)
+	}
+	return out, errors.Join(append(errs, p.archive())...)
+}

@@ -1,0 +1,198 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Engine makes daemons of one host what they shall be. Its methods may be called concurrently.
+type Engine struct {
+	host drivers.Host
+	opt  Options
+
+	reporting sync.Mutex
+}
+
+// New returns an engine for host. It does nothing by itself.
+func New(host drivers.Host, o Options) *Engine {
+	return &Engine{host: host, opt: o}
+}
+
+// ErrTimeout marks what didn't get where it should in its time.
+var ErrTimeout = errors.New("timed out")
+
+func (e *Engine) report(name, phase, message string) {
+	if e.opt.Report == nil {
+		return
+	}
+	e.reporting.Lock()
+	defer e.reporting.Unlock()
+	e.opt.Report(Progress{Name: name, Phase: phase, Message: message})
+}
+
+// observe looks at names with every driver of the host, in one call each, and returns one Observed for each name in their order.
+func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
+	merged := make([]spec.Observed, len(names))
+	for i, n := range names {
+		merged[i] = spec.Observed{Name: n, State: spec.Absent}
+	}
+	if len(names) == 0 {
+		return merged, nil
+	}
+	for _, d := range e.host.Drivers() {
+		found, err := d.Observe(ctx, names...)
+		if err != nil {
+			return nil, fmt.Errorf("look at the %s daemons of %s: %w", d.Kind(), e.host.Name(), err)
+		}
+		for i, o := range found {
+			if merged[i].State == spec.Absent && merged[i].Foreign == "" || merged[i].Stamp == nil && o.Stamp != nil {
+				paused := merged[i].Paused
+				merged[i] = o
+				if o.Paused == nil {
+					merged[i].Paused = paused
+				}
+			}
+		}
+	}
+	return merged, nil
+}
+
+// list returns every name on the host that carries our stamp, sorted.
+func (e *Engine) list(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, d := range e.host.Drivers() {
+		names, err := d.List(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the %s daemons of %s: %w", d.Kind(), e.host.Name(), err)
+		}
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// driverFor returns the driver that want resolves to. auto stays with the driver that has the daemon now.
+func (e *Engine) driverFor(want *spec.Daemon, o spec.Observed) (drivers.Driver, error) {
+	kind := want.Spec.Driver
+	if kind == spec.DriverAuto && o.Stamp != nil && o.Driver != "" {
+		kind = o.Driver
+	}
+	d, err := e.host.Driver(kind)
+	if err != nil {
+		return nil, fmt.Errorf("daemon %s (%s): %w", want.Name, want.Source, err)
+	}
+	return d, nil
+}
+
+// holders returns the live holders of owner sets by set, without this engine's own.
+func (e *Engine) holders(ctx context.Context) (map[string]drivers.Holder, error) {
+	hs, err := e.host.Holders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list who keeps sets on %s: %w", e.host.Name(), err)
+	}
+	bySet := make(map[string]drivers.Holder, len(hs))
+	for _, h := range hs {
+		if h.ID != e.opt.Owner.Holder {
+			bySet[h.Set] = h
+		}
+	}
+	return bySet, nil
+}
+
+// held fills in who else keeps the set that the daemon is in, or is to be in.
+func held(in *Input, holders map[string]drivers.Holder) {
+	set := in.Owner.Set
+	if st := in.Observed.Stamp; st != nil {
+		set = st.Owner.Set
+	}
+	if h, ok := holders[set]; ok {
+		in.HolderID = h.ID
+		in.HeldBy = fmt.Sprintf("%q (pid %d, set %s, since %s)", h.Command, h.PID, h.Set, h.Since.Format(time.DateTime))
+	}
+}
+
+// act does the steps of a decision in order and stops at the first that fails.
+func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision) error {
+	if d.Action == Configured && o.Stamp != nil && len(d.Changes) > 0 {
+		if err := e.host.Archive(ctx, spec.Revision{Stamp: *o.Stamp, Ready: true}); err != nil {
+			return fmt.Errorf("keep revision %d of daemon %s for an undo: %w", o.Stamp.Generation, o.Name, err)
+		}
+	}
+	for _, s := range d.Steps {
+		if err := e.step(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step does one step through its driver and tells of it.
+func (e *Engine) step(ctx context.Context, s spec.Step) error {
+	drv, err := e.host.Driver(s.Driver)
+	if err != nil {
+		return err
+	}
+	if s.Verb == spec.VerbFiles {
+		if err := e.keepContents(ctx, s.Want); err != nil {
+			return err
+		}
+	}
+	s.Tool = e.opt.Tool
+	if word, ok := doing[s.Verb]; ok {
+		e.report(s.Name, word, s.Reason)
+	}
+	err = drv.Apply(ctx, s)
+	switch {
+	case err == nil:
+		e.opt.Log.Info("step done", "host", e.host.Name(), "name", s.Name, "step", s.Verb, "reason", s.Reason)
+		if what, ok := done[s.Verb]; ok {
+			e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Normal", Reason: what, Message: s.Reason})
+		}
+		return nil
+	case errors.Is(err, drivers.ErrMoved), ctx.Err() != nil:
+		return err
+	}
+	e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Warning", Reason: string(s.Verb) + "Failed", Message: err.Error()})
+	return fmt.Errorf("%s daemon %s on %s: %w", trying[s.Verb], s.Name, e.host.Name(), err)
+}
+
+// keepContents keeps the file contents of a daemon on its host, so that an undo finds them.
+func (e *Engine) keepContents(ctx context.Context, d *spec.Daemon) error {
+	for digest, content := range d.Contents {
+		has, err := e.host.Has(ctx, digest)
+		if err == nil && !has {
+			err = e.host.Put(ctx, digest, content)
+		}
+		if err != nil {
+			return fmt.Errorf("keep a file content of daemon %s on %s: %w", d.Name, e.host.Name(), err)
+		}
+	}
+	return nil
+}
+
+// The words for steps: while one is under way, when it is done, and when it failed.
+var (
+	doing = map[spec.Verb]string{
+		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write files",
+	}
+	done = map[spec.Verb]string{
+		spec.VerbStart: "Started", spec.VerbStop: "Stopped", spec.VerbReload: "Reloaded", spec.VerbRemove: "Removed", spec.VerbFiles: "FilesWritten",
+		spec.VerbStamp: "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
+	}
+	trying = map[spec.Verb]string{
+		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write the files of",
+		spec.VerbStamp: "stamp", spec.VerbPause: "pause", spec.VerbResume: "resume",
+	}
+)
+
+// hopeless says that trying again without a change by the user can't help.
+func hopeless(err error) bool {
+	return errors.Is(err, drivers.ErrPermanent) || errors.Is(err, drivers.ErrUnsupported) || errors.Is(err, drivers.ErrConflict)
+}

@@ -1,0 +1,140 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Look says how daemons are: those named, or all that carry our stamp. Where a live run keeps a daemon, its last word on the daemon's health stands; else the
+// daemon is checked now, once.
+func (e *Engine) Look(ctx context.Context, names ...string) ([]View, error) {
+	if len(names) == 0 {
+		var err error
+		if names, err = e.list(ctx); err != nil {
+			return nil, err
+		}
+	}
+	found, err := e.observe(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := e.host.Statuses(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	holders, err := e.holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]View, len(found))
+	_ = inParallel(64, indexes(len(found)), func(i int) error {
+		views[i] = e.view(ctx, found[i], kept[found[i].Name], holders)
+		return nil
+	})
+	return views, nil
+}
+
+func indexes(n int) []int {
+	is := make([]int, n)
+	for i := range is {
+		is[i] = i
+	}
+	return is
+}
+
+// view judges one daemon.
+func (e *Engine) view(ctx context.Context, o spec.Observed, kept spec.Status, holders map[string]drivers.Holder) View {
+	v := View{Observed: o}
+	if o.Stamp != nil {
+		v.Holder = holders[o.Stamp.Owner.Set].ID
+	}
+	fresh := kept.Instance == instanceID(o) && o.State == spec.Running
+	if v.Holder != "" && kept.Holder == v.Holder && fresh {
+		v.Conditions = kept.Conditions
+		return v
+	}
+	h := e.checkNow(ctx, o)
+	if before := find(kept.Conditions, spec.Ready); fresh && !h.Ready && h.Known && before.Status != spec.True && starting(o) {
+		h.Known = false
+	}
+	d := Decision{Action: Unchanged, Reason: Ending(o)}
+	if o.State == spec.Unknown {
+		d = Decision{Action: Frozen, Reason: o.Message}
+	}
+	v.Conditions, _ = Merge(kept.Conditions, Judge(d, o, h, nil), time.Now())
+	return v
+}
+
+// checkNow makes one health check of a running daemon.
+func (e *Engine) checkNow(ctx context.Context, o spec.Observed) Health {
+	if o.State != spec.Running || o.Instance == nil || o.Stamp == nil {
+		return Health{}
+	}
+	check := o.Stamp.Spec.Health
+	if check == nil {
+		up := o.Instance.Up >= UpFor
+		return Health{Known: up, Ready: up, Instance: o.Instance.ID}
+	}
+	err := e.host.Probe(ctx, o.Name, *check)
+	h := Health{Known: true, Ready: err == nil, Instance: o.Instance.ID}
+	if err != nil {
+		h.LastError = err.Error()
+	}
+	return h
+}
+
+// starting says whether failed checks don't count yet.
+func starting(o spec.Observed) bool {
+	return o.Stamp.Spec.Health != nil && o.Instance.Up < o.Stamp.Spec.Health.StartPeriod.D()
+}
+
+// WaitFor returns nil once met says yes to every one of names, looking whenever one may have changed. met is asked again each time, so a daemon may
+// also cease to meet it. When ctx ends first, the error wraps ctx's.
+func (e *Engine) WaitFor(ctx context.Context, names []string, met func(View) bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	return e.Follow(ctx, names, func(views []View) bool {
+		for _, v := range views {
+			if !met(v) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// checkEvery is how often Follow makes health checks: no kernel tells when one would pass.
+const checkEvery = 500 * time.Millisecond
+
+// Follow calls yield with the views of names (none: all) at once and whenever one may have changed, until yield returns false or ctx ends.
+func (e *Engine) Follow(ctx context.Context, names []string, yield func([]View) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	for _, d := range e.host.Drivers() {
+		wg.Go(func() { _ = d.Watch(ctx, func(string) { signal(changed) }) }) // the ticker looks without it
+	}
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		views, err := e.Look(ctx, names...)
+		if err != nil {
+			return err
+		}
+		if !yield(views) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}

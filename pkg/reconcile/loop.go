@@ -1,0 +1,385 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// loop brings a changing set of daemons to what they shall be: names wait in a queue, each is looked at, planned and acted on by one worker at a time.
+// apply ends it when every entry is settled; a run doesn't end it.
+type loop struct {
+	*Engine
+	queue  *Queue
+	prober *Prober
+	// policy is what differs between a one-time apply and a run.
+	policy policy
+
+	mu         sync.Mutex
+	entries    map[string]*entry
+	dependents map[string][]string
+	holders    map[string]drivers.Holder
+}
+
+// policy decides what becomes of an entry after each look. Its methods are called by the worker that has the entry, without locks.
+type policy interface {
+	// needsHealth says whether the entry's readiness matters to anybody.
+	needsHealth(en *entry) bool
+	// concluded is told what a look came to, and returns when to look again; zero: when something happens.
+	concluded(ctx context.Context, en *entry, c conclusion) time.Duration
+}
+
+// conclusion is what one look at a daemon came to.
+type conclusion struct {
+	decision Decision
+	observed spec.Observed // after the steps
+	health   Health
+	err      error // of the steps
+	acted    bool
+}
+
+// entry is one daemon of the loop. Its fields belong to the worker that has its name, but for those under loop.mu.
+type entry struct {
+	name      string
+	want      *spec.Daemon // nil: it shall go
+	manual    bool
+	restartOf string
+	grace     *time.Duration // for a stop, instead of what was applied
+	passive   bool           // only looked at, because others depend on it
+	// seed is what a review has just found, so that the first look needs none.
+	seed *spec.Observed
+	// fails counts failed tries in a row; exits the ends of instances that weren't asked for.
+	fails, exits int
+	lastExit     string // instance whose end was told
+	told         []spec.Condition
+	// acts counts the steps in a row that were done for the same reason, and lastAct is when the last of them was: what somebody undoes as fast as it is
+	// done is done ever more slowly.
+	acts    int
+	lastAct time.Time
+	lastWhy string
+	once         oneTime // for a one-time apply
+
+	// Under loop.mu, for others: whether it runs, is Ready, is settled for good, and whether its last change has yet to prove itself.
+	up, ready, over, unproven bool
+	uses                      []string // what the live one depends on, where it shall go
+}
+
+// workers bounds the daemons in hand at once; most of them only wait for a daemon to end.
+const workers = 512
+
+// batch bounds the daemons looked at in one call.
+const batch = 256
+
+func newLoop(e *Engine, p func(*loop) policy) *loop {
+	l := &loop{Engine: e, queue: NewQueue(), entries: map[string]*entry{}, dependents: map[string][]string{}}
+	l.prober = NewProber(ProberOptions{Probe: e.host.Probe, Changed: func(name string, _ Health) { l.queue.Add(name) }})
+	l.policy = p(l)
+	return l
+}
+
+// put adds or replaces an entry and makes it due.
+func (l *loop) put(en *entry) {
+	l.mu.Lock()
+	if old := l.entries[en.name]; old != nil {
+		en.fails, en.exits, en.lastExit, en.told = 0, 0, old.lastExit, old.told
+		en.up, en.ready = old.up, old.ready
+	}
+	l.entries[en.name] = en
+	l.link()
+	l.mu.Unlock()
+	l.queue.Add(en.name)
+}
+
+// link remembers who depends on whom; the caller holds l.mu.
+func (l *loop) link() {
+	clear(l.dependents)
+	for _, en := range l.entries {
+		if en.want == nil {
+			continue
+		}
+		for _, d := range en.want.Spec.DependsOn {
+			l.dependents[d.Name] = append(l.dependents[d.Name], en.name)
+		}
+	}
+}
+
+func (l *loop) entry(name string) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[name]
+}
+
+// run hands out names until ctx ends: all that are due are looked at in one call, then each is worked on by itself.
+func (l *loop) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, workers)
+	probing, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() { _ = l.prober.Run(probing) })
+	for {
+		names := l.due(ctx)
+		if names == nil {
+			return
+		}
+		found := l.look(ctx, names)
+		for i, name := range names {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				again := l.handle(ctx, name, found[i])
+				l.queue.Done(name)
+				if again > 0 {
+					l.queue.AddAfter(name, again)
+				}
+			})
+		}
+	}
+}
+
+// due waits for the next name and returns it with all others that are due; nil when ctx has ended.
+func (l *loop) due(ctx context.Context) []string {
+	name, ok := l.queue.Get(ctx)
+	if !ok {
+		return nil
+	}
+	names := []string{name}
+	for len(names) < batch {
+		name, ok := l.queue.take()
+		if !ok {
+			break
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// look observes names, but for those that a review has just observed. What can't be observed is Unknown.
+func (l *loop) look(ctx context.Context, names []string) []spec.Observed {
+	found := make([]spec.Observed, len(names))
+	var ask []string
+	var at []int
+	for i, n := range names {
+		if en := l.entry(n); en != nil && en.seed != nil {
+			found[i], en.seed = *en.seed, nil
+			continue
+		}
+		ask, at = append(ask, n), append(at, i)
+	}
+	got, err := l.observe(ctx, ask...)
+	for j, i := range at {
+		if err != nil {
+			found[i] = spec.Observed{Name: ask[j], State: spec.Unknown, Message: err.Error()}
+			continue
+		}
+		found[i] = got[j]
+	}
+	return found
+}
+
+// handle plans for one daemon, acts, and returns when to look again.
+func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Duration {
+	en := l.entry(name)
+	if en == nil || ctx.Err() != nil {
+		return 0
+	}
+	c := conclusion{observed: o, health: l.health(name, o)}
+	l.tellExit(en, o)
+	if c.decision = l.plan(en, o, c.health); len(c.decision.Steps) > 0 {
+		if wait := en.tooSoon(c.decision, time.Now()); wait > 0 {
+			c.decision = Decision{Action: Waiting, Reason: fmt.Sprintf("%s; done %d times in a row, the next time in %s", c.decision.Reason, en.acts, wait.Round(time.Millisecond)), LookAgain: wait}
+			return l.policy.concluded(ctx, en, c)
+		}
+		c.acted = true
+		c.err = l.act(ctx, o, c.decision)
+		if errors.Is(c.err, drivers.ErrMoved) {
+			en.fails++
+			return RetryDelay(name, en.fails)
+		}
+		en.manual = false
+		c.observed = l.look(ctx, []string{name})[0]
+		c.health = l.health(name, c.observed)
+	}
+	l.follow(en, &c)
+	return l.policy.concluded(ctx, en, c)
+}
+
+// calm is how long nothing has to be done for a reason before it counts as new again.
+const calm = 2 * lastRetry
+
+// tooSoon says how long the steps of d have to wait because the same was done just before, and counts them where they needn't. Restarts after an end
+// have a backoff of their own.
+func (en *entry) tooSoon(d Decision, now time.Time) time.Duration {
+	if d.Steps[len(d.Steps)-1].Restart || en.manual {
+		return 0
+	}
+	if d.Reason != en.lastWhy || now.Sub(en.lastAct) > calm {
+		en.acts, en.lastWhy = 0, d.Reason
+	}
+	if en.acts > 0 {
+		if wait := RetryDelay(en.name, en.acts) - now.Sub(en.lastAct); wait > 0 {
+			return wait
+		}
+	}
+	en.acts, en.lastAct = en.acts+1, now
+	return 0
+}
+
+// plan plans for one entry.
+func (l *loop) plan(en *entry, o spec.Observed, h Health) Decision {
+	if en.passive {
+		return Decision{Action: Unchanged}
+	}
+	in, err := l.input(en, o, h)
+	if err != nil {
+		return Decision{Action: Refused, Reason: err.Error(), Err: err}
+	}
+	d := Plan(in)
+	for i := range d.Steps {
+		if d.Steps[i].Verb == spec.VerbStop && en.grace != nil {
+			d.Steps[i].Stop.GracePeriod = spec.Duration(*en.grace)
+		}
+	}
+	return d
+}
+
+// input gathers what Plan may know.
+func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
+	in := Input{
+		Name: en.name, Want: en.want, Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
+		Driver: o.Driver,
+	}
+	if en.want != nil {
+		drv, err := l.driverFor(en.want, o)
+		if err != nil {
+			return in, err
+		}
+		in.Driver = drv.Kind()
+		if hc := en.want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready {
+			in.Unhealthy = h.LastError
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held(&in, l.holders)
+	if en.want == nil {
+		in.Blocked = l.lastUser(en)
+	} else {
+		in.Blocked = l.unmet(en)
+	}
+	return in, nil
+}
+
+// lastUser says why an entry that shall go has to wait; the caller holds l.mu.
+func (l *loop) lastUser(en *entry) string {
+	for name, other := range l.entries {
+		switch {
+		case other.unproven:
+			return "waits until " + name + " is Ready, before anything is removed"
+		case other.want == nil && other.up && slices.Contains(other.uses, en.name):
+			return "waits until " + name + ", which depends on it, is gone"
+		}
+	}
+	return ""
+}
+
+// unmet says which dependency isn't met; the caller holds l.mu.
+func (l *loop) unmet(en *entry) string {
+	for _, d := range en.want.Spec.DependsOn {
+		dep := l.entries[d.Name]
+		switch {
+		case dep == nil:
+			return "waits for " + d.Name + ", which nobody declares"
+		case d.Condition == spec.DependencyStarted && !dep.up:
+			return "waits for " + d.Name + " to be started"
+		case d.Condition != spec.DependencyStarted && !dep.ready:
+			return "waits for " + d.Name + " to be Ready"
+		}
+	}
+	return ""
+}
+
+// follow keeps the probes of a daemon in step with what runs, and wakes its dependents.
+func (l *loop) follow(en *entry, c *conclusion) {
+	o := c.observed
+	running := o.State == spec.Running && o.Instance != nil
+	if running && l.policy.needsHealth(en) {
+		l.prober.Follow(en.name, checkOf(en, o), o.Instance.ID, o.Instance.Up)
+		c.health = l.health(en.name, o)
+	} else if !running {
+		l.prober.Forget(en.name)
+	}
+	l.mu.Lock()
+	up, ready := running, running && c.health.Ready
+	proven := en.unproven && (ready || c.decision.Action == Paused || o.State == spec.Exited && c.decision.Action == Unchanged && !failed(o))
+	var wake []string
+	if up != en.up || ready != en.ready {
+		wake = l.dependents[en.name]
+	}
+	if proven || en.want == nil && up != en.up {
+		wake = append(slices.Clone(wake), l.going()...)
+	}
+	en.up, en.ready, en.unproven = up, ready, en.unproven && !proven
+	l.mu.Unlock()
+	for _, name := range wake {
+		l.queue.Add(name)
+	}
+}
+
+// going lists the entries that shall go; the caller holds l.mu.
+func (l *loop) going() []string {
+	var names []string
+	for name, en := range l.entries {
+		if en.want == nil && !en.passive {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// checkOf is the check of an entry: the wanted one's, or what was applied where it is only looked at.
+func checkOf(en *entry, o spec.Observed) *spec.Health {
+	switch {
+	case en.want != nil:
+		return en.want.Spec.Health
+	case o.Stamp != nil:
+		return o.Stamp.Spec.Health
+	}
+	return nil
+}
+
+// tellExit records an end that nobody asked for, once.
+func (l *loop) tellExit(en *entry, o spec.Observed) {
+	if o.State != spec.Exited || o.Instance == nil || o.Instance.Exit == nil || o.Instance.Exit.Asked || en.lastExit == o.Instance.ID {
+		return
+	}
+	en.lastExit = o.Instance.ID
+	en.exits++
+	kind := "Warning"
+	if !failed(o) {
+		kind = "Normal"
+	}
+	l.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: kind, Reason: "Exited", Message: Ending(o)})
+	l.report(en.name, "exited", Ending(o))
+}
+
+// health is what is known of the health of the instance that was observed.
+func (l *loop) health(name string, o spec.Observed) Health {
+	if h, ok := l.prober.Health(name); ok && h.Instance == instanceID(o) {
+		return h
+	}
+	return Health{}
+}
+
+func instanceID(o spec.Observed) string {
+	if o.Instance == nil {
+		return ""
+	}
+	return o.Instance.ID
+}

@@ -1,0 +1,260 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Run keeps the set of src until ctx ends, and then returns ctx.Err(); the daemons live on. It holds the owner set's lock, and fails with ErrConflict
+// where another run does; it fails where src can't be loaded at first. Later, whoever made src decides what a broken input means (see LastGood).
+//
+// It is driven by events: of src, of the drivers, of health checks. Underneath, everything is looked at every Resync.
+func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
+	release, err := e.host.Lock(ctx, e.opt.Owner.Set, o.Holder)
+	if err != nil {
+		return fmt.Errorf("keep set %s on %s: %w", e.opt.Owner.Set, e.host.Name(), err)
+	}
+	defer release()
+	if o.Resync <= 0 {
+		o.Resync = 10 * time.Minute
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	k := &keeping{opt: o, src: src, reload: make(chan struct{}, 1), relist: make(chan struct{}, 1)}
+	k.loop = newLoop(e, func(*loop) policy { return k })
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	k.watch(ctx, &wg)
+	if err := k.load(ctx); err != nil {
+		cancel(err)
+		return err
+	}
+	wg.Go(func() { k.loop.run(ctx) })
+	return k.keep(ctx)
+}
+
+// keeping is the policy of a run: it never ends, and what fails is tried again.
+type keeping struct {
+	loop *loop
+	opt  RunOptions
+	src  Source
+	// reload and relist hold a token when the manifests, or anything at all, may have changed.
+	reload, relist chan struct{}
+
+	guarded string // the guard's objection that was told last
+}
+
+// watch arms the watches, each in a goroutine, and returns when all are armed or have failed.
+func (k *keeping) watch(ctx context.Context, wg *sync.WaitGroup) {
+	var armed sync.WaitGroup
+	start := func(what string, missed chan struct{}, watch func(changed func(name string)) error) {
+		armed.Add(1)
+		once := sync.OnceFunc(armed.Done)
+		wg.Go(func() {
+			defer once()
+			for try := 1; ctx.Err() == nil; try++ {
+				err := watch(func(name string) {
+					once()
+					if name == "" {
+						signal(missed)
+					} else if k.loop.entry(name) != nil {
+						k.loop.queue.Add(name)
+					}
+				})
+				once()
+				if ctx.Err() != nil {
+					return
+				}
+				k.loop.report("", "not watching", fmt.Sprintf("%s: %v; looking every %s instead", what, err, k.opt.Resync))
+				k.loop.opt.Log.Error(err, "watch", "host", k.loop.host.Name(), "what", what)
+				if sleep(ctx, RetryDelay(what, try)) != nil {
+					return
+				}
+			}
+		})
+	}
+	start("the manifests", k.reload, func(changed func(string)) error {
+		return k.src.Watch(ctx, func() { changed("") })
+	})
+	for _, d := range k.loop.host.Drivers() {
+		start("the "+string(d.Kind())+" daemons", k.relist, func(changed func(string)) error { return d.Watch(ctx, changed) })
+	}
+	armed.Wait()
+	forget(k.reload)
+	forget(k.relist)
+}
+
+// keep follows the manifests, and looks at everything from time to time, until ctx ends.
+func (k *keeping) keep(ctx context.Context) error {
+	resync := time.NewTicker(k.opt.Resync)
+	defer resync.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-k.reload:
+			if err := k.load(ctx); err != nil && ctx.Err() == nil {
+				k.loop.report("", "not loaded", err.Error())
+			}
+		case <-k.relist:
+			k.all()
+		case <-resync.C:
+			k.housekeep(ctx)
+			k.all()
+		}
+	}
+}
+
+// all makes every daemon due.
+func (k *keeping) all() {
+	k.loop.mu.Lock()
+	defer k.loop.mu.Unlock()
+	for name := range k.loop.entries {
+		k.loop.queue.Add(name)
+	}
+}
+
+func (k *keeping) housekeep(ctx context.Context) {
+	for _, d := range k.loop.host.Drivers() {
+		if h, ok := d.(drivers.Housekeeper); ok {
+			if err := h.Housekeep(ctx); err != nil && ctx.Err() == nil {
+				k.loop.opt.Log.Error(err, "housekeep", "host", k.loop.host.Name(), "driver", d.Kind())
+			}
+		}
+	}
+}
+
+// load takes the wanted set from the source: what changed in it becomes due, what is no longer in it is let go of or pruned.
+func (k *keeping) load(ctx context.Context) error {
+	wants, err := k.src.Load(ctx)
+	if err != nil {
+		return err
+	}
+	wanted := make(map[string]bool, len(wants))
+	for _, w := range wants {
+		wanted[w.Name] = true
+		if old := k.loop.entry(w.Name); old == nil || old.want == nil || !same(old.want, w) {
+			k.loop.put(&entry{name: w.Name, want: w, unproven: true})
+		}
+	}
+	for _, dep := range dependencies(wants) {
+		if k.loop.entry(dep) == nil {
+			k.loop.put(&entry{name: dep, passive: true})
+		}
+	}
+	k.drop(wanted, dependencies(wants))
+	if k.opt.Prune.Enabled {
+		return k.prune(ctx, wanted)
+	}
+	return nil
+}
+
+// same says whether two manifests ask for the same in every way, the values of secrets and the contents of files included.
+func same(a, b *spec.Daemon) bool { return a.Digest == b.Digest && reflect.DeepEqual(a.Metadata, b.Metadata) }
+
+func dependencies(wants []*spec.Daemon) []string {
+	var all []string
+	for _, w := range wants {
+		all = append(all, names(w.Spec.DependsOn)...)
+	}
+	return all
+}
+
+// drop lets go of what is no longer wanted; what is being pruned stays until it is gone.
+func (k *keeping) drop(wanted map[string]bool, deps []string) {
+	l := k.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	isDep := make(map[string]bool, len(deps))
+	for _, d := range deps {
+		isDep[d] = true
+	}
+	for name, en := range l.entries {
+		if wanted[name] || en.passive && isDep[name] || en.want == nil && !en.passive {
+			continue
+		}
+		delete(l.entries, name)
+		l.prober.Forget(name)
+	}
+	l.link()
+}
+
+// prune makes entries of what the set has on the host and no longer wants. They wait until all that changed has proved itself.
+func (k *keeping) prune(ctx context.Context, wanted map[string]bool) error {
+	gone, objection, err := k.loop.candidates(ctx, wanted, k.opt.Prune.Guard)
+	if err != nil {
+		return err
+	}
+	if objection != nil {
+		if text := objection.Error(); text != k.guarded {
+			k.guarded = text
+			k.loop.report("", "not pruned", text)
+		}
+		return nil
+	}
+	k.guarded = ""
+	for _, o := range gone {
+		if k.loop.entry(o.Name) == nil {
+			k.loop.put(&entry{name: o.Name, up: o.State == spec.Running, uses: names(o.Stamp.Spec.DependsOn)})
+		}
+	}
+	return nil
+}
+
+// needsHealth: always, for the conditions tell it.
+func (k *keeping) needsHealth(*entry) bool { return true }
+
+func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {
+	l := k.loop
+	if en.passive {
+		return 0
+	}
+	l.tell(ctx, en, c)
+	if en.want == nil && c.observed.State == spec.Absent {
+		l.mu.Lock()
+		if l.entries[en.name] == en {
+			delete(l.entries, en.name)
+		}
+		l.mu.Unlock()
+		return 0
+	}
+	if c.err != nil {
+		en.fails++
+		l.report(en.name, "failed", c.err.Error())
+		if hopeless(c.err) && !errors.Is(c.err, drivers.ErrMoved) {
+			return k.opt.Resync
+		}
+		return RetryDelay(en.name, en.fails)
+	}
+	en.fails = 0
+	if c.acted {
+		if st := c.observed.Stamp; st != nil && (c.decision.Action == Created || c.decision.Action == Configured) {
+			if err := l.host.Archive(ctx, spec.Revision{Stamp: *st}); err != nil {
+				l.opt.Log.Error(err, "keep a revision", "host", l.host.Name(), "name", en.name)
+			}
+		}
+		l.report(en.name, string(c.decision.Action), c.decision.Reason)
+	}
+	return c.decision.LookAgain
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func forget(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}

@@ -1,0 +1,65 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// tell keeps the daemon's conditions where others find them, and records an event where its readiness changed.
+func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
+	now := time.Now()
+	if en.told == nil {
+		if old, err := l.host.Statuses(ctx, en.name); err == nil {
+			en.told = old[en.name].Conditions
+		}
+	}
+	merged, changed := Merge(en.told, Judge(c.decision, c.observed, c.health, c.err), now)
+	if !changed {
+		return
+	}
+	before, after := find(en.told, spec.Ready), find(merged, spec.Ready)
+	en.told = merged
+	if c.observed.State == spec.Absent && en.want == nil {
+		return
+	}
+	st := spec.Status{Name: en.name, Conditions: merged, Instance: instanceID(c.observed), Holder: l.opt.Owner.Holder, At: now}
+	if err := l.host.SetStatus(ctx, st); err != nil {
+		l.opt.Log.Error(err, "keep the status", "host", l.host.Name(), "name", en.name)
+	}
+	if before.Status == after.Status && before.Reason == after.Reason {
+		return
+	}
+	switch after.Reason {
+	case "Healthy":
+		l.host.Record(spec.Event{At: now, Name: en.name, Type: "Normal", Reason: "Ready"})
+		l.report(en.name, "ready", "")
+	case "Unhealthy":
+		l.host.Record(spec.Event{At: now, Name: en.name, Type: "Warning", Reason: "Unhealthy", Message: after.Message})
+		l.report(en.name, "unhealthy", after.Message)
+	}
+}
+
+func find(cs []spec.Condition, t spec.ConditionType) spec.Condition {
+	for _, c := range cs {
+		if c.Type == t {
+			return c
+		}
+	}
+	return spec.Condition{Type: t, Status: spec.ConditionUnknown}
+}
+
+// note keeps the conditions of an entry that an apply waits for; of the others it can't tell enough.
+func (p *applying) note(ctx context.Context, en *entry, c conclusion) {
+	if p.waits(en) {
+		p.loop.tell(ctx, en, c)
+	}
+}
+
+// archive keeps the revisions that came to be, several at once, for each costs a flush of the disk.
+func (p *applying) archive() error {
+	return inParallel(16, p.finished, func(r spec.Revision) error {
+		return p.loop.host.Archive(context.Background(), r)
+	})
+}

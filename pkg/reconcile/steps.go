@@ -1,0 +1,148 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// step makes one step of this plan, for the driver that it concerns.
+func (p *planner) step(verb spec.Verb, reason string) spec.Step {
+	s := spec.Step{Verb: verb, Name: p.Name, Reason: reason, Driver: p.Driver, Force: p.Force, Owner: p.Owner}
+	s.Instance = instanceID(p.Observed)
+	switch verb {
+	case spec.VerbStop, spec.VerbRemove:
+		s.Driver = p.Observed.Driver
+		s.Stop = p.stop()
+		return s
+	}
+	s.Want, s.Generation = p.Want, 1
+	if p.stamp != nil {
+		s.Generation = p.stamp.Generation
+		if len(p.changes) > 0 {
+			s.Generation++
+		}
+		if s.Owner.Set == "" {
+			s.Owner.Set = p.stamp.Owner.Set
+		}
+		if p.Force {
+			s.Owner.TakenFrom = p.HolderID
+		}
+	}
+	return s
+}
+
+// stop is how the live daemon is asked to end: as what was applied says, for that is what runs.
+func (p *planner) stop() spec.Stop {
+	if p.stamp != nil {
+		return p.stamp.Spec.Stop
+	}
+	return p.Want.Spec.Stop
+}
+
+// files writes the config files where there are any, or were.
+func (p *planner) files(reason string) []spec.Step {
+	if len(p.Want.Spec.Files) == 0 && (p.stamp == nil || len(p.stamp.Spec.Files) == 0) {
+		return nil
+	}
+	return []spec.Step{p.step(spec.VerbFiles, reason)}
+}
+
+// start plans the start of a daemon that has no process, unless a dependency blocks it.
+func (p *planner) start(a Action, why string, attempts int, restart bool) Decision {
+	if p.Blocked != "" {
+		return Decision{Action: Waiting, Reason: p.Blocked}
+	}
+	return Decision{Action: a, Reason: why, Steps: p.starting(why, attempts, restart)}
+}
+
+func (p *planner) starting(why string, attempts int, restart bool) []spec.Step {
+	var steps []spec.Step
+	if p.stamp == nil || len(p.changes) > 0 || len(p.Observed.Drift) > 0 {
+		steps = p.files(why)
+	}
+	s := p.step(spec.VerbStart, why)
+	s.Attempts, s.Restart = attempts, restart
+	return append(steps, s)
+}
+
+// replace plans that a running daemon is stopped and started. The files come first: a file that can't be written leaves the old one running.
+func (p *planner) replace(why string, attempts int, restart bool) []spec.Step {
+	starting := p.starting(why, attempts, restart)
+	steps := starting[:len(starting)-1 : len(starting)-1]
+	return append(steps, p.step(spec.VerbStop, why), starting[len(starting)-1])
+}
+
+// recreate plans that a daemon is removed and made anew, perhaps by another driver.
+func (p *planner) recreate(why string) Decision {
+	if p.Blocked != "" {
+		return Decision{Action: Waiting, Reason: p.Blocked}
+	}
+	d := Decision{Action: Configured, Reason: why}
+	if p.alive() {
+		d.Steps = append(d.Steps, p.step(spec.VerbStop, why))
+	}
+	d.Steps = append(d.Steps, p.step(spec.VerbRemove, why))
+	for _, s := range append(p.files(why), p.step(spec.VerbStart, why)) {
+		s.Instance = "" // none is left after the removal
+		d.Steps = append(d.Steps, s)
+	}
+	return d
+}
+
+// repair puts drifted files back and makes the daemon read them.
+func (p *planner) repair() []spec.Step {
+	why := "drift: " + drifts(p.Observed.Drift)
+	if p.Want.Spec.Reload != nil {
+		return append(p.files(why), p.step(spec.VerbReload, why))
+	}
+	return p.replace(why, 0, false)
+}
+
+// Ending says in words how the last instance of a daemon ended.
+func Ending(o spec.Observed) string {
+	if o.Instance == nil {
+		return "it was never started"
+	}
+	e := o.Instance.Exit
+	switch {
+	case e == nil:
+		return "it isn't running"
+	case e.OOMKilled:
+		return "the kernel killed it for its memory limit"
+	case e.Asked:
+		return "it was stopped"
+	case !e.Known:
+		return "it ended, and nobody saw how"
+	case e.Signal != "":
+		return "it was killed by " + e.Signal
+	default:
+		return fmt.Sprintf("it exited with status %d", e.Code)
+	}
+}
+
+func fields(cs []spec.Change) string {
+	names := make([]string, len(cs))
+	for i, c := range cs {
+		names[i] = c.Field
+	}
+	return brief(names)
+}
+
+func drifts(ds []spec.Drift) string {
+	names := make([]string, len(ds))
+	for i, d := range ds {
+		names[i] = d.Field
+	}
+	return brief(names)
+}
+
+// brief joins the first few names.
+func brief(names []string) string {
+	const most = 4
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
