@@ -63,7 +63,7 @@ type entry struct {
 	acts    int
 	lastAct time.Time
 	lastWhy string
-	once         oneTime // for a one-time apply
+	once    oneTime // for a one-time apply
 
 	// Under loop.mu, for others: whether it runs, is Ready, is settled for good, and whether its last change has yet to prove itself.
 	up, ready, over, unproven bool

@@ -70,7 +70,7 @@ func (p *planner) starting(why string, attempts int, restart bool) []spec.Step {
 // replace plans that a running daemon is stopped and started. The files come first: a file that can't be written leaves the old one running.
 func (p *planner) replace(why string, attempts int, restart bool) []spec.Step {
 	starting := p.starting(why, attempts, restart)
-	steps := starting[:len(starting)-1 : len(starting)-1]
+	steps := starting[: len(starting)-1 : len(starting)-1]
 	return append(steps, p.step(spec.VerbStop, why), starting[len(starting)-1])
 }
 
