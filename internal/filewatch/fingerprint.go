@@ -1,0 +1,58 @@
+package filewatch
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// maxHashed is how much of a file is hashed; what is longer is no manifest.
+const maxHashed = 64 << 20
+
+// fingerprint is equal for equal contents of all that is watched.
+func (p points) fingerprint(o Options) [sha256.Size]byte {
+	sum := sha256.New()
+	for _, dir := range slices.Sorted(maps.Keys(p)) {
+		for _, name := range p.names(dir, o) {
+			path := filepath.Join(dir, name)
+			fmt.Fprintf(sum, "%q", path)
+			hashContent(sum, path)
+		}
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
+}
+
+// names lists what matters in a folder, sorted.
+func (p points) names(dir string, o Options) []string {
+	names := maps.Clone(p[dir].names)
+	if p[dir].all {
+		entries, _ := os.ReadDir(dir) // one that can't be read differs from one that can, by its names
+		for _, e := range entries {
+			if p.relevant(filepath.Join(dir, e.Name()), o) {
+				names[e.Name()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func hashContent(sum io.Writer, path string) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		fmt.Fprint(sum, err == nil)
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		fmt.Fprint(sum, err)
+		return
+	}
+	defer f.Close()
+	content := sha256.New()
+	_, err = io.Copy(content, io.LimitReader(f, maxHashed))
+	fmt.Fprintf(sum, "%x %v", content.Sum(nil), err)
+}

@@ -1,0 +1,132 @@
+package filewatch
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// points are the folders to watch, by their paths without symbolic links.
+type points map[string]*point
+
+// point says which names in a folder matter.
+type point struct {
+	all   bool            // every name that isn't noise and that Options.Match accepts
+	names map[string]bool // and these
+}
+
+func (p points) at(dir string) *point {
+	if p[dir] == nil {
+		p[dir] = &point{names: map[string]bool{}}
+	}
+	return p[dir]
+}
+
+// relevant says whether something at path may change what is watched.
+func (p points) relevant(path string, o Options) bool {
+	if p[path] != nil {
+		return true // a watched folder itself came, went or moved
+	}
+	dir, name := filepath.Split(path)
+	at := p[filepath.Clean(dir)]
+	if at == nil {
+		return false
+	}
+	return at.names[name] || at.all && (o.Match(name) || isSwap(name) || o.Recursive && !isNoise(name) && isFolder(path))
+}
+
+// isSwap says whether a name is one of the links and folders by which a whole folder's content is swapped at once, as in "..data".
+func isSwap(name string) bool { return strings.HasPrefix(name, "..") }
+
+// isNoise says whether a name is hidden, or an editor's backup.
+func isNoise(name string) bool { return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") }
+
+func isFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// maxLinks is where the kernel gives up too, see path_resolution(7).
+const maxLinks = 40
+
+// follow adds what must be watched to see that path leads elsewhere: the folder and name of every symbolic link on the way. It returns where path
+// leads to, or false and a point that sees the first missing thing appear.
+func (p points) follow(path string) (final string, ok bool) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", false
+	}
+	root := filepath.VolumeName(abs) + string(filepath.Separator)
+	cur, rest := root, parts(abs[len(root):])
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == ".." {
+			cur = filepath.Dir(cur)
+			continue
+		}
+		next := filepath.Join(cur, name)
+		info, err := os.Lstat(next)
+		if err != nil {
+			p.at(cur).names[name] = true
+			return "", false
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			cur = next
+			continue
+		}
+		p.at(cur).names[name] = true
+		target, err := os.Readlink(next)
+		if links++; err != nil || links > maxLinks {
+			return "", false
+		}
+		if filepath.IsAbs(target) {
+			cur = filepath.VolumeName(target) + string(filepath.Separator)
+			target = target[len(cur):]
+		}
+		rest = append(parts(target), rest...)
+	}
+	return cur, true
+}
+
+func parts(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
+}
+
+// root adds what must be watched for a file or folder that Options names.
+func (p points) root(path string, o Options) {
+	final, ok := p.follow(path)
+	if !ok {
+		return
+	}
+	info, err := os.Stat(final)
+	switch {
+	case err != nil || !info.IsDir():
+		p.at(filepath.Dir(final)).names[filepath.Base(final)] = true
+	default:
+		p.folder(final, o)
+	}
+}
+
+// folder adds a folder that isn't a link, with those in it where they are wanted.
+func (p points) folder(dir string, o Options) {
+	p.at(dir).all = true
+	entries, _ := os.ReadDir(dir) // one that can't be read has nothing in it that could be watched
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case e.Type()&fs.ModeSymlink != 0 && o.Match(e.Name()):
+			p.file(path)
+		case e.IsDir() && o.Recursive && !isNoise(e.Name()):
+			p.folder(path, o)
+		}
+	}
+}
+
+// file adds what must be watched to see a file change.
+func (p points) file(path string) {
+	if final, ok := p.follow(path); ok {
+		p.at(filepath.Dir(final)).names[filepath.Base(final)] = true
+	}
+}
