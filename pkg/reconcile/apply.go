@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,12 +75,21 @@ func (e *Engine) converge(ctx context.Context, items []Item, o ApplyOptions) ([]
 	l := newLoop(e, func(l *loop) policy { p.loop = l; return p })
 	p.enter(ctx, items)
 	var wg sync.WaitGroup
-	for _, d := range e.host.Drivers() {
-		wg.Go(func() { _ = d.Watch(ctx, p.changed) }) // without it the deadlines still hold
+	if waitsForAny(items, o) {
+		for _, d := range e.host.Drivers() {
+			wg.Go(func() { _ = d.Watch(ctx, p.changed) }) // without it the deadlines still hold
+		}
 	}
 	l.run(ctx)
 	wg.Wait()
-	return p.outcome(items)
+	return p.outcome(ctx, items)
+}
+
+// waitsForAny says whether what happens to a daemon after its steps matters.
+func waitsForAny(items []Item, o ApplyOptions) bool {
+	return o.Wait || o.settle || slices.ContainsFunc(items, func(it Item) bool {
+		return it.Want != nil && len(it.Want.Spec.DependsOn) > 0 || it.Action == Waiting
+	})
 }
 
 // DefaultTimeout is how long an apply waits where nobody says.
@@ -376,7 +386,7 @@ func (p *applying) finish(_ context.Context, en *entry) {
 }
 
 // outcome collects the items in their order, and keeps the revisions that came to be.
-func (p *applying) outcome(items []Item) ([]Item, error) {
+func (p *applying) outcome(ctx context.Context, items []Item) ([]Item, error) {
 	out := make([]Item, len(items))
 	var errs []error
 	for i, it := range items {
@@ -387,5 +397,5 @@ func (p *applying) outcome(items []Item) ([]Item, error) {
 		}
 		errs = append(errs, out[i].Err)
 	}
-	return out, errors.Join(append(errs, p.archive())...)
+	return out, errors.Join(append(errs, p.archive(context.WithoutCancel(ctx)))...)
 }

@@ -58,8 +58,8 @@ func (p *applying) note(ctx context.Context, en *entry, c conclusion) {
 }
 
 // archive keeps the revisions that came to be, several at once, for each costs a flush of the disk.
-func (p *applying) archive() error {
+func (p *applying) archive(ctx context.Context) error {
 	return inParallel(16, p.finished, func(r spec.Revision) error {
-		return p.loop.host.Archive(context.Background(), r)
+		return p.loop.host.Archive(ctx, r)
 	})
 }

@@ -1,0 +1,96 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+func look(t *testing.T, e *Engine, name string) View {
+	t.Helper()
+	vs, err := e.Look(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vs[0]
+}
+
+func TestLookChecksNowWhereNobodyKeepsTheDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a", checked()))
+		if c := find(look(t, b.e, "a").Conditions, spec.Ready); c.Status != spec.True {
+			t.Errorf("Ready is %+v", c)
+		}
+		b.Probes(func(context.Context, string, spec.Health) error { return errors.New("HTTP 500") })
+		time.Sleep(time.Minute)
+		if c := find(look(t, b.e, "a").Conditions, spec.Ready); c.Status != spec.False || c.Message != "HTTP 500" {
+			t.Errorf("Ready is %+v", c)
+		}
+	})
+}
+
+func TestLookTakesTheWordOfALiveRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		k := keep(t, b, RunOptions{}, manifest("a", checked()))
+		before := b.Probed("a")
+		v := look(t, b.e, "a")
+		if c := find(v.Conditions, spec.Ready); c.Status != spec.True || v.Holder != "run-1" {
+			t.Errorf("Ready is %+v, held by %q", c, v.Holder)
+		}
+		if n := b.Probed("a") - before; n != 0 {
+			t.Errorf("%d checks although a run makes them", n)
+		}
+		k.stop()
+		if v := look(t, b.e, "a"); v.Holder != "" {
+			t.Errorf("a run that ended still holds it: %q", v.Holder)
+		}
+	})
+}
+
+func TestLookListsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("b"), manifest("a"))
+		vs, err := b.e.Look(t.Context())
+		if err != nil || len(vs) != 2 || vs[0].Observed.Name != "a" || vs[1].Observed.Name != "b" {
+			t.Errorf("got %d views, %v", len(vs), err)
+		}
+	})
+}
+
+func TestWaitForSeesAnEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a"))
+		done := make(chan error, 1)
+		go func() {
+			done <- b.e.WaitFor(t.Context(), []string{"a"}, func(v View) bool { return v.Observed.State == spec.Exited })
+		}()
+		synctest.Wait()
+		began := time.Now()
+		b.Fake().Crash("a", spec.Exit{Known: true, Code: 1})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %s of polling", took)
+		}
+	})
+}
+
+func TestWaitForEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := b.e.WaitFor(ctx, []string{"a"}, func(View) bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
