@@ -107,7 +107,7 @@ func folderFiles(dir string, recursive bool) (files []string, folders int, err e
 	for _, e := range entries {
 		name, path := e.Name(), filepath.Join(dir, e.Name())
 		switch {
-		case strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~"):
+		case isNoise(name):
 		case e.IsDir() && !recursive:
 			folders++
 		case e.IsDir():
@@ -116,12 +116,20 @@ func folderFiles(dir string, recursive bool) (files []string, folders int, err e
 				return nil, 0, err
 			}
 			files = append(files, inner...)
-		case slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) && !isFolder(path, e):
+		case IsManifestName(name) && !isFolder(path, e):
 			files = append(files, path)
 		}
 	}
 	return files, folders, nil
 }
+
+// IsManifestName says whether Load reads a file of that name, without its folder, where it is given the folder.
+func IsManifestName(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) && !isNoise(name)
+}
+
+// isNoise says whether a name is hidden, or an editor's backup.
+func isNoise(name string) bool { return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") }
 
 // isFolder says whether a symbolic link leads to a folder; such are not followed.
 func isFolder(path string, e fs.DirEntry) bool {

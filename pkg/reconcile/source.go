@@ -1,0 +1,193 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/internal/filewatch"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// FileOptions say how a FileSource reads and watches its manifests.
+type FileOptions struct {
+	Load    spec.LoadOptions
+	Resolve spec.ResolveOptions
+	// Report is told why changes are seen later than they could be, as where the kernel can't watch a file. May be nil.
+	Report func(error)
+}
+
+// retryLoad is how soon a set that couldn't be loaded is tried again though no file seems to have changed: what is missing, a binary for
+// one, need not be among the files that are watched.
+const retryLoad = 15 * time.Second
+
+// maxStdin is more than spec.Load accepts.
+const maxStdin = 64 << 20
+
+// FileSource is the set that manifests in files and folders declare.
+type FileSource struct {
+	paths []string
+	o     FileOptions
+	watch *filewatch.Watcher
+	every time.Duration // retryLoad
+
+	mu       sync.Mutex
+	stdin    []byte // what "-" is, once it was read
+	watching bool
+	retry    *time.Timer // pokes watch after a failed Load
+}
+
+// NewFileSource returns the source of the manifests at paths, which spec.Load takes as they stand. It reads nothing yet.
+func NewFileSource(paths []string, o FileOptions) *FileSource {
+	roots := slices.DeleteFunc(slices.Clone(paths), isStdin)
+	return &FileSource{paths: paths, o: o, every: retryLoad, watch: filewatch.New(filewatch.Options{
+		Roots: roots, Recursive: o.Load.Recursive, Match: spec.IsManifestName, Report: o.Report,
+	})}
+}
+
+func isStdin(path string) bool { return path == "-" }
+
+// Load reads and resolves all manifests. The error is spec.Problems with everything that is wrong with any of them. Standard input is read
+// once, and stays what it was.
+func (s *FileSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ds, err := s.load()
+	s.tryAgain(err != nil)
+	return ds, err
+}
+
+func (s *FileSource) load() ([]*spec.Daemon, error) {
+	o := s.o.Load
+	if slices.ContainsFunc(s.paths, isStdin) {
+		in, err := s.readStdin()
+		if err != nil {
+			return nil, err
+		}
+		o.Stdin = bytes.NewReader(in)
+	}
+	ms, err := spec.Load(s.paths, o)
+	if err != nil {
+		return nil, err // and what the last good manifests name stays watched
+	}
+	s.watch.SetFiles(named(ms))
+	return spec.Resolve(ms, s.o.Resolve)
+}
+
+func (s *FileSource) readStdin() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stdin == nil && s.o.Load.Stdin != nil {
+		in, err := io.ReadAll(io.LimitReader(s.o.Load.Stdin, maxStdin))
+		if err != nil {
+			return nil, fmt.Errorf("read manifests from stdin: %w", err)
+		}
+		s.stdin = in
+	}
+	return s.stdin, nil
+}
+
+// named lists the files that manifests name: config files and secrets.
+func named(ms []spec.Manifest) []string {
+	var files []string
+	for _, m := range ms {
+		add := func(path string) {
+			switch {
+			case path == "":
+			case filepath.IsAbs(path):
+				files = append(files, path)
+			default:
+				files = append(files, filepath.Join(filepath.Dir(m.File), path))
+			}
+		}
+		for _, f := range m.Spec.Files {
+			add(f.From)
+		}
+		for _, e := range m.Spec.Env {
+			add(e.FromFile)
+		}
+	}
+	return files
+}
+
+// tryAgain arms the retry of a failed Load, as long as somebody watches, or ends it.
+func (s *FileSource) tryAgain(failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retry != nil {
+		s.retry.Stop()
+		s.retry = nil
+	}
+	if failed && s.watching {
+		s.retry = time.AfterFunc(s.every, s.watch.Poke)
+	}
+}
+
+// Watch watches the manifests, the folders that they are in, and every file that they name. Changes within a tenth of a second are told as
+// one. While Load fails it is asked for again from time to time.
+func (s *FileSource) Watch(ctx context.Context, changed func()) error {
+	s.setWatching(true)
+	defer s.setWatching(false)
+	return s.watch.Run(ctx, changed)
+}
+
+func (s *FileSource) setWatching(on bool) {
+	s.mu.Lock()
+	s.watching = on
+	s.mu.Unlock()
+	if !on {
+		s.tryAgain(false)
+	}
+}
+
+// LastGood is a source that keeps what it loaded last when the source below can't be loaded: a broken manifest changes nothing. Before the
+// first success an error is returned as it is. report is called with every new problem, and with nil once it is over; it must not call the
+// source.
+func LastGood(src Source, report func(error)) Source {
+	return &lastGood{Source: src, report: report}
+}
+
+type lastGood struct {
+	Source
+	report func(error)
+
+	mu      sync.Mutex
+	good    []*spec.Daemon
+	loaded  bool
+	problem string // that was reported last; empty: none
+}
+
+func (l *lastGood) Load(ctx context.Context) ([]*spec.Daemon, error) {
+	ds, err := l.Source.Load(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.good, l.loaded = ds, true
+		if l.problem != "" {
+			l.problem = ""
+			l.report(nil)
+		}
+	case !l.loaded || ctx.Err() != nil:
+		return nil, err
+	case err.Error() != l.problem:
+		l.problem = err.Error()
+		l.report(fmt.Errorf("keep the last good set of %d daemons (%s), because the manifests can't be loaded: %w", len(l.good), some(l.good), err))
+	}
+	return l.good, nil
+}
+
+// some names a few daemons.
+func some(ds []*spec.Daemon) string {
+	all := make([]string, len(ds))
+	for i, d := range ds {
+		all[i] = d.Name
+	}
+	return brief(all)
+}
