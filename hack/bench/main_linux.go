@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed tinyd/tinyd.c
+var tinydSource string
+
+const (
+	settle  = 2200 * time.Millisecond // how long a daemon must be up before a kill of it counts
+	between = 50 * time.Millisecond   // from one kill to the next
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &bench{out: os.Stdout}
+	flag.StringVar(&b.reconciler, "reconciler", "", "the binary to measure; without it only the floors are")
+	flag.IntVar(&b.n, "n", 500, "daemons to start, apply and stop")
+	flag.IntVar(&b.few, "few", 100, "daemons running while one is killed, and the smaller count for the memory of each")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
+	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
+	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
+	flag.Parse()
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run of all measurements.
+type bench struct {
+	reconciler    string
+	n, few        int
+	rounds, kills int
+	idle          time.Duration
+	out           io.Writer
+
+	dir, tinyd string
+	files      int
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if b.kills > b.few || b.few >= b.n || b.kills < 1 || b.rounds < 1 {
+		return errors.New("it must be 1 <= kills <= few < n, and at least one round")
+	}
+	if b.dir, err = os.MkdirTemp("", "reconciler-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.clear()) }()
+	if b.reconciler != "" {
+		if b.reconciler, err = filepath.Abs(b.reconciler); err != nil {
+			return err
+		}
+	}
+	if b.tinyd, err = buildTinyd(ctx, b.dir); err != nil {
+		return err
+	}
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "load average before: %s\n", strings.Join(strings.Fields(string(load))[:3], " "))
+
+	var rows []row
+	for _, part := range []func(context.Context) ([]row, error){b.startAndStop, b.heal, b.idleRun} {
+		more, err := part(ctx)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
+	}
+	fmt.Fprintln(b.out)
+	if missed := print(b.out, rows); missed > 0 {
+		return fmt.Errorf("%d bars missed", missed)
+	}
+	return nil
+}
+
+// startAndStop alternates floors and ours, so that both see the same machine.
+func (b *bench) startAndStop(ctx context.Context) ([]row, error) {
+	var startFloors, stopFloors figures
+	var ours startStop
+	for range b.rounds {
+		took, all, err := b.startFloor(ctx, b.n)
+		stopped, stopErr := stopFloor(all)
+		if err := errors.Join(err, stopErr); err != nil {
+			return nil, err
+		}
+		startFloors.took(took)
+		stopFloors.took(stopped)
+		if b.reconciler != "" {
+			if err := b.startStopOurs(ctx, &ours); err != nil {
+				return nil, err
+			}
+		}
+		b.progress("start %d: floor %s ms", b.n, short(startFloors[len(startFloors)-1]))
+	}
+	if b.reconciler == "" {
+		return []row{
+			{what: fmt.Sprintf("floor: fork and exec of %d, to the last main()", b.n), unit: "ms", ours: startFloors},
+			{what: fmt.Sprintf("floor: signal and wait of %d", b.n), unit: "ms", ours: stopFloors},
+		}, nil
+	}
+	return []row{
+		{what: fmt.Sprintf("apply: start of %d, to the last main()", b.n), unit: "ms", ours: ours.started, floor: startFloors, bar: 1.5, peer: "1208 ms process-compose"},
+		{what: fmt.Sprintf("apply: start of %d, the whole command", b.n), unit: "ms", ours: ours.applied, floor: startFloors},
+		{what: fmt.Sprintf("apply: nothing to do, %d in %d files", b.n, b.n), unit: "ms", ours: ours.noop, bar: 75, peer: "75-91 ms process-compose"},
+		{what: fmt.Sprintf("stop of %d, to the last end", b.n), unit: "ms", ours: ours.gone, floor: stopFloors, bar: 4, peer: "125 ms process-compose"},
+		{what: fmt.Sprintf("stop of %d, the whole command", b.n), unit: "ms", ours: ours.stopped, floor: stopFloors, peer: "131 ms process-compose"},
+	}, nil
+}
+
+func (b *bench) heal(ctx context.Context) ([]row, error) {
+	floor, err := b.healFloor(ctx, b.few, b.kills)
+	if err != nil {
+		return nil, err
+	}
+	b.progress("heal: floor %s", floor.text("ms"))
+	if b.reconciler == "" {
+		return []row{{what: fmt.Sprintf("floor: kill -9 to the replacement's main(), %d running", b.few), unit: "ms", ours: floor}}, nil
+	}
+	ours, err := b.healOurs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []row{{what: fmt.Sprintf("run: kill -9 to the replacement's main(), %d running", b.few), unit: "ms", ours: ours, floor: floor, bar: 3, peer: "4.99 ms runit"}}, nil
+}
+
+func (b *bench) progress(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
