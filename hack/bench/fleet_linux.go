@@ -85,7 +85,7 @@ type startStop struct{ started, applied, noop, gone, stopped figures }
 const noops = 4
 
 // startStopOurs starts a fleet, applies it again with nothing to do, and stops it.
-func (b *bench) startStopOurs(ctx context.Context, figures *startStop) (err error) {
+func (b *bench) startStopOurs(ctx context.Context, took *startStop) (err error) {
 	f, err := b.fleet(b.n)
 	if err != nil {
 		return err
@@ -100,26 +100,30 @@ func (b *bench) startStopOurs(ctx context.Context, figures *startStop) (err erro
 	if err != nil {
 		return err
 	}
-	figures.applied.took(applied)
-	figures.started.took(last(all).Sub(t0))
+	took.applied.took(applied)
+	took.started.took(last(all).Sub(t0))
 
 	for range noops {
-		took, err := f.do(ctx, "apply", "-f", f.manifests)
+		nothing, err := f.do(ctx, "apply", "-f", f.manifests)
 		if err != nil {
 			return err
 		}
-		figures.noop.took(took)
+		took.noop.took(nothing)
 	}
-	if again, err := f.mains.read(0); err != nil || len(again) != b.n {
-		return errors.Join(err, fmt.Errorf("%d mains began for %d daemons: an apply with nothing to do started some", len(again), b.n))
+	again, err := f.mains.read(0)
+	if err != nil {
+		return err
+	}
+	if len(again) != b.n {
+		return fmt.Errorf("%d mains began for %d daemons: an apply with nothing to do started some", len(again), b.n)
 	}
 
 	gone, stopped, err := f.stop(ctx, all)
 	if err != nil {
 		return err
 	}
-	figures.gone.took(gone)
-	figures.stopped.took(stopped)
+	took.gone.took(gone)
+	took.stopped.took(stopped)
 	return nil
 }
 

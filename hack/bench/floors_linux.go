@@ -67,9 +67,10 @@ func (b *bench) healFloor(ctx context.Context, n, kills int) (took figures, err 
 	defer w.close()
 	all := map[int]*exec.Cmd{} // by pidfd
 	defer func() {
-		for _, cmd := range all {
+		for fd, cmd := range all {
 			err = errors.Join(err, cmd.Process.Kill())
 			_ = cmd.Wait() // it was killed
+			w.remove(fd)
 		}
 	}()
 	start := func(id int) (*exec.Cmd, error) {

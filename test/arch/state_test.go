@@ -131,10 +131,7 @@ func constant(e ast.Expr) bool {
 			return false
 		}
 		id, ok := sel.X.(*ast.Ident)
-		return ok && slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "strings.NewReplacer", "reflect.TypeFor"}, id.Name+"."+sel.Sel.Name) ||
-			ok && id.Name == "reflect" && sel.Sel.Name == "TypeOf"
-	case *ast.IndexExpr: // a generic call's function
-		return constant(e.X)
+		return ok && slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "strings.NewReplacer", "sync.OnceValue"}, id.Name+"."+sel.Sel.Name)
 	}
 	return false
 }
@@ -240,6 +237,7 @@ func stateRules() []rule {
 			one("pkg/spec/a.go", "package p\nimport \"errors\"\nvar ErrX = errors.New(\"x\")\n"),
 			one("pkg/spec/a.go", "package p\nimport \"regexp\"\nvar word = regexp.MustCompile(`a`)\n"),
 			one("pkg/spec/a.go", "package p\n//go:embed a.txt\nvar text string\n"),
+			one("pkg/spec/a.go", "package p\nimport \"sync\"\nvar table = sync.OnceValue(func() int { return 1 })\n"),
 			one("pkg/spec/a.go", "package p\nvar _ fmt.Stringer = (*T)(nil)\n"),
 			one("pkg/spec/a.go", "package p\nvar table = map[string]int{\"a\": 1}\nfunc f() int { table := 2; table = 3; return table }\n"),
 			one("pkg/spec/a_test.go", "package p\nvar count int\n"),
