@@ -3,7 +3,6 @@ package reconcile
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"sync"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/spec"
@@ -68,28 +67,4 @@ func mix(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
-}
-
-// Retries counts the failures in a row of every name, for RetryDelay. The zero value is ready for use, by any number of goroutines.
-type Retries struct {
-	mu       sync.Mutex
-	failures map[string]int
-}
-
-// Failed counts a failure of name and returns how long to wait before the next try.
-func (r *Retries) Failed(name string) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failures == nil {
-		r.failures = map[string]int{}
-	}
-	r.failures[name]++
-	return RetryDelay(name, r.failures[name])
-}
-
-// Forget ends the row of failures of name: it succeeded, changed or went away.
-func (r *Retries) Forget(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.failures, name)
 }

@@ -102,21 +102,16 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-func TestRetries(t *testing.T) {
-	var r Retries
-	nominal := 200 * time.Millisecond
-	for i := range 20 {
-		d := r.Failed("web")
-		if low, high := nominal*8/10, min(nominal*12/10, time.Minute); d < low || d > high {
-			t.Errorf("failure %d: retry after %v, want %v to %v", i+1, d, low, high)
+func TestRetryDelay(t *testing.T) {
+	nominal := firstRetry
+	for failures := 1; failures < 20; failures++ {
+		d := RetryDelay("web", failures)
+		if low, high := nominal*8/10, min(nominal*12/10, lastRetry); d < low || d > high {
+			t.Errorf("failure %d: retry after %v, want %v to %v", failures, d, low, high)
 		}
-		nominal = min(2*nominal, time.Minute)
+		nominal = min(2*nominal, lastRetry)
 	}
-	if d := r.Failed("db"); d > 240*time.Millisecond {
-		t.Errorf("another name's first retry is after %v", d)
-	}
-	r.Forget("web")
-	if d := r.Failed("web"); d > 240*time.Millisecond {
-		t.Errorf("the first retry after Forget is after %v", d)
+	if d := RetryDelay("web", 0); d < firstRetry*8/10 {
+		t.Errorf("no failure: retry after %v", d)
 	}
 }

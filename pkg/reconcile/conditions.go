@@ -36,16 +36,6 @@ func Merge(old, fresh []spec.Condition, now time.Time) (merged []spec.Condition,
 
 func byName(a, b spec.Condition) int { return strings.Compare(string(a.Type), string(b.Type)) }
 
-// conditionOf returns the condition of that type, or one of status Unknown.
-func conditionOf(cs []spec.Condition, t spec.ConditionType) spec.Condition {
-	for _, c := range cs {
-		if c.Type == t {
-			return c
-		}
-	}
-	return spec.Condition{Type: t, Status: spec.ConditionUnknown}
-}
-
 // Word is all that is known of a daemon in one word, as kstatus has them, and Paused.
 type Word string
 
@@ -62,7 +52,7 @@ const (
 
 // Summary is the word for a daemon. Conditions that speak of an earlier generation than the one applied say nothing of it: it is in progress.
 func Summary(o spec.Observed, cs []spec.Condition) Word {
-	ready, reconciling, stalled := conditionOf(cs, spec.Ready), conditionOf(cs, spec.Reconciling), conditionOf(cs, spec.Stalled)
+	ready, reconciling, stalled := find(cs, spec.Ready), find(cs, spec.Reconciling), find(cs, spec.Stalled)
 	switch {
 	case o.State == spec.Unknown:
 		return WordUnknown

@@ -43,7 +43,7 @@ func lintConditions(cs []spec.Condition) error {
 			wrong("%s is there %d times", t, count[t])
 		}
 	}
-	if conditionOf(cs, spec.Reconciling).Status == spec.True && conditionOf(cs, spec.Stalled).Status == spec.True {
+	if find(cs, spec.Reconciling).Status == spec.True && find(cs, spec.Stalled).Status == spec.True {
 		wrong("a daemon that is stalled isn't reconciling")
 	}
 	return errors.Join(errs...)

@@ -16,45 +16,75 @@ var ErrGuard = errors.New("stopped by the prune guard")
 // defaultGuard is how many daemons one prune may remove where nobody says otherwise.
 const defaultGuard = 10
 
-// Prune returns the names that are to go: those of stamps that belong to set and aren't wanted, dependents before what they depend on.
+// Prune returns the names that are to go: those of stamps that belong to set and aren't among wants, dependents before what they depend on.
+// stamps are all of the host.
 //
-// objection is set, and lists them all, where they may not go: never when nothing is wanted at all, and, unless guard is negative, not when
-// they are more than guard (0: ten) or more than half of what the set has. It wraps ErrGuard.
-func Prune(set string, stamps []spec.Stamp, wanted map[string]bool, guard int) (going []string, objection error) {
+// objection is set, and lists them all, where they may not go: never when nothing is wanted at all or when a daemon that stays depends on one of
+// them, and, unless guard is negative, not when they are more than guard (0: ten) or more than half of what the set has. It wraps ErrGuard.
+func Prune(set string, stamps []spec.Stamp, wants []*spec.Daemon, guard int) (going []string, objection error) {
 	uses, has := map[string][]string{}, 0
+	wanted := make(map[string]bool, len(wants))
+	for _, w := range wants {
+		wanted[w.Name] = true
+		uses[w.Name] = names(w.Spec.DependsOn)
+	}
 	for _, s := range stamps {
-		if s.Owner.Set != set {
+		if s.Owner.Set == set {
+			has++
+		}
+		if wanted[s.Name] {
 			continue
 		}
-		has++
-		if !wanted[s.Name] {
+		uses[s.Name] = names(s.Spec.DependsOn)
+		if s.Owner.Set == set {
 			going = append(going, s.Name)
-			for _, d := range s.Spec.DependsOn {
-				uses[s.Name] = append(uses[s.Name], d.Name)
-			}
 		}
 	}
-	if guard == 0 {
-		guard = defaultGuard
+	if len(going) == 0 {
+		return nil, nil
 	}
 	going = dependentsFirst(going, uses)
-	object := func(why string) ([]string, error) {
+	if why := whyNotPrune(going, uses, has, len(wants), guard); why != "" {
 		return going, fmt.Errorf("not pruning %d of the %d daemons of set %q: %s; they would have been %s: %w",
 			len(going), has, set, why, strings.Join(slices.Sorted(slices.Values(going)), ", "), ErrGuard)
 	}
-	switch {
-	case len(going) == 0:
-		return nil, nil
-	case len(wanted) == 0:
-		return object("the manifests declare no daemon at all; delete daemons by name where that is meant")
-	case guard < 0:
-		return going, nil
-	case len(going) > guard:
-		return object(fmt.Sprintf("at most %d may go at once; --prune-guard says otherwise", guard))
-	case 2*len(going) > has:
-		return object("that is more than half of them; --prune-guard=-1 says that it is meant")
-	}
 	return going, nil
+}
+
+// whyNotPrune says why daemons that are no longer wanted have to stay; empty where they may go.
+func whyNotPrune(going []string, uses map[string][]string, has, wants, guard int) string {
+	if guard == 0 {
+		guard = defaultGuard
+	}
+	user, used := stillUsed(going, uses)
+	switch {
+	case wants == 0:
+		return "the manifests declare no daemon at all; delete daemons by name where that is meant"
+	case user != "":
+		return fmt.Sprintf("%s stays and depends on %s; declare that, or end the dependency", user, used)
+	case guard < 0:
+		return ""
+	case len(going) > guard:
+		return fmt.Sprintf("at most %d may go at once; --prune-guard says otherwise", guard)
+	case 2*len(going) > has:
+		return "that is more than half of them; --prune-guard=-1 says that it is meant"
+	}
+	return ""
+}
+
+// stillUsed finds a daemon that stays and uses one that goes.
+func stillUsed(going []string, uses map[string][]string) (user, used string) {
+	for _, name := range slices.Sorted(maps.Keys(uses)) {
+		if slices.Contains(going, name) {
+			continue
+		}
+		for _, u := range uses[name] {
+			if slices.Contains(going, u) {
+				return name, u
+			}
+		}
+	}
+	return "", ""
 }
 
 // dependentsFirst sorts names so that each stands before those that it uses. The order depends on nothing but the arguments' contents; in

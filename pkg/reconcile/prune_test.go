@@ -38,7 +38,7 @@ func numbered(n int) string {
 func TestPrune(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		has    string // what the set has; set "other" has x and y besides
+		has    string // what the set has; set "other" has x, which depends on q, and y besides
 		wanted string
 		guard  int
 		want   string
@@ -54,6 +54,11 @@ func TestPrune(t *testing.T) {
 		{name: "never another set's", has: "a b", wanted: "a b x", want: ""},
 		{name: "never on empty input", has: "a b", wanted: "", want: "b a", refuse: "declare no daemon at all"},
 		{name: "not even without a guard", has: "a b", wanted: "", guard: -1, want: "b a", refuse: "declare no daemon at all"},
+		{name: "never what one that stays depends on", has: "a b c>b", wanted: "a c>b", want: "b", refuse: "c stays and depends on b"},
+		{name: "not even without a guard", has: "a b c>b", wanted: "a c>b", guard: -1, want: "b", refuse: "c stays and depends on b"},
+		{name: "never what a new one depends on", has: "a b", wanted: "a c>b", want: "b", refuse: "c stays and depends on b"},
+		{name: "never what another set's depends on", has: "a b q", wanted: "a b", want: "q", refuse: "x stays and depends on q"},
+		{name: "but what it no longer depends on", has: "a b c>b", wanted: "a c", want: "b"},
 		{name: "half is allowed", has: "a b c d", wanted: "a b", want: "d c"},
 		{name: "more than half isn't", has: "a b c", wanted: "a", want: "c b", refuse: "more than half"},
 		{name: "not even within the number", has: "a b c", wanted: "a", guard: 9, want: "c b", refuse: "more than half"},
@@ -65,11 +70,11 @@ func TestPrune(t *testing.T) {
 		{name: "a larger number", has: numbered(31), wanted: numbered(20), guard: 11, want: "d30 d29 d28 d27 d26 d25 d24 d23 d22 d21 d20"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wanted := map[string]bool{}
-			for _, n := range strings.Fields(tt.wanted) {
-				wanted[n] = true
+			var wants []*spec.Daemon
+			for _, s := range stamps("", tt.wanted) {
+				wants = append(wants, &spec.Daemon{Metadata: s.Metadata, Spec: s.Spec})
 			}
-			going, err := Prune("default", append(stamps("other", "x y"), stamps("default", tt.has)...), wanted, tt.guard)
+			going, err := Prune("default", append(stamps("other", "x>q y"), stamps("default", tt.has)...), wants, tt.guard)
 			if diff := cmp.Diff(tt.want, strings.Join(going, " ")); diff != "" {
 				t.Errorf("going (-want +got):\n%s", diff)
 			}

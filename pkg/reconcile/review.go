@@ -27,7 +27,7 @@ func (e *Engine) review(ctx context.Context, wants []*spec.Daemon, p PruneOption
 	var r Review
 	if p.Enabled {
 		var err error
-		if gone, r.Guard, err = e.candidates(ctx, wanted, p.Guard); err != nil {
+		if gone, r.Guard, err = e.candidates(ctx, wants, p.Guard); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +94,7 @@ func startsAny(steps []spec.Step) bool {
 }
 
 // candidates returns what the owner set has on the host and no longer wants, and the guard's objection where there is one.
-func (e *Engine) candidates(ctx context.Context, wanted map[string]bool, guard int) (gone []spec.Observed, objection, err error) {
+func (e *Engine) candidates(ctx context.Context, wants []*spec.Daemon, guard int) (gone []spec.Observed, objection, err error) {
 	names, err := e.list(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -111,7 +111,7 @@ func (e *Engine) candidates(ctx context.Context, wanted map[string]bool, guard i
 			byName[o.Name] = o
 		}
 	}
-	going, objection := Prune(e.opt.Owner.Set, stamps, wanted, guard)
+	going, objection := Prune(e.opt.Owner.Set, stamps, wants, guard)
 	if objection != nil {
 		return nil, objection, nil
 	}

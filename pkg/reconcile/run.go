@@ -151,7 +151,7 @@ func (k *keeping) load(ctx context.Context) error {
 	}
 	k.drop(wanted, dependencies(wants))
 	if k.opt.Prune.Enabled {
-		return k.prune(ctx, wanted)
+		return k.prune(ctx, wants)
 	}
 	return nil
 }
@@ -189,8 +189,8 @@ func (k *keeping) drop(wanted map[string]bool, deps []string) {
 }
 
 // prune makes entries of what the set has on the host and no longer wants. They wait until all that changed has proved itself.
-func (k *keeping) prune(ctx context.Context, wanted map[string]bool) error {
-	gone, objection, err := k.loop.candidates(ctx, wanted, k.opt.Prune.Guard)
+func (k *keeping) prune(ctx context.Context, wants []*spec.Daemon) error {
+	gone, objection, err := k.loop.candidates(ctx, wants, k.opt.Prune.Guard)
 	if err != nil {
 		return err
 	}
