@@ -134,7 +134,7 @@ func (p *applying) enter(ctx context.Context, items []Item) {
 		l.holders = nil
 	}
 	for _, it := range items {
-		en := &entry{name: it.Name, want: it.Want, manual: true, seed: &it.Observed, grace: it.grace, lastExit: instanceID(it.Observed)}
+		en := &entry{name: it.Name, want: it.Want, manual: true, seed: &it.Observed, grace: it.grace, memory: &memory{lastExit: instanceID(it.Observed)}}
 		en.once = oneTime{first: it, item: it, deadline: p.deadline}
 		en.up = it.Observed.State == spec.Running
 		if it.restart && it.Observed.Instance != nil {
@@ -151,7 +151,7 @@ func (p *applying) enter(ctx context.Context, items []Item) {
 		}
 		for _, dep := range names(it.Want.Spec.DependsOn) {
 			if l.entries[dep] == nil {
-				l.entries[dep] = &entry{name: dep, passive: true}
+				l.entries[dep] = &entry{name: dep, passive: true, memory: new(memory)}
 			}
 		}
 	}

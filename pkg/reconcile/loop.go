@@ -56,8 +56,7 @@ type entry struct {
 	seed *spec.Observed
 	// fails counts failed tries in a row; exits the ends of instances that weren't asked for.
 	fails, exits int
-	lastExit     string // instance whose end was told
-	told         []spec.Condition
+	memory       *memory
 	// acts counts the steps in a row that were done for the same reason, and lastAct is when the last of them was: what somebody undoes as fast as it is
 	// done is done ever more slowly.
 	acts    int
@@ -68,6 +67,12 @@ type entry struct {
 	// Under loop.mu, for others: whether it runs, is Ready, is settled for good, and whether its last change has yet to prove itself.
 	up, ready, over, unproven bool
 	uses                      []string // what the live one depends on, where it shall go
+}
+
+// memory is what an entry hands on to the entry that replaces it. It belongs to the worker that has the name, which may still be at work for the old entry.
+type memory struct {
+	lastExit string // instance whose end was told
+	told     []spec.Condition
 }
 
 // workers bounds the daemons in hand at once; most of them only wait for a daemon to end.
@@ -85,10 +90,10 @@ func newLoop(e *Engine, p func(*loop) policy) *loop {
 
 // put adds or replaces an entry and makes it due.
 func (l *loop) put(en *entry) {
+	en.memory = new(memory)
 	l.mu.Lock()
 	if old := l.entries[en.name]; old != nil {
-		en.fails, en.exits, en.lastExit, en.told = 0, 0, old.lastExit, old.told
-		en.up, en.ready = old.up, old.ready
+		en.memory, en.up, en.ready = old.memory, old.up, old.ready
 	}
 	l.entries[en.name] = en
 	l.link()
@@ -356,10 +361,10 @@ func checkOf(en *entry, o spec.Observed) *spec.Health {
 
 // tellExit records an end that nobody asked for, once.
 func (l *loop) tellExit(en *entry, o spec.Observed) {
-	if o.State != spec.Exited || o.Instance == nil || o.Instance.Exit == nil || o.Instance.Exit.Asked || en.lastExit == o.Instance.ID {
+	if o.State != spec.Exited || o.Instance == nil || o.Instance.Exit == nil || o.Instance.Exit.Asked || en.memory.lastExit == o.Instance.ID {
 		return
 	}
-	en.lastExit = o.Instance.ID
+	en.memory.lastExit = o.Instance.ID
 	en.exits++
 	kind := "Warning"
 	if !failed(o) {

@@ -10,17 +10,17 @@ import (
 // tell keeps the daemon's conditions where others find them, and records an event where its readiness changed.
 func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 	now := time.Now()
-	if en.told == nil {
+	if en.memory.told == nil {
 		if old, err := l.host.Statuses(ctx, en.name); err == nil {
-			en.told = old[en.name].Conditions
+			en.memory.told = old[en.name].Conditions
 		}
 	}
-	merged, changed := Merge(en.told, Judge(c.decision, c.observed, c.health, c.err), now)
+	merged, changed := Merge(en.memory.told, Judge(c.decision, c.observed, c.health, c.err), now)
 	if !changed {
 		return
 	}
-	before, after := find(en.told, spec.Ready), find(merged, spec.Ready)
-	en.told = merged
+	before, after := find(en.memory.told, spec.Ready), find(merged, spec.Ready)
+	en.memory.told = merged
 	if c.observed.State == spec.Absent && en.want == nil {
 		return
 	}
