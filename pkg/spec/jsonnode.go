@@ -13,8 +13,12 @@ import (
 // jsonNodes reads data as one or several JSON objects, and says whether it is that. YAML readers take most JSON, but not all of
 // it: "\ud83d\ude00" is no YAML.
 func jsonNodes(data []byte) ([]*yaml.Node, bool) {
-	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+	rest, marked := bytes.CutPrefix(data, []byte("---"))
+	if rest = bytes.TrimLeft(rest, " \t\r\n"); len(rest) == 0 || rest[0] != '{' {
 		return nil, false
+	}
+	if marked {
+		data = append([]byte("   "), data[3:]...)
 	}
 	j := jsonReader{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
 	j.tokens.UseNumber()

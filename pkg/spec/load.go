@@ -22,6 +22,9 @@ type LoadOptions struct {
 	Stdin io.Reader
 }
 
+// stdinName is what stands for a file's path where a manifest was read from stdin.
+const stdinName = "stdin"
+
 // Load reads manifests from files, folders and "-", which is stdin, strictly as Parse does, in the order of the sources and in a folder in the
 // order of the names. A folder's manifests are its files that end in .yaml, .yml or .json; names that begin with a dot or end in ~ are skipped. A file that is
 // named twice is read once.
@@ -35,6 +38,9 @@ func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 	ms, found := gather(results)
 	ps = append(ps, found...)
 	ps = append(ps, checkSet(ms)...)
+	if len(ps) > 0 {
+		ps.sort(append(files, stdinName))
+	}
 	if len(ps) == 0 && len(ms) == 0 {
 		ps = append(ps, Problem{File: strings.Join(sources, ", "), Message: "there is no manifest in here"})
 	}
@@ -145,7 +151,7 @@ func loadFile(path string, stdin io.Reader) parsed {
 		if stdin == nil {
 			stdin = os.Stdin
 		}
-		return loadStream("stdin", stdin)
+		return loadStream(stdinName, stdin)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -70,113 +70,16 @@ func (ps Problems) err() error {
 	return ps
 }
 
-// byPosition sorts the problems of one file.
-func (ps Problems) byPosition() {
+// sort puts the problems in the order of the files, and in a file in the order of their places.
+func (ps Problems) sort(files []string) {
+	rank := make(map[string]int, len(files))
+	for i, f := range files {
+		if f == "-" {
+			f = stdinName
+		}
+		rank[f] = cmp.Or(rank[f], i+1)
+	}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
-
-// at makes a problem of a field, positioned where the field stands or, where it isn't written, where its nearest ancestor does.
-func (m *Manifest) at(field, format string, args ...any) Problem {
-	line, column, _ := m.locate(field)
-	return Problem{m.File, line, column, field, fmt.Sprintf(format, args...)}
-}
-
-// locate finds where a field's value stands, and whether it is written at all.
-func (m *Manifest) locate(path string) (line, column int, written bool) {
-	if m.root == nil {
-		return m.Line, m.Column, false
-	}
-	n, written := m.root, true
-	for _, name := range steps(path) {
-		next := child(n, name)
-		if next == nil && path == "spec.health.url" {
-			next = child(child(m.root, "spec"), "healthURL")
-		}
-		if next == nil {
-			written = false
-			break
-		}
-		n = next
-	}
-	return n.Line + m.skew, n.Column, written
-}
-
-// steps splits a path: spec.env[A.B].fromFile is spec, env, A.B and fromFile.
-func steps(path string) []string {
-	var out []string
-	for path != "" {
-		end := strings.IndexAny(path, ".[")
-		switch {
-		case path[0] == '[':
-			end = strings.IndexByte(path, ']')
-			if next := strings.Index(path, "]."); next > 0 {
-				end = next
-			} else if strings.HasSuffix(path, "]") && strings.Count(path, "[") == 1 {
-				end = len(path) - 1
-			}
-			if end < 0 {
-				return append(out, path[1:])
-			}
-			out, path = append(out, path[1:end]), path[end+1:]
-		case path[0] == '.':
-			path = path[1:]
-		case end < 0:
-			return append(out, path)
-		default:
-			out, path = append(out, path[:end]), path[end:]
-		}
-	}
-	return out
-}
-
-// child finds a field of a mapping, through aliases and merges, or an element of a list by its index; nil where there is none.
-func child(n *yaml.Node, name string) *yaml.Node {
-	return childWithin(n, name, maxAliasDepth)
-}
-
-func childWithin(n *yaml.Node, name string, depth int) *yaml.Node {
-	if n == nil || depth == 0 {
-		return nil
-	}
-	switch n.Kind {
-	case yaml.AliasNode:
-		return childWithin(n.Alias, name, depth-1)
-	case yaml.SequenceNode:
-		var i int
-		if _, err := fmt.Sscanf(name, "%d", &i); err != nil || i < 0 || i >= len(n.Content) {
-			return nil
-		}
-		return n.Content[i]
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == name {
-				return n.Content[i+1]
-			}
-		}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if isMerge(n.Content[i]) {
-				if c := mergedChild(n.Content[i+1], name, depth-1); c != nil {
-					return c
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func mergedChild(n *yaml.Node, name string, depth int) *yaml.Node {
-	if n.Kind != yaml.SequenceNode {
-		return childWithin(n, name, depth)
-	}
-	for _, one := range n.Content {
-		if c := childWithin(one, name, depth); c != nil {
-			return c
-		}
-	}
-	return nil
-}
-
-// isMerge says whether a key is YAML's << that merges another mapping.
-func isMerge(key *yaml.Node) bool { return key.Tag == "!!merge" && key.Style == 0 }

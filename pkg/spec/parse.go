@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +25,7 @@ const (
 func Parse(file string, data []byte) ([]Manifest, error) {
 	ms, ps := parseStream(file, data)
 	ps = append(ps, checkSet(ms)...)
+	ps.sort([]string{file})
 	if err := ps.err(); err != nil {
 		return nil, err
 	}
@@ -52,7 +54,11 @@ func gather(results []parsed) ([]Manifest, Problems) {
 	if len(results) == 1 {
 		return results[0].manifests, results[0].problems
 	}
-	var ms []Manifest
+	n := 0
+	for _, r := range results {
+		n += len(r.manifests)
+	}
+	ms := make([]Manifest, 0, n)
 	var ps Problems
 	for _, r := range results {
 		ms, ps = append(ms, r.manifests...), append(ps, r.problems...)
@@ -129,9 +135,7 @@ func decodeAll(file string, skew int, nodes []*yaml.Node) parsed {
 		for _, item := range items {
 			m, ps := decodeManifest(file, skew, item)
 			out.problems = append(out.problems, ps...)
-			if m != nil {
-				out.manifests = append(out.manifests, *m)
-			}
+			out.manifests = append(out.manifests, m)
 		}
 	}
 	return out
@@ -153,33 +157,28 @@ func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
 }
 
 // decodeManifest reads and validates one document.
-func decodeManifest(file string, skew int, n *yaml.Node) (*Manifest, Problems) {
-	m := &Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
+func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
+	m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
 	m.Spec.setDefaults()
-	d := decoder{file: file, skew: skew}
+	d := decoder{file: file, skew: skew, path: make([]byte, 0, 64)}
 	d.decode(manifestShape(), n, reflect.ValueOf(&m.DaemonSpec).Elem())
 	m.Spec.foldHealthURL()
-	ps := d.problems
-	if len(ps) < maxProblems && (len(ps) == 0 || n.Kind == yaml.MappingNode) {
-		ps = append(ps, unblamed(Validate(*m), ps)...)
+	ps := d.all()
+	if n.Kind == yaml.MappingNode && len(ps) < maxProblems && d.expanded < maxExpansion {
+		ps = append(ps, d.unblamed(validate(&m))...)
 	}
-	ps.byPosition()
 	return m, ps
 }
 
 // unblamed drops the problems of fields that are already blamed, above or below: one mistake is told once.
-func unblamed(ps, blamed Problems) Problems {
-	var out Problems
-next:
-	for _, p := range ps {
-		for _, b := range blamed {
-			if within(p.Field, b.Field) || within(b.Field, p.Field) {
-				continue next
-			}
-		}
-		out = append(out, p)
+func (d *decoder) unblamed(ps Problems) Problems {
+	blamed := d.meant
+	for _, p := range d.problems {
+		blamed = append(blamed, p.Field)
 	}
-	return out
+	return slices.DeleteFunc(ps, func(p Problem) bool {
+		return slices.ContainsFunc(blamed, func(b string) bool { return within(p.Field, b) || within(b, p.Field) })
+	})
 }
 
 // within says whether path is outer or something in it.
@@ -196,13 +195,29 @@ func syntaxProblem(file string, doc document, err error) Problem {
 		p.Line, p.Message = doc.skew+line, p.Message[len(m[0]):]
 	}
 	for i, line := range bytes.Split(doc.data, []byte("\n")) {
-		if at := len(line) - len(bytes.TrimLeft(line, " \t")); bytes.IndexByte(line[:at], '\t') >= 0 && strings.Contains(p.Message, "token") {
-			p.Line, p.Column = doc.skew+i+1, bytes.IndexByte(line, '\t')+1
-			p.Message = "YAML is not indented with tabs: use spaces"
-			break
+		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+		tab, alias := bytes.IndexByte(indent, '\t'), unknownAlias(line, p.Message)
+		switch {
+		case tab >= 0 && strings.Contains(p.Message, "token"):
+			return Problem{File: file, Line: doc.skew + i + 1, Column: tab + 1, Message: "YAML is not indented with tabs: use spaces"}
+		case alias >= 0:
+			p.Line, p.Column = doc.skew+i+1, alias+1
+			return p
+		case p.Line == doc.skew+i+1:
+			p.Column = len(indent) + 1
 		}
 	}
 	return p
+}
+
+// unknownAlias finds in a line the alias that a message is about, -1 where it isn't there.
+func unknownAlias(line []byte, message string) int {
+	name, ok := strings.CutPrefix(message, "unknown anchor '")
+	name, _, _ = strings.Cut(name, "'")
+	if !ok {
+		return -1
+	}
+	return bytes.Index(line, []byte("*"+name))
 }
 
 // people writes a number of bytes for people.

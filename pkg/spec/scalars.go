@@ -9,13 +9,22 @@ import (
 	"time"
 )
 
-// Duration is a length of time, written as Go writes it: "500ms", "1m30s".
+// Duration is a length of time, written as Go writes it but without its zero units: "500ms", "1m30s", "1h".
 type Duration time.Duration
 
 // D returns it as the standard library has it.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
-func (d Duration) String() string { return time.Duration(d).String() }
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
 
 // MarshalText writes it as String does.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
@@ -58,27 +67,29 @@ func (b *Bytes) UnmarshalText(t []byte) error {
 		*b = Unlimited
 		return nil
 	}
-	bad := fmt.Errorf("%q is not a size: write bytes or a number with K, M, G or T (powers of 1024), as in 512M or 4G, or infinity", s)
-	num := strings.TrimSuffix(strings.TrimSuffix(s, "B"), "i")
-	if num != s && !strings.ContainsAny(num, "KMGT") {
-		return bad
-	}
-	shift := 0
-	if n := len(num); n > 0 {
-		if i := strings.IndexByte("KMGT", num[n-1]); i >= 0 {
-			shift, num = 10*(i+1), num[:n-1]
+	num, unit := s, int64(1)
+	if i := strings.IndexAny(s, "KMGT"); i >= 0 {
+		switch s[i+1:] {
+		case "", "i", "B", "iB":
+			num, unit = s[:i], 1<<(10*(1+strings.IndexByte("KMGT", s[i])))
 		}
 	}
-	f, err := strconv.ParseFloat(num, 64)
-	if err != nil || strings.ContainsAny(num, "eExXpP_+-nN") {
-		return bad
-	}
-	v := f * float64(int64(1)<<shift)
-	if v < 0 || v >= math.MaxInt64 || v != math.Trunc(v) {
-		return bad
+	v, ok := product(num, unit)
+	if !ok {
+		return fmt.Errorf("%q is not a size: write whole bytes or a number with K, M, G or T (powers of 1024), as in 512M or 4G, or infinity", s)
 	}
 	*b = Bytes(v)
 	return nil
+}
+
+// product is a decimal number times a unit, where that is a whole number.
+func product(num string, unit int64) (int64, bool) {
+	if whole, err := strconv.ParseUint(num, 10, 63); err == nil {
+		return int64(whole) * unit, int64(whole) <= math.MaxInt64/unit
+	}
+	f, err := strconv.ParseFloat(num, 64)
+	v := f * float64(unit)
+	return int64(v), err == nil && isDecimal(num) && v >= 0 && v < math.MaxInt64 && v == math.Trunc(v)
 }
 
 // CPU is CPU time in thousandths of a core.
@@ -102,7 +113,7 @@ func (c *CPU) UnmarshalText(t []byte) error {
 	}
 	f, err := strconv.ParseFloat(num, 64)
 	v := math.Round(f * scale)
-	if err != nil || strings.ContainsAny(num, "eExXpP_+-nN") || v < 1 || v > 1e9 {
+	if err != nil || !isDecimal(num) || v < 1 || v > 1e9 {
 		return fmt.Errorf("%q is not an amount of CPU: write percent of one core, cores or thousandths, as in 200%%, 2 or 2000m", s)
 	}
 	*c = CPU(v)
@@ -155,22 +166,21 @@ func (r *Rlimit) UnmarshalText(b []byte) error {
 	if !two {
 		hard = soft
 	}
-	for _, p := range []struct {
-		s string
-		v *uint64
-	}{{soft, &r.Soft}, {hard, &r.Hard}} {
-		if p.s == "infinity" {
-			*p.v = NoRlimit
-			continue
-		}
-		v, err := strconv.ParseUint(p.s, 10, 63)
-		if err != nil {
-			return fmt.Errorf("%q is not a process limit: write N, SOFT:HARD or infinity", b)
-		}
-		*p.v = v
-	}
-	if r.Soft > r.Hard {
+	s, err1 := parseLimit(soft)
+	h, err2 := parseLimit(hard)
+	switch {
+	case err1 != nil || err2 != nil:
+		return fmt.Errorf("%q is not a process limit: write N, SOFT:HARD or infinity", b)
+	case s > h:
 		return fmt.Errorf("%q is not a process limit: the soft limit is above the hard one", b)
 	}
+	*r = Rlimit{s, h}
 	return nil
+}
+
+func parseLimit(s string) (uint64, error) {
+	if s == "infinity" {
+		return NoRlimit, nil
+	}
+	return strconv.ParseUint(s, 10, 63)
 }

@@ -54,7 +54,7 @@ func (m *Manifest) Source() string {
 func checkCycles(ms []Manifest) Problems {
 	c := cycles{byName: make(map[string]*Manifest, len(ms)), done: make(map[string]bool, len(ms))}
 	for i := range ms {
-		if len(ms[i].Spec.DependsOn) > 0 && c.byName[ms[i].Metadata.Name] == nil {
+		if len(ms[i].Spec.DependsOn) > 0 && ms[i].Metadata.Name != "" && c.byName[ms[i].Metadata.Name] == nil {
 			c.byName[ms[i].Metadata.Name] = &ms[i]
 		}
 	}

@@ -31,7 +31,8 @@ type shape struct {
 	elem   *shape // of a list or a table
 	fields []field
 	byName map[string]int
-	sorted []int // fields by name
+	sorted []int    // fields by name
+	words  []string // that a string may be; nil: any
 	// def is a value with defaults filled in, for an object.
 	def reflect.Value
 }
@@ -70,7 +71,7 @@ func shapeOf(t reflect.Type) *shape {
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		s.kind = aText
 	case t.Kind() == reflect.String:
-		s.kind = aString
+		s.kind, s.words = aString, words(t)
 	case t.Kind() == reflect.Bool:
 		s.kind = aBool
 	case t.Kind() == reflect.Int || t.Kind() == reflect.Int64:

@@ -18,6 +18,7 @@ func (d *decoder) unknownField(s *shape, key *yaml.Node) {
 	}
 	if near := nearest(key.Value, names); near != "" {
 		d.problemAt(key, field, "unknown field: did you mean %q?", near)
+		d.meant = append(d.meant, string(appendField(d.path, near)))
 	} else if where := manifestShape().find(key.Value, ""); where != "" {
 		d.problemAt(key, field, "unknown field: did you mean %s?", where)
 	} else {
@@ -40,15 +41,6 @@ func (s *shape) find(name, path string) string {
 		return s.elem.find(name, path+"[]")
 	}
 	return ""
-}
-
-// example names two fields of an object, for messages.
-func (s *shape) example() string {
-	var names []string
-	for _, f := range s.fields[:min(2, len(s.fields))] {
-		names = append(names, f.name+": …")
-	}
-	return "{" + strings.Join(names, ", ") + "}"
 }
 
 // nearest returns the candidate that is spelled most like name, empty where none is close.

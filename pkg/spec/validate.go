@@ -13,8 +13,12 @@ import (
 // Validate returns all that is wrong with one manifest whose defaults are filled in, in the order of the fields; nil where nothing is. What only shows
 // between manifests, as a cycle or a name that is used twice, is found by Load and Parse; what only shows on a disk, by Resolve.
 func Validate(m Manifest) Problems {
-	v := validator{m: &m}
-	v.fields(manifestShape(), reflect.ValueOf(&m.DaemonSpec).Elem(), nil)
+	return validate(&m)
+}
+
+func validate(m *Manifest) Problems {
+	v := validator{m: m}
+	v.fields(manifestShape(), reflect.ValueOf(&m.DaemonSpec).Elem(), make([]byte, 0, 64))
 	v.metadata()
 	v.process()
 	v.health()
@@ -73,7 +77,7 @@ func (v *validator) fields(s *shape, val reflect.Value, path []byte) {
 }
 
 func (v *validator) field(f *field, val reflect.Value, path []byte) {
-	if f.required && val.IsZero() {
+	if f.required && f.kind != anObject && val.IsZero() {
 		v.bad(string(path), "this is required")
 		return
 	}
@@ -101,7 +105,7 @@ func (v *validator) word(s *shape, got string, path []byte) {
 		v.bad(string(path), "this holds a NUL, which no process can be given")
 		return
 	}
-	can := words(s.base())
+	can := s.words
 	if can == nil || got == "" || slices.Contains(can, got) {
 		return
 	}

@@ -6,14 +6,6 @@ import (
 	"strings"
 )
 
-// base is the type without its pointer.
-func (s *shape) base() reflect.Type {
-	if s.ptr {
-		return s.typ.Elem()
-	}
-	return s.typ
-}
-
 // sortedKeys returns the keys of a map of strings.
 func sortedKeys(m reflect.Value) []string {
 	keys := make([]string, 0, m.Len())

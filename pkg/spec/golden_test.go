@@ -1,0 +1,100 @@
+package spec
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares got with a file, and with -update writes it.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what came out (go test -update writes it anew); -want +got:\n%s", file, diff)
+	}
+}
+
+// manifests lists the manifests in a folder of testdata.
+func manifests(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := sourceFiles(filepath.Join("testdata", dir), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestGoodManifests shows each manifest of testdata/good as it is understood.
+func TestGoodManifests(t *testing.T) {
+	for _, file := range manifests(t, "good") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			ms, err := Load([]string{file}, LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, file+".golden", render(t, ms))
+		})
+	}
+}
+
+// render writes manifests as YAML with defaults.
+func render(t *testing.T, ms []Manifest) string {
+	t.Helper()
+	var docs []string
+	for _, m := range ms {
+		b, err := yaml.Marshal(m.DaemonSpec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, string(b))
+	}
+	return strings.Join(docs, "---\n")
+}
+
+// TestWhatIsWrittenReadsTheSame checks that a manifest with its defaults written out is the same manifest.
+func TestWhatIsWrittenReadsTheSame(t *testing.T) {
+	for _, file := range manifests(t, "good") {
+		ms, err := Load([]string{file}, LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(file, []byte(render(t, ms)))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for i := range ms {
+			if diff := cmp.Diff(ms[i].DaemonSpec, again[i].DaemonSpec); diff != "" {
+				t.Errorf("%s: -first +again:\n%s", file, diff)
+			}
+		}
+	}
+}
+
+// TestBadManifests shows all that is told of each manifest of testdata/bad.
+func TestBadManifests(t *testing.T) {
+	for _, file := range manifests(t, "bad") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			ms, err := Load([]string{file}, LoadOptions{})
+			if err == nil || ms != nil {
+				t.Fatalf("%d manifests and error %v from a bad file", len(ms), err)
+			}
+			golden(t, file+".golden", strings.ReplaceAll(err.Error(), "testdata/bad/", "")+"\n")
+		})
+	}
+}
