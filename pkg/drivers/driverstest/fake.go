@@ -19,7 +19,10 @@ type Fake struct {
 	w    *world
 }
 
-var _ drivers.Driver = (*Fake)(nil)
+var (
+	_ drivers.Driver  = (*Fake)(nil)
+	_ drivers.Checker = (*Fake)(nil)
+)
 
 // NewFake returns a driver of kind process over a machine of its own, with nothing on it.
 func NewFake() *Fake {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -24,7 +25,7 @@ func (f *Fake) Apply(ctx context.Context, step spec.Step) error {
 		after(step, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s daemon %s: %w", step.Verb, step.Name, err)
+		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
 	}
 	return nil
 }
@@ -120,8 +121,8 @@ func (f *Fake) start(d *daemon, step spec.Step) error {
 		if d.run.alive() {
 			return fmt.Errorf("an instance with another spec is running: %w", drivers.ErrMoved)
 		}
-		if c := step.Want.Spec.Cgroup; c != nil && c.Required && len(lost(c)) > 0 {
-			return fmt.Errorf("%s can't be enforced here, and cgroup.required is set: %w", lost(c)[0].Field, drivers.ErrUnsupported)
+		if _, err := f.check(step.Want); err != nil {
+			return err
 		}
 		b, err := f.w.behaviour(step.Want)
 		if err != nil {

@@ -183,10 +183,3 @@ func (f *Fake) Alive(name string) (n int) {
 	})
 	return n
 }
-
-func (w *world) behaviour(want *spec.Daemon) (Behaviour, error) {
-	if b, ok := w.behaviours[want.Name]; ok {
-		return b, nil
-	}
-	return Behaviour{}, nil
-}

@@ -84,3 +84,7 @@ func TestFakeIsScripted(t *testing.T) {
 		t.Errorf("%d starts, want 2", n)
 	}
 }
+
+func TestFakeConforms(t *testing.T) {
+	Run(t, func(*testing.T) Subject { return NewFake().Subject() })
+}

@@ -1,0 +1,206 @@
+package driverstest
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/internal/testprog"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+const secretValue = "s3cr3t-\x01-d0-not-k33p"
+
+func environmentCases() []testCase {
+	return []testCase{
+		{"arguments arrive byte by byte", func(b *bench) {
+			o := b.stay()
+			o.Rest = []string{"", " ", "$HOME ${X} $$", "%n %% %H", `"quoted" 'and' \back\`, "a;b|c&d>e<f`g`(h)", "*?[x]~", "new\nline\ttab\rreturn", "\x01\x7f\xff\xfe", "größe 漢字", "-dash", "#no=comment"}
+			all := make([]byte, 0, 255)
+			for c := range 255 {
+				all = append(all, byte(c+1))
+			}
+			o.Rest = append(o.Rest, string(all))
+			d := b.daemon("web", o)
+			b.start(d)
+			got := b.begun("leader").Args
+			if len(got) != len(d.Spec.Args)+1 {
+				b.t.Fatalf("%d arguments arrived, want %d", len(got), len(d.Spec.Args)+1)
+			}
+			for i, want := range append([]string{d.Spec.Binary}, d.Spec.Args...) {
+				if string(got[i]) != want {
+					b.t.Errorf("argument %d is %q, want %q", i, got[i], want)
+				}
+			}
+		}},
+		{"the environment is what is declared and nothing of ours", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			value, empty := "a=b $X %n \"q\" 'r' \\ \nünï\xff", ""
+			d.Spec.Env = map[string]spec.EnvVar{"ODD": {Value: &value}, "EMPTY": {Value: &empty}}
+			b.start(sealed(d))
+			env := b.begun("leader").Env
+			for _, want := range []string{"ODD=" + value, "EMPTY="} {
+				if !slices.ContainsFunc(env, func(e []byte) bool { return string(e) == want }) {
+					b.t.Errorf("%q didn't arrive", want)
+				}
+			}
+			allowed := []string{"ODD", "EMPTY", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"}
+			for _, e := range env {
+				if name, _, _ := strings.Cut(string(e), "="); !slices.Contains(allowed, name) {
+					b.t.Errorf("%s was never declared", e)
+				}
+			}
+		}},
+		{"a declared variable wins over a given one", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			path := "/only/here"
+			d.Spec.Env = map[string]spec.EnvVar{"PATH": {Value: &path}}
+			b.start(sealed(d))
+			var got []string
+			for _, e := range b.begun("leader").Env {
+				if strings.HasPrefix(string(e), "PATH=") {
+					got = append(got, string(e))
+				}
+			}
+			if !slices.Equal(got, []string{"PATH=" + path}) {
+				b.t.Errorf("got %q", got)
+			}
+		}},
+		{"a secret reaches the daemon and nothing else", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			d.Spec.Env = map[string]spec.EnvVar{"TOKEN": {FromFile: "/secrets/token", Digest: "sha256:00"}}
+			d.Secrets = map[string]spec.Secret{"TOKEN": spec.NewSecret(secretValue)}
+			b.must(spec.VerbFiles, sealed(d))
+			o := b.start(d)
+			want := "TOKEN=" + secretValue
+			if !slices.ContainsFunc(b.begun("leader").Env, func(e []byte) bool { return string(e) == want }) {
+				b.t.Error("the secret didn't arrive")
+			}
+			b.must(spec.VerbStamp, d)
+			if text := fmt.Sprintf("%+v %+v %+v", o, o.Stamp, o.Instance); strings.Contains(text, secretValue) {
+				b.t.Error("the secret is in what is observed")
+			}
+			for _, dir := range b.Dirs {
+				b.searchFor(dir, secretValue)
+			}
+		}},
+		{"the working directory is the one asked for", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			d.Spec.WorkingDir = b.dir
+			b.start(sealed(d))
+			if got := b.begun("leader").Dir; got != b.dir {
+				b.t.Errorf("it runs in %s, want %s", got, b.dir)
+			}
+		}},
+		{"the umask is the one asked for, and not ours", func(b *bench) {
+			umask := spec.Mode(0o137)
+			b.honours("spec.umask", func(d *spec.Daemon) { d.Spec.Umask = &umask }, func(l testprog.Line) bool { return l.Umask == 0o137 })
+		}},
+		{"the priority is the one asked for", func(b *bench) {
+			b.honours("spec.nice", func(d *spec.Daemon) { d.Spec.Nice = 7 }, func(l testprog.Line) bool { return l.Nice == 7 })
+		}},
+		{"process limits are the ones asked for", func(b *bench) {
+			limits := map[string]spec.Rlimit{"core": {Soft: 0, Hard: 4096}, "fsize": {Soft: 1 << 30, Hard: 1 << 30}, "stack": {Soft: 4 << 20, Hard: 8 << 20}}
+			b.honours("spec.rlimits", func(d *spec.Daemon) { d.Spec.Rlimits = limits }, func(l testprog.Line) bool {
+				for name, want := range limits {
+					if l.Rlimits[name] != [2]uint64{want.Soft, want.Hard} {
+						return false
+					}
+				}
+				return true
+			})
+		}},
+		{"user and group are the ones asked for, or it is refused", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			d.Spec.User, d.Spec.Group = "65534", "65533"
+			sealed(d)
+			if !b.m.Root() || b.lacks("spec.user") {
+				b.mustFail(b.step(spec.VerbStart, d), drivers.ErrPermanent, drivers.ErrUnsupported)
+				return
+			}
+			b.start(d)
+			if l := b.begun("leader"); l.UID != 65534 || l.GID != 65533 {
+				b.t.Errorf("it runs as %d:%d, want 65534:65533", l.UID, l.GID)
+			}
+		}},
+		{"a user that isn't there is refused", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			d.Spec.User = "no-such-user"
+			b.mustFail(b.step(spec.VerbStart, sealed(d)), drivers.ErrPermanent, drivers.ErrUnsupported)
+			if n := len(b.report()); n != 0 {
+				b.t.Errorf("%d processes ran", n)
+			}
+		}},
+		{"it sits in a session of its own, with no file of ours open", func(b *bench) {
+			b.start(b.daemon("web", b.stay()))
+			l := b.begun("leader")
+			if l.Session != l.PID {
+				b.t.Errorf("process %d is in session %d", l.PID, l.Session)
+			}
+			if l.Files[0] != os.DevNull {
+				b.t.Errorf("stdin is %s", l.Files[0])
+			}
+			for fd, to := range l.Files {
+				if fd > 2 {
+					b.t.Errorf("descriptor %d is open: %s", fd, to)
+				}
+			}
+		}},
+		{"stdout and stderr are appended to the log, start after start", func(b *bench) {
+			o := b.stay()
+			o.Say, o.Complain = "said", "complained"
+			d := b.daemon("web", o)
+			b.start(d)
+			b.kill("web")
+			b.start(d)
+			b.eventually("the log has it all", func() bool {
+				f, err := b.m.Read(d.Spec.Log.Path)
+				return err == nil && string(f.Content) == "said\ncomplained\nsaid\ncomplained\n"
+			})
+		}},
+	}
+}
+
+// honours starts a daemon changed by ask and fails unless its report shows it; a driver that lacks the field must refuse instead.
+func (b *bench) honours(field string, ask func(*spec.Daemon), shows func(testprog.Line) bool) {
+	b.t.Helper()
+	d := b.daemon("web", b.stay())
+	ask(d)
+	sealed(d)
+	if b.lacks(field) {
+		b.mustFail(b.step(spec.VerbStart, d), drivers.ErrUnsupported)
+		<-time.After(soon)
+		if n := len(b.report()); n != 0 {
+			b.t.Errorf("%s was refused, and %d processes ran", field, n)
+		}
+		return
+	}
+	b.start(d)
+	if l := b.begun("leader"); !shows(l) {
+		b.t.Errorf("%s isn't what was asked for: %+v", field, l)
+	}
+}
+
+// searchFor fails where a file below dir, or its name, has text in it.
+func (b *bench) searchFor(dir, text string) {
+	b.t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, []byte(text)) || strings.Contains(path, text) {
+			b.t.Errorf("the secret is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		b.t.Error(err)
+	}
+}
