@@ -73,7 +73,7 @@ func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, hold
 		in.RestartOf = o.Instance.ID
 	}
 	it := itemOf(in, Plan(in))
-	if c, ok := drv.(drivers.Checker); ok && startsAny(it.Steps) {
+	if c, ok := drivers.Find[drivers.Checker](drv); ok && startsAny(it.Steps) {
 		if it.Lost, err = c.Check(ctx, w); err != nil {
 			err = fmt.Errorf("daemon %s (%s): %w", w.Name, w.Source, err)
 			it.Action, it.Steps, it.Reason, it.Err = Refused, nil, err.Error(), err

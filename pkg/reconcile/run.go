@@ -123,7 +123,7 @@ func (k *keeping) all() {
 
 func (k *keeping) housekeep(ctx context.Context) {
 	for _, d := range k.loop.host.Drivers() {
-		if h, ok := d.(drivers.Housekeeper); ok {
+		if h, ok := drivers.Find[drivers.Housekeeper](d); ok {
 			if err := h.Housekeep(ctx); err != nil && ctx.Err() == nil {
 				k.loop.opt.Log.Error(err, "housekeep", "host", k.loop.host.Name(), "driver", d.Kind())
 			}
