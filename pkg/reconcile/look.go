@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -35,6 +36,9 @@ func (e *Engine) Look(ctx context.Context, names ...string) ([]View, error) {
 		views[i] = e.view(ctx, found[i], kept[found[i].Name], holders)
 		return nil
 	})
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("look at the daemons of %s: %w", e.host.Name(), err) // a check that was cut off proves nothing
+	}
 	return views, nil
 }
 

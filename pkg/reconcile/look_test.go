@@ -94,3 +94,16 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestAHealthCheckThatWasCutOffProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a", checked()))
+		b.Probes(func(ctx context.Context, _ string, _ spec.Health) error { <-ctx.Done(); return ctx.Err() })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if vs, err := b.e.Look(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %+v, %v", vs, err)
+		}
+	})
+}
