@@ -156,7 +156,7 @@ func (d *decoder) plainTag(n *yaml.Node) bool {
 }
 
 func (d *decoder) object(s *shape, n *yaml.Node, v reflect.Value) {
-	d.eachPair(n, func(key, value *yaml.Node) {
+	d.eachPair(s, n, func(key, value *yaml.Node) {
 		f := s.field(key.Value)
 		if f == nil {
 			d.unknownField(s, key)
@@ -171,7 +171,7 @@ func (d *decoder) object(s *shape, n *yaml.Node, v reflect.Value) {
 
 func (d *decoder) table(s *shape, n *yaml.Node, v reflect.Value) {
 	v.Set(reflect.MakeMapWithSize(s.typ, len(n.Content)/2))
-	d.eachPair(n, func(key, value *yaml.Node) {
+	d.eachPair(s, n, func(key, value *yaml.Node) {
 		mark := len(d.path)
 		d.path = appendKey(d.path, key.Value)
 		defer func() { d.path = d.path[:mark] }()

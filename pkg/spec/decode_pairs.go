@@ -1,16 +1,23 @@
 package spec
 
-import (
-	"go.yaml.in/yaml/v3"
-)
+import "go.yaml.in/yaml/v3"
 
 // eachPair calls do with every key and value of a mapping once: those written in it, then those that << merges into it.
-func (d *decoder) eachPair(n *yaml.Node, do func(key, value *yaml.Node)) {
-	d.pairs(n, false, map[string]int{}, do)
+func (d *decoder) eachPair(s *shape, n *yaml.Node, do func(key, value *yaml.Node)) {
+	p := pairing{decoder: d, shape: s, seen: map[string]int{}, do: do}
+	p.pairs(n, false)
 }
 
-// pairs visits n, which is merged into another mapping or is that mapping itself. seen are the lines of the keys that were visited.
-func (d *decoder) pairs(n *yaml.Node, merged bool, seen map[string]int, do func(key, value *yaml.Node)) {
+// pairing is one pass over the pairs of a mapping.
+type pairing struct {
+	*decoder
+	shape *shape
+	seen  map[string]int // the lines of the keys that were visited
+	do    func(key, value *yaml.Node)
+}
+
+// pairs visits n, which is merged into the mapping or is that mapping itself.
+func (d *pairing) pairs(n *yaml.Node, merged bool) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if isMerge(key) {
@@ -25,45 +32,39 @@ func (d *decoder) pairs(n *yaml.Node, merged bool, seen map[string]int, do func(
 		if !d.keyIsText(key) {
 			continue
 		}
-		if line, dup := seen[key.Value]; !dup {
-			seen[key.Value] = key.Line + d.skew
-			do(key, value)
+		if line, dup := d.seen[key.Value]; !dup {
+			d.seen[key.Value] = key.Line + d.skew
+			d.do(key, value)
 		} else if !merged {
-			d.problem(key, "%s is written twice, first in line %d", key.Value, line)
+			d.problemAt(key, string(d.shape.join(d.path, key.Value)), "written twice, first in line %d", line)
 		}
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if isMerge(n.Content[i]) {
-			d.merge(n.Content[i+1], seen, do)
+			d.merge(n.Content[i+1])
 		}
 	}
 }
 
-func (d *decoder) merge(n *yaml.Node, seen map[string]int, do func(key, value *yaml.Node)) {
+// merge visits what << names: a mapping, an alias of one, or a list of those.
+func (d *pairing) merge(n *yaml.Node) {
 	if d.overspent() || !d.enter(n) {
 		return
 	}
 	defer d.leave()
-	switch target := n; {
-	case n.Kind == yaml.AliasNode && n.Alias.Kind != yaml.AliasNode:
+	target := n
+	if n.Kind == yaml.AliasNode {
 		target = n.Alias
-		if target.Kind != yaml.MappingNode {
-			d.problem(n, "<< merges mappings, and this is %s", found(target))
-			return
-		}
-		d.pairs(target, true, seen, do)
-	case n.Kind == yaml.MappingNode:
-		d.pairs(n, true, seen, do)
+	}
+	switch {
+	case target.Kind == yaml.MappingNode:
+		d.pairs(target, true)
 	case n.Kind == yaml.SequenceNode:
 		for _, one := range n.Content {
-			if one.Kind == yaml.SequenceNode {
-				d.problem(one, "<< merges mappings, and this is a list")
-				return
-			}
-			d.merge(one, seen, do)
+			d.merge(one)
 		}
 	default:
-		d.problem(n, "<< merges mappings, and this is %s", found(n))
+		d.problem(n, "<< merges mappings, and this is %s", found(target))
 	}
 }
 

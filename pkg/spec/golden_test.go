@@ -67,25 +67,6 @@ func render(t *testing.T, ms []Manifest) string {
 	return strings.Join(docs, "---\n")
 }
 
-// TestWhatIsWrittenReadsTheSame checks that a manifest with its defaults written out is the same manifest.
-func TestWhatIsWrittenReadsTheSame(t *testing.T) {
-	for _, file := range manifests(t, "good") {
-		ms, err := Load([]string{file}, LoadOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := Parse(file, []byte(render(t, ms)))
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		for i := range ms {
-			if diff := cmp.Diff(ms[i].DaemonSpec, again[i].DaemonSpec); diff != "" {
-				t.Errorf("%s: -first +again:\n%s", file, diff)
-			}
-		}
-	}
-}
-
 // TestBadManifests shows all that is told of each manifest of testdata/bad.
 func TestBadManifests(t *testing.T) {
 	for _, file := range manifests(t, "bad") {

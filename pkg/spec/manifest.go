@@ -53,11 +53,17 @@ func (p Problem) String() string {
 // Problems are all that is wrong with some manifests, in the order they stand in. They are an error where there is one.
 type Problems []Problem
 
-// Error is one line for each problem.
+// maxTold is how many problems a message has room for.
+const maxTold = 500
+
+// Error is one line for each problem, and where there are very many, one for the rest.
 func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
+	var lines []string
+	for _, p := range ps[:min(len(ps), maxTold)] {
+		lines = append(lines, p.String())
+	}
+	if len(ps) > maxTold {
+		lines = append(lines, fmt.Sprintf("and %d more", len(ps)-maxTold))
 	}
 	return strings.Join(lines, "\n")
 }

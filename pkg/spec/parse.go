@@ -18,6 +18,8 @@ import (
 const (
 	maxDocument = 1 << 20  // bytes of one document
 	maxStream   = 32 << 20 // bytes of one file or of stdin
+
+	maxDocuments = 10000 // of one stream, and items of one List
 )
 
 // Parse reads the documents of one stream, YAML or JSON, strictly: manifests with their defaults filled in, all of them valid. The error is
@@ -39,6 +41,9 @@ func parseStream(file string, data []byte) ([]Manifest, Problems) {
 		return nil, Problems{{File: file, Message: "this is not UTF-8 text"}}
 	}
 	docs := split(data)
+	if len(docs) > maxDocuments {
+		return nil, Problems{{File: file, Message: fmt.Sprintf("this has %d documents: the most is %d", len(docs), maxDocuments)}}
+	}
 	results := make([]parsed, len(docs))
 	inParallel(len(docs), func(i int) { results[i] = parseDocument(file, docs[i]) })
 	return gather(results)
@@ -149,9 +154,17 @@ func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
 	if kind := child(n, "kind"); n.Kind != yaml.MappingNode || kind == nil || kind.Value != "List" {
 		return []*yaml.Node{n}, nil
 	}
+	for i := 0; i < len(n.Content); i += 2 {
+		if key := n.Content[i]; !slices.Contains([]string{"apiVersion", "kind", "metadata", "items"}, key.Value) {
+			return nil, Problems{{file, key.Line + skew, key.Column, key.Value, "unknown field: a List has items"}}
+		}
+	}
 	items := child(n, "items")
 	if items == nil || items.Kind != yaml.SequenceNode {
 		return nil, Problems{{file, n.Line + skew, n.Column, "items", "a List has its manifests in items, and there are none"}}
+	}
+	if len(items.Content) > maxDocuments {
+		return nil, Problems{{file, items.Line + skew, items.Column, "items", fmt.Sprintf("this has %d manifests: the most is %d", len(items.Content), maxDocuments)}}
 	}
 	return items.Content, nil
 }
@@ -159,12 +172,15 @@ func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
 // decodeManifest reads and validates one document.
 func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
 	m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
+	if n.Kind != yaml.MappingNode && (n.Kind != yaml.AliasNode || n.Alias.Kind != yaml.MappingNode) {
+		return m, Problems{{file, m.Line, m.Column, "", "want a manifest, with apiVersion, kind, metadata and spec; found " + found(n)}}
+	}
 	m.Spec.setDefaults()
 	d := decoder{file: file, skew: skew, path: make([]byte, 0, 64)}
 	d.decode(manifestShape(), n, reflect.ValueOf(&m.DaemonSpec).Elem())
 	m.Spec.foldHealthURL()
 	ps := d.all()
-	if n.Kind == yaml.MappingNode && len(ps) < maxProblems && d.expanded < maxExpansion {
+	if len(ps) < maxProblems && d.expanded < maxExpansion {
 		ps = append(ps, d.unblamed(validate(&m))...)
 	}
 	return m, ps

@@ -103,6 +103,14 @@ func mergedChild(n *yaml.Node, name string, depth int) *yaml.Node {
 // isMerge says whether a key is YAML's << that merges another mapping.
 func isMerge(key *yaml.Node) bool { return key.Tag == "!!merge" && key.Style == 0 }
 
+// join appends the name of one of s's entries to a path.
+func (s *shape) join(path []byte, name string) []byte {
+	if s.kind == aTable {
+		return appendKey(path, name)
+	}
+	return appendField(path, name)
+}
+
 func appendField(path []byte, name string) []byte {
 	if len(path) > 0 {
 		path = append(path, '.')
