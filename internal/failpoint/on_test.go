@@ -5,6 +5,7 @@ package failpoint
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -30,5 +31,16 @@ func TestHit(t *testing.T) {
 		if string(out) != want || killed != (want != "oncetwice") {
 			t.Errorf("%s=%s: got as far as %q, killed %v; want %q", Env, value, out, killed, want)
 		}
+	}
+}
+
+func TestTrace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), Env+"=file.temp:2", TraceEnv+"="+file)
+	_ = cmd.Run() // it kills itself
+	got, err := os.ReadFile(file)
+	if want := "other\nfile.temp\nfile.temp\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

@@ -9,6 +9,9 @@ type Point string
 // Env is the environment variable that chooses the point to die at: NAME, or NAME:N for the Nth time it is passed.
 const Env = "RECONCILER_FAILPOINT"
 
+// TraceEnv is the environment variable that names a file to which the points are written as they are passed, a line each.
+const TraceEnv = "RECONCILER_FAILPOINT_TRACE"
+
 // The points, in the order in which a daemon's life passes them.
 const (
 	FileTemp    Point = "file.temp"    // a temporary file is written
