@@ -56,11 +56,21 @@ func Plan(in Input) Decision {
 		return p.remove()
 	}
 	if in.Want.Digest != "" && p.stamp != nil && p.stamp.Digest != in.Want.Digest {
-		p.changes = spec.Diff(*p.stamp, in.Want)
+		p.changes = p.sameDriver(spec.Diff(*p.stamp, in.Want))
 	}
 	d := p.keep()
 	d.Changes = p.changes
 	return d
+}
+
+// sameDriver makes a change of the driver's name cost nothing where both names mean the driver that has the daemon, as auto may.
+func (p *planner) sameDriver(changes []spec.Change) []spec.Change {
+	for i, c := range changes {
+		if c.Field == "spec.driver" && p.Driver == p.Observed.Driver {
+			changes[i].Class = spec.Live
+		}
+	}
+	return changes
 }
 
 // busyLook is when to look again at a daemon that another process of ours is just changing. The watch usually tells earlier.
@@ -104,6 +114,16 @@ func (p *planner) otherSet() bool {
 	return p.stamp != nil && p.Owner.Set != "" && p.stamp.Owner.Set != p.Owner.Set
 }
 
+// takeover says whether the stamp has to change hands though nothing else of it does.
+func (p *planner) takeover() bool {
+	return p.otherSet() || p.stamp != nil && p.Force && p.HolderID != "" && p.stamp.Owner.TakenFrom != p.HolderID
+}
+
+// restamp plans that the stamp is written, and nothing else.
+func (p *planner) restamp(a Action, why string) Decision {
+	return Decision{Action: a, Reason: why, Steps: []spec.Step{p.step(spec.VerbStamp, why)}}
+}
+
 // remove plans for a daemon that is to go.
 func (p *planner) remove() Decision {
 	switch {
@@ -145,9 +165,12 @@ func (p *planner) pause() Decision {
 	if p.alive() {
 		d.Steps = append(d.Steps, p.step(spec.VerbStop, "a user stopped it"))
 	}
-	if len(p.changes) > 0 || p.otherSet() {
-		d.Steps = append(d.Steps, p.files("the manifest changed")...)
-		d.Steps = append(d.Steps, p.step(spec.VerbStamp, "the manifest changed while it is stopped"))
+	if p.stamp == nil || p.Observed.Driver != p.Driver {
+		return d // another driver makes it anew when it is started again
+	}
+	if len(p.changes) > 0 || p.takeover() {
+		why := "the manifest changed while it is stopped"
+		d.Steps = append(append(d.Steps, p.files(why)...), p.step(spec.VerbStamp, why))
 	}
 	return d
 }
@@ -166,13 +189,15 @@ func (p *planner) change() Decision {
 	case !p.alive() && (class != spec.Live || p.shallStart()):
 		return p.start(Configured, why, 0, false)
 	case class == spec.Restarted:
-		d.Steps = p.replace(why, 0, false)
+		return p.replace(Configured, why, 0, false)
 	case class == spec.Reloaded:
 		d.Steps = append(p.files(why), p.step(spec.VerbReload, why), p.step(spec.VerbStamp, why))
+	case len(p.Observed.Drift) > 0 && p.alive():
+		return p.repair(Configured, why)
 	case len(p.Observed.Drift) > 0:
-		d.Steps = append(p.repair(), p.step(spec.VerbStamp, why))
+		d.Steps = append(p.files(why), p.step(spec.VerbStamp, why))
 	default:
-		d.Steps = []spec.Step{p.step(spec.VerbStamp, why)}
+		return p.restamp(Configured, why)
 	}
 	return d
 }
@@ -182,14 +207,13 @@ func (p *planner) running() Decision {
 	in := p.Observed.Instance
 	switch {
 	case in != nil && p.RestartOf == in.ID:
-		return Decision{Action: Restarted, Reason: "a restart was asked for", Steps: p.replace("a restart was asked for", 0, false)}
+		return p.replace(Restarted, "a restart was asked for", 0, false)
 	case len(p.Observed.Drift) > 0:
-		return Decision{Action: Healed, Reason: "drift: " + drifts(p.Observed.Drift), Steps: p.repair()}
+		return p.repair(Healed, "drift: "+drifts(p.Observed.Drift))
 	case p.Unhealthy != "":
 		return p.replaceUnhealthy()
-	case p.otherSet():
-		why := fmt.Sprintf("taken over from set %s", p.stamp.Owner.Set)
-		return Decision{Action: Configured, Reason: why, Steps: []spec.Step{p.step(spec.VerbStamp, why)}}
+	case p.takeover():
+		return p.restamp(Configured, "taken over by force")
 	}
 	return Decision{Action: Unchanged}
 }
@@ -200,22 +224,17 @@ func (p *planner) replaceUnhealthy() Decision {
 	if wait := p.delay(attempts) - in.Up; wait > 0 {
 		return Decision{Action: Waiting, Reason: fmt.Sprintf("unhealthy (%s); restart in %s", p.Unhealthy, wait.Round(time.Millisecond)), LookAgain: wait}
 	}
-	why := "unhealthy: " + p.Unhealthy
-	return Decision{Action: Healed, Reason: why, Steps: p.replace(why, attempts+1, true)}
+	return p.replace(Healed, "unhealthy: "+p.Unhealthy, attempts+1, true)
 }
 
 // ended plans for a daemon that has a stamp and no process.
 func (p *planner) ended() Decision {
 	how := Ending(p.Observed)
 	if !p.shallStart() {
-		d := Decision{Action: Unchanged, Reason: fmt.Sprintf("%s, and its restart policy is %s", how, p.Want.Spec.Restart.Policy)}
-		if len(p.Observed.Drift) > 0 {
-			d.Action, d.Steps = Healed, p.files("drift: "+drifts(p.Observed.Drift))
-		}
-		return d
+		return p.rest(how)
 	}
 	in := p.Observed.Instance
-	if p.Manual || in == nil || in.Exit == nil || in.Exit.Asked {
+	if p.Manual || in == nil || in.Exit == nil || in.Exit.Asked || p.RestartOf == in.ID {
 		return p.start(Healed, how, 0, false)
 	}
 	attempts := p.attempts()
@@ -223,6 +242,18 @@ func (p *planner) ended() Decision {
 		return Decision{Action: Waiting, Reason: fmt.Sprintf("%s; restart %d in a row in %s", how, attempts+1, wait.Round(time.Millisecond)), LookAgain: wait}
 	}
 	return p.start(Healed, how, attempts+1, true)
+}
+
+// rest plans for a daemon that has ended and shall stay so.
+func (p *planner) rest(how string) Decision {
+	switch {
+	case len(p.Observed.Drift) > 0:
+		why := "drift: " + drifts(p.Observed.Drift)
+		return Decision{Action: Healed, Reason: why, Steps: p.files(why)}
+	case p.takeover():
+		return p.restamp(Configured, "taken over by force")
+	}
+	return Decision{Action: Unchanged, Reason: fmt.Sprintf("%s, and its restart policy is %s", how, p.Want.Spec.Restart.Policy)}
 }
 
 // shallStart says whether the restart policy wants a daemon started that has ended.

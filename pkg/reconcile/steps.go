@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"reconciler.dev/reconciler/pkg/spec"
@@ -49,7 +50,7 @@ func (p *planner) files(reason string) []spec.Step {
 	return []spec.Step{p.step(spec.VerbFiles, reason)}
 }
 
-// start plans the start of a daemon that has no process, unless a dependency blocks it.
+// start plans the start of a daemon, unless a dependency blocks it.
 func (p *planner) start(a Action, why string, attempts int, restart bool) Decision {
 	if p.Blocked != "" {
 		return Decision{Action: Waiting, Reason: p.Blocked}
@@ -67,37 +68,49 @@ func (p *planner) starting(why string, attempts int, restart bool) []spec.Step {
 	return append(steps, s)
 }
 
-// replace plans that a running daemon is stopped and started. The files come first: a file that can't be written leaves the old one running.
-func (p *planner) replace(why string, attempts int, restart bool) []spec.Step {
-	starting := p.starting(why, attempts, restart)
-	steps := starting[: len(starting)-1 : len(starting)-1]
-	return append(steps, p.step(spec.VerbStop, why), starting[len(starting)-1])
+// replace plans that a running daemon is stopped and started. Where a dependency blocks the start, it runs on until then. The files come first: one that
+// can't be written leaves the old instance running.
+func (p *planner) replace(a Action, why string, attempts int, restart bool) Decision {
+	d := p.start(a, why, attempts, restart)
+	if n := len(d.Steps); n > 0 {
+		d.Steps = slices.Insert(d.Steps, n-1, p.step(spec.VerbStop, why))
+	}
+	return d
 }
 
-// recreate plans that a daemon is removed and made anew, perhaps by another driver.
+// recreate plans that a daemon is removed and made anew, perhaps by another driver. The files come first here too: one that can't be written leaves the old
+// instance running, and one that somebody edited is ours again, so that the removal takes it away.
 func (p *planner) recreate(why string) Decision {
 	if p.Blocked != "" {
 		return Decision{Action: Waiting, Reason: p.Blocked}
 	}
 	d := Decision{Action: Configured, Reason: why}
+	files := p.files(why)
+	for _, s := range files {
+		s.Driver = p.Observed.Driver
+		d.Steps = append(d.Steps, s)
+	}
 	if p.alive() {
 		d.Steps = append(d.Steps, p.step(spec.VerbStop, why))
 	}
 	d.Steps = append(d.Steps, p.step(spec.VerbRemove, why))
-	for _, s := range append(p.files(why), p.step(spec.VerbStart, why)) {
+	for _, s := range append(files, p.step(spec.VerbStart, why)) {
 		s.Instance = "" // none is left after the removal
 		d.Steps = append(d.Steps, s)
 	}
 	return d
 }
 
-// repair puts drifted files back and makes the daemon read them.
-func (p *planner) repair() []spec.Step {
-	why := "drift: " + drifts(p.Observed.Drift)
-	if p.Want.Spec.Reload != nil {
-		return append(p.files(why), p.step(spec.VerbReload, why))
+// repair puts drifted files back and makes the daemon read them, by a restart where it can't reload.
+func (p *planner) repair(a Action, why string) Decision {
+	if p.Want.Spec.Reload == nil {
+		return p.replace(a, why, 0, false)
 	}
-	return p.replace(why, 0, false)
+	d := Decision{Action: a, Reason: why, Steps: append(p.files(why), p.step(spec.VerbReload, why))}
+	if len(p.changes) > 0 || p.takeover() {
+		d.Steps = append(d.Steps, p.step(spec.VerbStamp, why))
+	}
+	return d
 }
 
 // Ending says in words how the last instance of a daemon ended.
