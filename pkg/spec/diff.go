@@ -1,11 +1,13 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Diff returns the fields that differ between what was applied and what is wanted, sorted by field; none where both mean the same. A file's
@@ -13,7 +15,7 @@ import (
 func Diff(old Stamp, want *Daemon) []Change {
 	before, after := flat(old.Metadata, old.Spec), flat(want.Metadata, want.Spec)
 	var changes []Change
-	for _, path := range slices.Sorted(maps.Keys(merged(before, after))) {
+	for _, path := range slices.SortedFunc(maps.Keys(merged(before, after)), naturally) {
 		b, had := before[path]
 		a, has := after[path]
 		if had && has && a.same(b) {
@@ -26,6 +28,9 @@ func Diff(old Stamp, want *Daemon) []Change {
 		if has {
 			c.New = a.show(path, want.Contents)
 		}
+		if had && has && c.Old == c.New {
+			c.New += ", changed"
+		}
 		if c.Class == Reloaded && want.Spec.Reload == nil {
 			c.Class = Restarted
 		}
@@ -33,6 +38,28 @@ func Diff(old Stamp, want *Daemon) []Change {
 	}
 	return changes
 }
+
+// naturally compares paths so that args[2] stands before args[10].
+func naturally(a, b string) int {
+	for a != "" && b != "" {
+		i, j := digits(a), digits(b)
+		if i > 0 && j > 0 {
+			if c := cmp.Or(cmp.Compare(i, j), strings.Compare(a[:i], b[:j])); c != 0 {
+				return c
+			}
+			a, b = a[i:], b[j:]
+			continue
+		}
+		if a[0] != b[0] {
+			break
+		}
+		a, b = a[1:], b[1:]
+	}
+	return strings.Compare(a, b)
+}
+
+// digits counts the digits that s begins with.
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
 // shown is a leaf that was kept.
 type shown struct {
@@ -120,13 +147,10 @@ func defaultOf(path string) string {
 			return ""
 		}
 	}
-	for def.IsValid() && def.Kind() == reflect.Pointer {
+	if def.IsValid() && def.Kind() == reflect.Pointer {
 		def = def.Elem()
 	}
-	if !def.IsValid() || def.IsZero() && def.Kind() != reflect.Bool && s.kind != aText || s.kind == anObject {
-		return ""
-	}
-	if def.Type() == reflect.TypeFor[Bytes]() && def.IsZero() || def.Type() == reflect.TypeFor[CPU]() && def.IsZero() {
+	if !def.IsValid() || def.IsZero() && def.Kind() != reflect.Bool {
 		return ""
 	}
 	return showValue(def)

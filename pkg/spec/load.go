@@ -97,7 +97,7 @@ func sourceFiles(source string, recursive bool) ([]string, error) {
 	case err != nil:
 		return nil, reason(err)
 	case len(files) == 0 && folders > 0:
-		return nil, fmt.Errorf("this folder has no .yaml, .yml or .json file; it has %d folders, which -R reads", folders)
+		return nil, errors.New("this folder has no .yaml, .yml or .json file, but folders, which -R reads")
 	case len(files) == 0:
 		return nil, errors.New("this folder has no .yaml, .yml or .json file")
 	}
@@ -177,7 +177,7 @@ func readAtMost(r io.Reader, limit int) ([]byte, error) {
 	if f, ok := r.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			if info.Size() > int64(limit) {
-				return nil, fmt.Errorf("%s is too much: the most is %s", people(int(info.Size())), people(limit))
+				return nil, fmt.Errorf("this has %d bytes: the most is %s", info.Size(), people(limit))
 			}
 			size = int(info.Size()) + 1
 		}

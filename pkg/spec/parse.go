@@ -110,7 +110,7 @@ func isMarker(line []byte) bool {
 func parseDocument(file string, doc document) parsed {
 	if len(doc.data) > maxDocument {
 		return parsed{problems: Problems{{File: file, Line: doc.skew + 1, Message: fmt.Sprintf(
-			"a document of %s is too large: the most is %s", people(len(doc.data)), people(maxDocument))}}}
+			"this document has %d bytes: the most is %s", len(doc.data), people(maxDocument))}}}
 	}
 	if nodes, ok := jsonNodes(doc.data); ok {
 		return decodeAll(file, doc.skew, nodes)
@@ -238,11 +238,13 @@ func unknownAlias(line []byte, message string) int {
 
 // people writes a number of bytes for people.
 func people(n int) string {
-	if n < 10<<10 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	if n < 10<<20 {
+	switch {
+	case n == 1:
+		return "1 byte"
+	case n >= 10<<20 || n > 0 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
 		return fmt.Sprintf("%d KiB", n>>10)
 	}
-	return fmt.Sprintf("%d MiB", n>>20)
+	return fmt.Sprintf("%d bytes", n)
 }

@@ -77,6 +77,9 @@ func (r *resolver) daemon() (*Daemon, Problems) {
 }
 
 func (r *resolver) program(field, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
 	dir, err := r.dir()
 	if err != nil {
 		r.bad(field, "%v", err)
@@ -108,14 +111,12 @@ func (r *resolver) path(p string) (string, error) {
 }
 
 func (r *resolver) secrets() {
-	for name, e := range r.m.Spec.Env {
-		if !e.secret() {
-			continue
-		}
-		if r.d.Secrets == nil {
-			r.d.Secrets = map[string]Secret{}
-			r.d.Spec.Env = cloneEnv(r.m.Spec.Env)
-		}
+	if plainEnv(r.m.Spec.Env) {
+		return
+	}
+	r.d.Secrets, r.d.Spec.Env = map[string]Secret{}, cloneEnv(r.m.Spec.Env)
+	for _, name := range secretNames(r.m.Spec.Env) {
+		e := r.m.Spec.Env[name]
 		if e.FromFile != "" {
 			path, err := r.path(e.FromFile)
 			if err != nil {
@@ -131,17 +132,6 @@ func (r *resolver) secrets() {
 		}
 		r.d.keepSecret(name, e, value)
 	}
-}
-
-func cloneEnv(env map[string]EnvVar) map[string]EnvVar {
-	out := make(map[string]EnvVar, len(env))
-	for name, e := range env {
-		if !e.secret() {
-			e.Digest = ""
-		}
-		out[name] = e
-	}
-	return out
 }
 
 func (r *resolver) contents() {
@@ -221,9 +211,6 @@ func (f *finder) cwd() (string, error) {
 }
 
 func (f *finder) find(name, dir string) (string, error) {
-	if filepath.IsAbs(name) {
-		return name, nil
-	}
 	key := name + "\x00" + dir
 	if known, ok := f.known.Load(key); ok {
 		return known.(answer).path, known.(answer).err

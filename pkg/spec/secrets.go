@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +37,39 @@ func secretValue(e EnvVar, lookup func(string) (string, bool)) (string, error) {
 	return "", fmt.Errorf("%s is not set in the environment of reconciler", e.FromEnv)
 }
 
+// secretNames are the variables that hold secrets, sorted.
+func secretNames(env map[string]EnvVar) []string {
+	var names []string
+	for name, e := range env {
+		if e.secret() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// plainEnv says whether env is already as it is in an effective spec: without secrets and without digests.
+func plainEnv(env map[string]EnvVar) bool {
+	for _, e := range env {
+		if e.secret() || e.Digest != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// cloneEnv is a copy of env without the digests of plain values.
+func cloneEnv(env map[string]EnvVar) map[string]EnvVar {
+	out := maps.Clone(env)
+	for name, e := range out {
+		if !e.secret() {
+			out[name] = EnvVar{Value: e.Value}
+		}
+	}
+	return out
+}
+
 // keepSecret puts a secret's value and its digest where they belong.
 func (d *Daemon) keepSecret(variable string, e EnvVar, value string) {
 	e.Digest = digestSecret(d.Metadata.Name, variable, value)
@@ -58,10 +93,8 @@ func Revive(s Stamp, content func(digest string) ([]byte, error), lookupEnv func
 	d := &Daemon{Metadata: s.Metadata, Spec: s.Spec, Source: fmt.Sprintf("generation %d", s.Generation), Secrets: map[string]Secret{}, Contents: map[string][]byte{}}
 	d.Spec.Env = cloneEnv(s.Spec.Env)
 	var errs []error
-	for name, e := range s.Spec.Env {
-		if !e.secret() {
-			continue
-		}
+	for _, name := range secretNames(s.Spec.Env) {
+		e := s.Spec.Env[name]
 		value, err := readSecret(e, lookupEnv)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read the secret %s of daemon %s: %w", name, s.Name, err))

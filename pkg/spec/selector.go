@@ -21,9 +21,10 @@ type term struct {
 // KEY=VALUE, KEY==VALUE, KEY!=VALUE, KEY in (A, B), KEY notin (A, B), KEY or !KEY.
 func ParseSelector(text string) (Selector, error) {
 	var s Selector
-	for rest := text; strings.TrimSpace(rest) != ""; {
+	more := strings.TrimSpace(text) != ""
+	for rest := text; more; {
 		var one string
-		one, rest = cutTerm(rest)
+		one, rest, more = cutTerm(rest)
 		t, err := parseTerm(strings.TrimSpace(one))
 		if err != nil {
 			return Selector{}, fmt.Errorf("parse selector %q: %w", text, err)
@@ -34,7 +35,7 @@ func ParseSelector(text string) (Selector, error) {
 }
 
 // cutTerm cuts at the first comma that is not in parentheses.
-func cutTerm(s string) (one, rest string) {
+func cutTerm(s string) (one, rest string, more bool) {
 	depth := 0
 	for i, c := range s {
 		switch {
@@ -43,10 +44,10 @@ func cutTerm(s string) (one, rest string) {
 		case c == ')':
 			depth--
 		case c == ',' && depth <= 0:
-			return s[:i], s[i+1:]
+			return s[:i], s[i+1:], true
 		}
 	}
-	return s, ""
+	return s, "", false
 }
 
 func parseTerm(s string) (term, error) {

@@ -97,7 +97,7 @@ type EnvVar struct {
 	FromFile string `json:"fromFile,omitempty"`
 	// FromEnv is the variable of reconciler's own environment that holds the secret value.
 	FromEnv string `json:"fromEnv,omitempty"`
-	// Digest is set by the tool on an effective spec: it tells a changed secret without telling the secret.
+	// Digest is set by the tool on an effective spec: it tells a changed secret without telling the secret. In a manifest it is ignored.
 	Digest string `json:"digest,omitempty"`
 }
 
@@ -214,7 +214,7 @@ type File struct {
 	From string `json:"from,omitempty"`
 	// Mode is the file's permissions, octal. Default: "0644".
 	Mode *Mode `json:"mode,omitempty"`
-	// Digest is set by the tool on an effective spec, instead of the content.
+	// Digest is set by the tool on an effective spec, instead of the content. In a manifest it is ignored.
 	Digest string `json:"digest,omitempty"`
 }
 
