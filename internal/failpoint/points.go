@@ -17,9 +17,26 @@ const (
 	FileTemp    Point = "file.temp"    // a temporary file is written
 	FileRename  Point = "file.rename"  // it is complete, and not yet renamed
 	FileRenamed Point = "file.renamed" // it is in its place, the directory not yet flushed
+
+	RecordTemp    Point = "record.temp"    // a daemon's record is written beside its place
+	RecordRenamed Point = "record.renamed" // it is in its place
+	StartIntended Point = "start.intended" // a start is recorded, and nothing is started
+	StartForked   Point = "start.forked"   // the daemon runs, and the record doesn't know its process
+	StartRecorded Point = "start.recorded" // the start is done
+	StopIntended  Point = "stop.intended"  // a stop is recorded, and nobody was asked to end
+	StopPosted    Point = "stop.posted"    // the stop URL didn't help, or there is none
+	StopSignalled Point = "stop.signalled" // the signal didn't help
+	StopGone      Point = "stop.gone"      // nothing of the daemon lives, and the record doesn't know
+	StopRecorded  Point = "stop.recorded"  // the stop is done
+	LogCopied     Point = "log.copied"     // a rotation has copied, and not yet cut
+	RemoveRecord  Point = "remove.record"  // the record is about to go
+	RecordRemoved Point = "record.removed" // it is gone
 )
 
 // Names lists all points.
 func Names() []Point {
-	return []Point{FileTemp, FileRename, FileRenamed}
+	return []Point{
+		FileTemp, FileRename, FileRenamed, RecordTemp, RecordRenamed, StartIntended, StartForked, StartRecorded,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, RemoveRecord, RecordRemoved,
+	}
 }

@@ -94,7 +94,7 @@ func (f FD) Status(pid int, peek bool) (status unix.WaitStatus, known bool) {
 		if !supported || !time.Now().Before(deadline) {
 			return 0, false
 		}
-		time.Sleep(200 * time.Microsecond)
+		<-time.After(200 * time.Microsecond)
 	}
 }
 

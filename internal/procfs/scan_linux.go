@@ -26,17 +26,18 @@ type Scanner struct {
 type scan struct {
 	done  chan struct{}
 	found map[Tag][]int
+	sure  bool
 	err   error
 }
 
 // Members returns the processes that have the tag, without this one, at a moment after the call began. Some may have ended and not been noticed by their parent.
-func (s *Scanner) Members(t Tag) ([]int, error) {
-	all, err := s.All()
-	return all[t], err
+// sure is false where one may have been missed that was made during the scan with a number that the scan had passed already.
+func (s *Scanner) Members(t Tag) (members []int, sure bool, err error) {
+	all := s.all()
+	return all.found[t], all.sure, all.err
 }
 
-// All returns the processes of every tag, as Members does for one. The map is shared: it is only to be read.
-func (s *Scanner) All() (map[Tag][]int, error) {
+func (s *Scanner) all() *scan {
 	s.mu.Lock()
 	mine := s.next
 	if mine == nil {
@@ -50,7 +51,7 @@ func (s *Scanner) All() (map[Tag][]int, error) {
 		s.work(mine)
 	}
 	<-mine.done
-	return mine.found, mine.err
+	return mine
 }
 
 // work scans for mine, and hands on to a goroutine what others have asked for meanwhile.
@@ -60,13 +61,13 @@ func (s *Scanner) work(mine *scan) {
 	pause := s.cost - time.Since(s.last)
 	s.mu.Unlock()
 	if pause > 0 {
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 	s.mu.Lock()
 	s.next = nil
 	s.mu.Unlock()
 	began := time.Now()
-	mine.found, mine.err = scanAll()
+	mine.run()
 	close(mine.done)
 
 	s.mu.Lock()
@@ -79,21 +80,30 @@ func (s *Scanner) work(mine *scan) {
 	}
 }
 
-func scanAll() (map[Tag][]int, error) {
-	found := map[Tag][]int{}
-	self := os.Getpid()
+// run scans. Numbers are given out ascending, and the scan ascends too, so it can't be overtaken unless the numbers began anew, now or before.
+func (s *scan) run() {
+	s.found = map[Tag][]int{}
+	before, err := LastPID()
+	if err != nil {
+		s.err = err
+		return
+	}
+	self, highest := os.Getpid(), 0
 	for pid, err := range PIDs() {
 		if err != nil {
-			return nil, err
+			s.err = err
+			return
 		}
+		highest = pid
 		if pid == self {
 			continue
 		}
 		if t := glance(pid); t != 0 {
-			found[t] = append(found[t], pid)
+			s.found[t] = append(s.found[t], pid)
 		}
 	}
-	return found, nil
+	after, err := LastPID()
+	s.sure, s.err = before == after || before < after && highest <= before, err
 }
 
 // glance reads a tag as ReadTag does, at the least cost: a process that we may not even signal isn't ours, and takes no reading of a file.

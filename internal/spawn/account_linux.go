@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotPermitted is what asking for an account wraps that this process may not become.
@@ -125,4 +129,44 @@ func named(uid string) *Account {
 		}
 	}
 	return a
+}
+
+// MayExecute asks the kernel whether an account, nil for that of this process, may execute a file or enter a directory.
+func MayExecute(a *Account, path string) error {
+	if a == nil {
+		return mayExecute(path)
+	}
+	answer := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread, which takes the account's place for files, ends with the goroutine
+		answer <- asAccount(a, path)
+	}()
+	return <-answer
+}
+
+// asAccount changes the calling thread alone, which Go's own functions wouldn't. Giving up user 0 for files gives up the privileges over files as well.
+func asAccount(a *Account, path string) error {
+	groups := slices.Clone(a.Groups)
+	if len(groups) == 0 {
+		groups = []uint32{a.GID}
+	}
+	if _, _, errno := unix.RawSyscall(setgroups, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0); errno != 0 {
+		return errno
+	}
+	if err := unix.Setfsgid(int(a.GID)); err != nil {
+		return err
+	}
+	if err := unix.Setfsuid(int(a.UID)); err != nil {
+		return err
+	}
+	return mayExecute(path)
+}
+
+// mayExecute asks for the calling thread. A kernel before 5.8 can't be asked; the start will tell.
+func mayExecute(path string) error {
+	err := unix.Faccessat2(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+	if err == unix.ENOSYS {
+		return nil
+	}
+	return err
 }

@@ -140,7 +140,7 @@ func Main() {
 	}
 	b := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(stage)), uint32(errno))
 	syscall.Write(fdReport, b) // nobody is left to tell about an error
-	os.Exit(127)
+	syscall.Exit(127)
 }
 
 // becomeDaemon returns only on an error, with the stage it occurred at.

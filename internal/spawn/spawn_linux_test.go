@@ -1,0 +1,381 @@
+package spawn
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/procfs"
+)
+
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
+
+func newSpawner(t testing.TB) *Spawner {
+	t.Helper()
+	s, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// script is a shell command with the defaults of a daemon.
+func script(text string) Cmd {
+	return Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", text}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/", Umask: 0o22}
+}
+
+// slow makes c go through the launcher, whatever it says otherwise.
+func slow(c Cmd) Cmd {
+	c.Rlimits = append(slices.Clone(c.Rlimits), Rlimit{Name: "core", Soft: 0, Hard: 0})
+	return c
+}
+
+// ways are the two ways to start c, which must come to the same.
+func ways(c Cmd) map[string]Cmd { return map[string]Cmd{"directly": c, "by the launcher": slow(c)} }
+
+// output starts c and returns what it printed and how it ended.
+func output(t testing.TB, s *Spawner, c Cmd) (string, unix.WaitStatus) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c.Stdout, c.Stderr = f, f
+	p, err := s.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.FD.Close()
+	if err := s.wait(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	status, known := p.FD.Status(p.PID, false)
+	if !known {
+		t.Error("the status of our child isn't known")
+	}
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), status
+}
+
+func TestChildGetsWhatItIsGivenAndNothingElse(t *testing.T) {
+	held, err := os.Open("/") // an inherited descriptor would be one like this, without close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if _, err := unix.FcntlInt(held.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGHUP, syscall.SIGTSTP)
+	defer signal.Reset(syscall.SIGHUP, syscall.SIGTSTP)
+	s := newSpawner(t)
+	c := script(`echo "$0" "$@"; env | sort; pwd; umask; ls /proc/self/fd | tr '\n' ' '; echo; readlink /proc/$$/fd/0; grep -E '^Sig(Blk|Ign)' /proc/$$/status; ps -o sid= -p $$ | tr -d ' '; echo $$`)
+	c.Args = append(c.Args, "zero", "a b", "$HOME", "")
+	c.Env = []string{"PATH=/usr/bin:/bin", "X=1 2", "PWD=/usr"}
+	c.Dir = "/usr"
+	for name, c := range ways(c) {
+		t.Run(name, func(t *testing.T) {
+			text, status := output(t, s, c)
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			pid := lines[len(lines)-1]
+			want := []string{"zero a b $HOME ", "PATH=/usr/bin:/bin", "PWD=/usr", "X=1 2", "/usr", "0022", "0 1 2 3 ", "/dev/null",
+				"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", pid, pid}
+			if !slices.Equal(lines, want) || status != 0 { // ls itself has 3 open
+				t.Errorf("got  %q\nwant %q", lines, want)
+			}
+		})
+	}
+}
+
+func TestUmaskNiceAndRlimits(t *testing.T) {
+	s := newSpawner(t)
+	c := script("umask; nice; ulimit -Sn; ulimit -Hn; ulimit -v; ulimit -p")
+	c.Umask, c.Nice = 0o77, 5
+	c.Rlimits = []Rlimit{{"as", 64 << 20, 64 << 20}, {"nofile", 100, 200}, {"nproc", 77, 77}}
+	text, _ := output(t, s, c)
+	if want := "0077\n5\n100\n200\n65536\n77\n"; text != want {
+		t.Errorf("got %q, want %q", text, want)
+	}
+}
+
+// TestOpenFilesLimitIsWhatWeWereGiven: Go raises the soft limit for itself, which programs that use select(2) can't bear.
+func TestOpenFilesLimitIsWhatWeWereGiven(t *testing.T) {
+	if os.Getenv("SPAWN_TEST_NOFILE") == "" {
+		cmd := exec.Command("/bin/sh", "-c", `ulimit -Sn 123; exec "$0" -test.run "$1"`, os.Args[0], "^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "SPAWN_TEST_NOFILE=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	s := newSpawner(t)
+	for name, c := range ways(script("ulimit -Sn")) {
+		if text, _ := output(t, s, c); text != "123\n" {
+			t.Errorf("%s: %q, want 123", name, text)
+		}
+	}
+}
+
+func TestTagReachesTheChildAlone(t *testing.T) {
+	s := newSpawner(t)
+	before, err := procfs.ReadTag(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range ways(script("exec sleep 1000")) {
+		t.Run(name, func(t *testing.T) {
+			tag := procfs.NewTag()
+			c.Tag, c.Stdout, c.Stderr = uint64(tag), os.Stderr, os.Stderr
+			p, err := s.Start(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer end(p)
+			if got, err := procfs.ReadTag(p.PID); got != tag || err != nil {
+				t.Errorf("its tag is %x, %v; want %x", got, err, tag)
+			}
+			if got, err := procfs.ReadTag(os.Getpid()); got != before || err != nil {
+				t.Errorf("ours is %x, %v; want %x", got, err, before)
+			}
+			comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.PID))
+			if err != nil || string(comm) != "sh\n" && string(comm) != "sleep\n" {
+				t.Errorf("Start returned while it was still %q, %v", comm, err)
+			}
+		})
+	}
+}
+
+// program writes an executable file and returns its path.
+func program(t *testing.T, content string, mode fs.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestErrorsSayWhatIsTheMatter(t *testing.T) {
+	s := newSpawner(t)
+	elf, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := bytes.Clone(elf)
+	foreign[18], foreign[19] = 0x02, 0 // e_machine: SPARC
+	orphan := bytes.Replace(bytes.Clone(elf), []byte("/lib64/ld-linux"), []byte("/libXX/ld-linux"), 1)
+	if bytes.Equal(orphan, elf) {
+		orphan = bytes.Replace(bytes.Clone(elf), []byte("/lib/ld-linux"), []byte("/liX/ld-linux"), 1)
+	}
+	for _, c := range []struct {
+		name, path, dir, want string
+		errno                 syscall.Errno
+	}{
+		{"missing", "/does/not/exist", "/", "there is no such file", syscall.ENOENT},
+		{"directory", "/usr", "/", "it is a directory", syscall.EACCES},
+		{"not executable", program(t, "x", 0o644), "/", "chmod +x", syscall.EACCES},
+		{"text", program(t, "hello", 0o755), "/", "neither a program of this host nor a script", syscall.ENOEXEC},
+		{"missing interpreter", program(t, "#!/no/such/sh -e\n", 0o755), "/", `interpreter "/no/such/sh" is missing`, syscall.ENOENT},
+		{"carriage return", program(t, "#!/bin/sh\r\n", 0o755), "/", "carriage return", syscall.ENOENT},
+		{"other architecture", program(t, string(foreign), 0o755), "/", "it was built for EM_SPARC", syscall.ENOEXEC},
+		{"other C library", program(t, string(orphan), 0o755), "/", "built for another C library", syscall.ENOENT},
+		{"working directory", "/bin/true", "/does/not/exist", "enter its working directory: there is no /does/not/exist", syscall.ENOENT},
+		{"working file", "/bin/true", "/etc/passwd", "/etc/passwd is no directory", syscall.ENOTDIR},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for way, cmd := range ways(Cmd{Path: c.path, Args: []string{"x"}, Dir: c.dir, Umask: 0o22, Stdout: os.Stderr, Stderr: os.Stderr}) {
+				_, err := s.Start(cmd)
+				var e *Error
+				if !errors.As(err, &e) || !strings.Contains(e.Error(), c.want) || !errors.Is(err, c.errno) || e.Temporary() {
+					t.Errorf("%s: %v; want %q and %v", way, err, c.want, c.errno)
+				}
+			}
+		})
+	}
+	path := program(t, "#!/bin/sh\n", 0o755)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = s.Start(Cmd{Path: path, Args: []string{"x"}, Dir: "/", Umask: 0o22, Stdout: os.Stderr, Stderr: os.Stderr})
+	var e *Error
+	if !errors.As(err, &e) || !e.Temporary() || !strings.Contains(err.Error(), "still writing") {
+		t.Errorf("a busy file: %v, want a temporary error", err)
+	}
+}
+
+func TestLauncherReportsAnImpossibleLimit(t *testing.T) {
+	s := newSpawner(t)
+	c := script("true")
+	c.Rlimits = []Rlimit{{"nofile", math.MaxUint64, math.MaxUint64}} // above fs.nr_open, which even root may not
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	if _, err := s.Start(c); err == nil || !strings.Contains(err.Error(), "set its process limits") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoZombiesAreLeftByErrors(t *testing.T) {
+	s := newSpawner(t)
+	for _, c := range ways(Cmd{Path: "/does/not/exist", Args: []string{"x"}, Dir: "/", Umask: 0o22, Stdout: os.Stderr, Stderr: os.Stderr}) {
+		s.Start(c)
+	}
+	for pid := range procfs.PIDs() {
+		if st, err := procfs.ReadStat(pid); err == nil && st.PPID == os.Getpid() && st.Dead() {
+			t.Errorf("%+v was not reaped", st)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	s := newSpawner(t)
+	for text, want := range map[string]struct{ out, err string }{
+		"echo out; echo err >&2":                  {"out\nerr\n", ""},
+		"echo no; exit 3":                         {"no\n", "exited with status 3"},
+		"kill -9 $$":                              {"", "ended by SIGKILL"},
+		"yes | head -c 1000000":                   {strings.Repeat("y\n", 50), ""},
+		"echo a; sleep 1000 &":                    {"a\n", ""},
+		"echo a; setsid sleep 0.2 & echo b; wait": {"b", ""},
+	} {
+		out, err := s.Run(t.Context(), script(text), 100)
+		if !strings.Contains(string(out), want.out) || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
+			t.Errorf("%q: %q, %v; want %q, %q", text, out, err, want.out, want.err)
+		}
+	}
+}
+
+func TestRunKillsTheGroupInTime(t *testing.T) {
+	s := newSpawner(t)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for {
+			if b, err := os.ReadFile(pidFile); err == nil && strings.HasSuffix(string(b), "\n") {
+				cancel()
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	_, err := s.Run(ctx, script("trap '' TERM; sleep 1000 & echo $! > "+pidFile+"; sleep 1000"), 100)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	b, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fd, err := pidfd.Open(pid); err == nil {
+		defer fd.Close()
+		if err := s.wait(t.Context(), Process{pid, fd}); err != nil {
+			t.Errorf("a child of the probe lives on: %v", err)
+		}
+	}
+}
+
+func TestLookupAccount(t *testing.T) {
+	me, become, err := LookupAccount("", "")
+	if err != nil || become || int(me.UID) != os.Geteuid() || me.Home == "" || me.Shell == "" {
+		t.Errorf("ourselves: %+v, %v, %v", me, become, err)
+	}
+	for name, want := range map[[2]string]string{
+		{"no-such-user", ""}:  `there is no user "no-such-user"`,
+		{"", "no-such-group"}: `there is no group "no-such-group"`,
+		{"4123456", ""}:       "give a group as well",
+	} {
+		if _, _, err := LookupAccount(name[0], name[1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+	a, become, err := LookupAccount("nobody", "")
+	if os.Geteuid() != 0 {
+		if !errors.Is(err, ErrNotPermitted) {
+			t.Errorf("nobody, asked for by somebody: %v", err)
+		}
+		return
+	}
+	if err != nil || !become || a.UID == 0 || a.Name != "nobody" || len(a.Groups) == 0 {
+		t.Errorf("nobody: %+v, %v, %v", a, become, err)
+	}
+	if a, become, err = LookupAccount("4123456", "7"); err != nil || !become || a.UID != 4123456 || a.GID != 7 || !slices.Equal(a.Groups, []uint32{7}) {
+		t.Errorf("a number without an account: %+v, %v, %v", a, become, err)
+	}
+}
+
+// TestBecome needs root: nobody else can become somebody.
+func TestBecome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("run as root to see the other half of this test")
+		if _, _, err := LookupAccount("root", ""); !errors.Is(err, ErrNotPermitted) {
+			t.Errorf("root, asked for by somebody: %v", err)
+		}
+		return
+	}
+	s := newSpawner(t)
+	c := script("id -u; id -g; id -G; cat /etc/shadow >/dev/null 2>&1 && echo root")
+	c.Account = &Account{UID: 65534, GID: 65533, Groups: []uint32{65533, 10, 11}}
+	for name, c := range ways(c) {
+		if text, _ := output(t, s, c); text != "65534\n65533\n65533 10 11\n" {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{"/bin/sh": nil, "/etc/shadow": syscall.EACCES, dir: syscall.EACCES, "/": nil, "/nowhere": syscall.ENOENT} {
+		if err := MayExecute(c.Account, path); !errors.Is(err, want) {
+			t.Errorf("MayExecute %s: %v, want %v", path, err, want)
+		}
+	}
+	if err := MayExecute(nil, dir); err != nil {
+		t.Errorf("we kept the account of somebody else: %v", err)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	s := newSpawner(b)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := Cmd{Path: "/bin/true", Args: []string{"true"}, Dir: "/", Umask: 0o22, Stdout: null, Stderr: null, Tag: uint64(procfs.NewTag())}
+	for name, c := range ways(c) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				p, err := s.Start(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				end(p)
+			}
+		})
+	}
+}

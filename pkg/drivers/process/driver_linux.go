@@ -1,0 +1,108 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"reconciler.dev/reconciler/internal/flock"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Driver is the process driver. Make one with New.
+type Driver struct {
+	dirs  layout.Dirs
+	spawn *spawn.Spawner
+	store *store
+	scans procfs.Scanner
+	ends  pidfd.Poller
+	self  actor
+	http  *http.Client
+	watch watching
+}
+
+var (
+	_ drivers.Driver      = (*Driver)(nil)
+	_ drivers.Checker     = (*Driver)(nil)
+	_ drivers.Housekeeper = (*Driver)(nil)
+)
+
+// New returns the process driver, or an error that wraps ErrUnsupported where this kernel can't carry it. The program must call spawn.Main first thing in main.
+func New(o Options) (*Driver, error) {
+	boot, err := procfs.BootID()
+	if err != nil {
+		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+	}
+	me, err := procfs.ReadStat(os.Getpid())
+	if err != nil {
+		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+	}
+	fd, err := pidfd.Open(me.PID)
+	if err != nil {
+		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+	}
+	fd.Close()
+	if o.Spawner == nil {
+		if o.Spawner, err = spawn.New(); err != nil {
+			return nil, fmt.Errorf("set up the process driver: %w", err)
+		}
+	}
+	return &Driver{
+		dirs: o.Dirs, spawn: o.Spawner, store: newStore(o.Dirs), http: newClient(),
+		self: actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
+	}, nil
+}
+
+// Kind is process.
+func (d *Driver) Kind() spec.DriverKind { return spec.DriverProcess }
+
+// List returns the names that have a record, an unreadable one included.
+func (d *Driver) List(context.Context) ([]string, error) { return d.store.names() }
+
+var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+
+// Apply does one step under the daemon's lock.
+func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
+	do := map[spec.Verb]func(context.Context, spec.Step) error{
+		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
+	}[step.Verb]
+	err := func() error {
+		switch {
+		case do == nil:
+			return fmt.Errorf("the process driver has no such step: %w", drivers.ErrUnsupported)
+		case !goodName.MatchString(step.Name):
+			return fmt.Errorf("%q is no name of a daemon: %w", step.Name, drivers.ErrPermanent)
+		case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):
+			return fmt.Errorf("the step says nothing of what is wanted: %w", drivers.ErrPermanent)
+		}
+		lock, err := drivers.LockName(ctx, d.dirs, step.Name)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		return do(ctx, step)
+	}()
+	if err != nil {
+		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
+	}
+	return nil
+}
+
+// tryLock takes the daemon's lock if nobody has it. It returns nil where somebody has.
+func (d *Driver) tryLock(name string) (*flock.Held, error) {
+	h, err := flock.TryLock(filepath.Join(d.dirs.Run, "lock", name))
+	if errors.Is(err, flock.ErrHeld) {
+		return nil, nil
+	}
+	return h, err
+}

@@ -1,0 +1,286 @@
+package process
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// finding is what is true of a daemon beyond its record.
+type finding struct {
+	// rec is the record as it should be; changed says that the file doesn't have it yet.
+	rec     *record
+	changed bool
+	// alive says that the instance runs.
+	alive bool
+	// busy is Starting or Stopping while a live process of ours is at it.
+	busy spec.State
+	// strays are living processes of an instance whose main process ended badly.
+	strays []int
+}
+
+// look finds out what is true of the daemon that rec is about; rec may be nil. With reap set, which needs the daemon's lock, the status of an ended child is taken
+// from the kernel, and has to be recorded; else it is left there.
+func (d *Driver) look(rec *record, reap bool) (finding, error) {
+	f := finding{rec: rec}
+	if rec == nil {
+		return f, nil
+	}
+	if done, err := d.lookAtIntent(&f); done || err != nil {
+		return f, err
+	}
+	i := f.rec.Instance
+	switch {
+	case i == nil || i.Exit != nil && f.rec.Gone:
+		return f, nil
+	case i.Exit != nil:
+		return f, d.lookForStrays(&f)
+	}
+	alive, err := d.isAlive(i)
+	if err != nil {
+		return f, err
+	}
+	if alive {
+		f.alive = true
+		d.lookAtStop(&f)
+		return f, nil
+	}
+	return f, d.lookAtEnd(&f, reap)
+}
+
+// lookAtIntent settles a start that is under way or was cut off. done says that there is nothing more to look at.
+func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
+	in := f.rec.Intent
+	if in == nil {
+		return false, nil
+	}
+	working, err := f.rec.By.alive(d.self)
+	if err != nil {
+		return false, err
+	}
+	if working {
+		f.busy = spec.Starting
+		return true, nil
+	}
+	main, _, err := d.mainOf(in.Instance)
+	if err != nil {
+		return false, err
+	}
+	next := *f.rec
+	next.Intent, next.By = nil, nil
+	switch {
+	case main != nil:
+		next.Stamp, next.Instance, next.Ended, next.Gone, next.Asked = in.Stamp, main, 0, false, false
+	case next.Stamp == nil:
+		next.Stamp = in.Stamp
+	}
+	f.rec, f.changed = &next, true
+	return false, nil
+}
+
+// lookAtStop tells a stop under way from one that was cut off.
+func (d *Driver) lookAtStop(f *finding) {
+	if f.rec.By == nil {
+		return
+	}
+	if working, err := f.rec.By.alive(d.self); working && err == nil {
+		f.busy = spec.Stopping
+	}
+}
+
+// lookForStrays looks what is left of the tree of an ended instance.
+func (d *Driver) lookForStrays(f *finding) error {
+	living, err := d.living(tag(f.rec.Instance))
+	if err != nil {
+		return err
+	}
+	if f.strays = pids(living); len(living) == 0 {
+		next := *f.rec
+		next.Gone = true
+		f.rec, f.changed = &next, true
+	}
+	return nil
+}
+
+// lookAtEnd finds out how the main process ended, and whether the instance goes on without it: a daemon that forks itself into the background ends its first process
+// with status 0. One that was killed or complains is dead, whatever it leaves behind. Where nobody knows the status, what lives is left alone.
+func (d *Driver) lookAtEnd(f *finding, reap bool) error {
+	i := *f.rec.Instance
+	exit := d.howEnded(f.rec.Name, &i, reap)
+	main, living, err := d.mainOf(&i)
+	if err != nil {
+		return err
+	}
+	next := *f.rec
+	next.Instance = &i
+	f.rec, f.changed = &next, true
+	if main != nil && (!exit.Known || exit.Code == 0 && exit.Signal == "") {
+		next.Instance = main
+		f.alive = true
+		d.lookAtStop(f)
+		return nil
+	}
+	exit.Asked = next.Asked
+	i.Exit = exit
+	next.By = nil
+	next.Ended, next.Gone = procfs.SinceBoot(), len(living) == 0
+	f.strays = pids(living)
+	if i.BootID != d.self.BootID {
+		next.Ended = 0 // before this boot
+	}
+	return nil
+}
+
+// howEnded returns how the main process of an instance ended.
+func (d *Driver) howEnded(name string, i *spec.Instance, reap bool) *spec.Exit {
+	exit := &spec.Exit{At: time.Now()}
+	if i.BootID != d.self.BootID {
+		exit.At = exit.At.Add(-procfs.SinceBoot())
+		return exit
+	}
+	if i.PID == 0 {
+		return exit
+	}
+	fd, watched := d.watch.borrow(name, i)
+	if !watched {
+		var err error
+		if fd, err = pidfd.Open(i.PID); err != nil {
+			return exit
+		}
+	}
+	defer fd.Close()
+	if !watched {
+		if st, err := procfs.ReadStat(i.PID); err != nil || st.Start != i.StartTicks {
+			return exit // another process has the number now
+		}
+	}
+	if status, known := fd.Status(i.PID, !reap); known {
+		describe(exit, status)
+	}
+	return exit
+}
+
+func describe(e *spec.Exit, s unix.WaitStatus) {
+	e.Known = true
+	if s.Signaled() {
+		e.Signal = unix.SignalName(s.Signal())
+		return
+	}
+	e.Code = s.ExitStatus()
+}
+
+// isAlive tells whether the main process of an instance lives. The tag proves it at less cost than the start time.
+func (d *Driver) isAlive(i *spec.Instance) (bool, error) {
+	if i.PID == 0 || i.BootID != d.self.BootID {
+		return false, nil
+	}
+	fd, err := pidfd.Open(i.PID)
+	if errors.Is(err, pidfd.ErrGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer fd.Close()
+	return same(fd, i)
+}
+
+// same tells whether fd, opened by the number of i, is its main process and lives.
+func same(fd pidfd.FD, i *spec.Instance) (bool, error) {
+	t, err := procfs.ReadTag(i.PID)
+	if err == nil && t != tag(i) { // it may have set its limits
+		var st procfs.Stat
+		if st, err = procfs.ReadStat(i.PID); err == nil && st.Start != i.StartTicks {
+			return false, nil
+		}
+	}
+	if errors.Is(err, procfs.ErrGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	ended, err := fd.Ended() // while it hasn't, the number couldn't have come to mean another
+	return !ended, err
+}
+
+// mainOf returns the instance with the process that stands for it when its first one isn't there: the oldest one, session leaders first; nil where none lives.
+func (d *Driver) mainOf(i *spec.Instance) (*spec.Instance, []procfs.Stat, error) {
+	living, err := d.living(tag(i))
+	if err != nil || len(living) == 0 {
+		return nil, nil, err
+	}
+	main := slices.MinFunc(living, func(a, b procfs.Stat) int {
+		return cmp.Or(leads(b)-leads(a), cmp.Compare(a.Start, b.Start), a.PID-b.PID)
+	})
+	next := *i
+	next.PID, next.StartTicks, next.BootID = main.PID, main.Start, d.self.BootID
+	return &next, living, nil
+}
+
+func leads(s procfs.Stat) int {
+	if s.Session == s.PID {
+		return 1
+	}
+	return 0
+}
+
+// scansForNone is how many scans must find nothing before we believe it, where none is sure of itself.
+const scansForNone = 3
+
+// living returns the processes with a tag that haven't ended.
+func (d *Driver) living(t procfs.Tag) ([]procfs.Stat, error) {
+	for n := 1; ; n++ {
+		members, sure, err := d.scans.Members(t)
+		if err != nil {
+			return nil, err
+		}
+		living, err := thatLive(members)
+		if err != nil || len(living) > 0 || sure || n == scansForNone {
+			return living, err
+		}
+	}
+}
+
+func thatLive(members []int) (living []procfs.Stat, err error) {
+	for _, pid := range members {
+		st, err := procfs.ReadStat(pid)
+		switch {
+		case errors.Is(err, procfs.ErrGone):
+		case err != nil:
+			return nil, err
+		case !st.Dead():
+			living = append(living, st)
+		}
+	}
+	return living, nil
+}
+
+func pids(ps []procfs.Stat) (out []int) {
+	for _, p := range ps {
+		out = append(out, p.PID)
+	}
+	return out
+}
+
+// alive tells whether the actor lives. me is this process.
+func (a *actor) alive(me actor) (bool, error) {
+	if *a == me {
+		return true, nil
+	}
+	if a.BootID != me.BootID {
+		return false, nil
+	}
+	st, err := procfs.ReadStat(a.PID)
+	if errors.Is(err, procfs.ErrGone) {
+		return false, nil
+	}
+	return err == nil && st.Start == a.StartTicks && !st.Dead(), err
+}

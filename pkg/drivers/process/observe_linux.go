@@ -1,0 +1,134 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// lookers is how many daemons are looked at side by side. Looking waits for nothing, so more would gain nothing on a small machine.
+const lookers = 2
+
+// Observe looks at each name. It changes no process; an end that nobody has recorded yet it records, because the kernel won't tell it twice.
+func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
+	out := make([]spec.Observed, len(names))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	work := func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(names) || ctx.Err() != nil {
+				return
+			}
+			out[i] = d.observe(names[i])
+		}
+	}
+	for range min(lookers, len(names)) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	return out, ctx.Err()
+}
+
+func (d *Driver) observe(name string) spec.Observed {
+	f, err := d.find(name)
+	if err != nil {
+		return spec.Observed{Name: name, State: spec.Unknown, Driver: spec.DriverProcess, Message: err.Error()}
+	}
+	return d.observed(name, f)
+}
+
+// find looks at a daemon, and records what it finds where nobody else is changing the daemon.
+func (d *Driver) find(name string) (finding, error) {
+	rec, err := d.store.read(name)
+	if err != nil {
+		return finding{}, err
+	}
+	f, err := d.look(rec, false)
+	if err != nil || !f.changed {
+		return f, err
+	}
+	lock, err := d.tryLock(name)
+	if lock == nil {
+		return f, err
+	}
+	defer lock.Release()
+	return d.settle(name)
+}
+
+// settle looks at a daemon whose lock the caller holds, and records what it finds.
+func (d *Driver) settle(name string) (finding, error) {
+	rec, err := d.store.read(name)
+	if err != nil {
+		return finding{}, err
+	}
+	f, err := d.look(rec, true)
+	if err != nil || !f.changed {
+		return f, err
+	}
+	f.changed = false
+	if err := d.store.write(f.rec); err != nil {
+		return f, err
+	}
+	if f.alive && d.watch.on() {
+		d.arm(name) // another process stands for the instance now
+	}
+	return f, nil
+}
+
+func (d *Driver) observed(name string, f finding) spec.Observed {
+	o := spec.Observed{Name: name, State: spec.Absent, Driver: spec.DriverProcess}
+	if f.rec == nil {
+		return o
+	}
+	o.State, o.Stamp = spec.Exited, f.rec.Stamp
+	inst := f.rec.Instance
+	if in := f.rec.Intent; in != nil && f.busy == spec.Starting {
+		inst = in.Instance
+		if o.Stamp == nil {
+			o.Stamp = in.Stamp
+		}
+	}
+	if f.alive {
+		o.State = spec.Running
+	}
+	if f.busy != "" {
+		o.State = f.busy
+	}
+	if len(f.strays) > 0 {
+		o.Message = fmt.Sprintf("processes %v of it are left; the next start or stop ends them", f.strays)
+	}
+	if inst != nil {
+		o.Instance = timed(inst, f.rec.Ended, d.self.BootID)
+	}
+	if o.Stamp != nil {
+		o.Lost = losses(&o.Stamp.Spec)
+	}
+	return o
+}
+
+// timed returns a copy of i with what depends on the time of the look. ended is when it ended, since the boot it ran in.
+func timed(i *spec.Instance, ended time.Duration, boot string) *spec.Instance {
+	c := *i
+	if c.Exit == nil {
+		if c.PID != 0 {
+			c.Up = procfs.Age(c.StartTicks)
+		}
+		return &c
+	}
+	e := *c.Exit
+	c.Exit = &e
+	if ended == 0 || c.BootID != boot { // in another boot: only the wall clock knows
+		e.Since = max(0, time.Since(e.At))
+		return &c
+	}
+	e.Since = max(0, procfs.SinceBoot()-ended)
+	c.Up = max(0, procfs.Age(c.StartTicks)-e.Since)
+	return &c
+}

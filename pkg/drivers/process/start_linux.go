@@ -1,0 +1,165 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// start starts the daemon where no process of it lives.
+func (d *Driver) start(ctx context.Context, step spec.Step) error {
+	f, err := d.settle(step.Name)
+	if err != nil {
+		return err
+	}
+	old := f.rec
+	if f.alive && old.Stamp.Digest == step.Want.Digest && old.Instance.Generation == step.Generation {
+		return nil
+	}
+	if err := checkMoved(step, old); err != nil {
+		return err
+	}
+	if f.alive {
+		return fmt.Errorf("process %d of it is running: %w", old.Instance.PID, drivers.ErrMoved)
+	}
+	l, err := d.prepare(step.Want)
+	if err != nil {
+		return err
+	}
+	if len(f.strays) > 0 {
+		if err := d.killTree(ctx, tag(old.Instance)); err != nil {
+			return fmt.Errorf("end what is left of the instance before: %w", err)
+		}
+	}
+	next := d.newIntent(step, old)
+	if err := d.store.write(next); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StartIntended)
+	if err := d.launch(ctx, l, next); err != nil {
+		return errors.Join(err, d.withdraw(step.Name, old))
+	}
+	return nil
+}
+
+// checkMoved is drivers.CheckInstance for a record, which may be nil.
+func checkMoved(step spec.Step, rec *record) error {
+	o := spec.Observed{}
+	if rec != nil {
+		o.Instance = rec.Instance
+	}
+	return drivers.CheckInstance(step, o)
+}
+
+// newIntent returns the record of a start that is about to happen. What was before stays in it until the start has succeeded.
+func (d *Driver) newIntent(step spec.Step, old *record) *record {
+	now := time.Now()
+	in := &intent{Instance: &spec.Instance{
+		ID: id(procfs.NewTag()), StartedAt: now, Generation: step.Generation, SpecDigest: step.Want.Digest, Attempts: step.Attempts,
+	}}
+	next := record{Name: step.Name}
+	if old != nil {
+		next = *old
+	}
+	in.Stamp = drivers.NewStamp(step, next.Stamp, now)
+	if was := next.Instance; was != nil {
+		in.Instance.Last, in.Instance.Restarts = was.Exit, was.Restarts
+		if step.Restart {
+			in.Instance.Restarts++
+		}
+	}
+	next.Intent, next.By = in, &d.self
+	return &next
+}
+
+// launch starts the process that rec intends, and records it.
+func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
+	out, err := openLog(l)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	in := rec.Intent
+	l.cmd.Stdout, l.cmd.Stderr, l.cmd.Tag = out, out, uint64(tag(in.Instance))
+	p, err := d.spawn.Start(l.cmd)
+	var spawnErr *spawn.Error
+	if errors.As(err, &spawnErr) && !spawnErr.Temporary() {
+		err = fmt.Errorf("%w: %w", err, drivers.ErrPermanent)
+	}
+	if err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StartForked)
+	inst := *in.Instance
+	inst.PID, inst.BootID = p.PID, d.self.BootID
+	st, err := procfs.ReadStat(p.PID) // ended or not, it is there until it is reaped, and nobody else reaps our child
+	if err == nil {
+		inst.StartTicks = st.Start
+		err = d.store.write(&record{Name: rec.Name, Stamp: in.Stamp, Instance: &inst})
+	}
+	if err != nil {
+		defer p.FD.Close()
+		killErr := d.killTree(context.WithoutCancel(ctx), tag(&inst))
+		p.FD.Status(p.PID, false)
+		return errors.Join(fmt.Errorf("record process %d: %w", p.PID, err), killErr)
+	}
+	failpoint.Hit(failpoint.StartRecorded)
+	d.adopt(rec.Name, &inst, p.FD)
+	return nil
+}
+
+// withdraw puts the record back as it was before a start that came to nothing.
+func (d *Driver) withdraw(name string, old *record) error {
+	if old == nil {
+		return d.store.remove(name)
+	}
+	return d.store.write(old)
+}
+
+// openLog opens the log for appending. A new one belongs to the daemon's account, which may want to open it again as /dev/stderr.
+func openLog(l *launch) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK
+	f, err := os.OpenFile(l.log, flags|os.O_EXCL, 0o640)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(l.log), 0o755); err != nil {
+			return nil, fmt.Errorf("make the log's directory: %w: %w", err, drivers.ErrPermanent)
+		}
+		f, err = os.OpenFile(l.log, flags|os.O_EXCL, 0o640)
+	}
+	switch {
+	case err == nil && l.cmd.Account != nil:
+		err = f.Chown(int(l.account.UID), int(l.account.GID))
+	case errors.Is(err, os.ErrExist):
+		if f, err = os.OpenFile(l.log, flags, 0o640); err == nil {
+			err = checkLog(f)
+		}
+	}
+	if err != nil {
+		f.Close() // nil is fine
+		return nil, fmt.Errorf("open the log: %w: %w", err, drivers.ErrPermanent)
+	}
+	return f, nil
+}
+
+// checkLog accepts a file or a device, such as /dev/null, and makes writing to it wait as a daemon expects.
+func checkLog(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if m := fi.Mode(); !m.IsRegular() && m&os.ModeCharDevice == 0 {
+		return fmt.Errorf("%s is neither a file nor a character device", f.Name())
+	}
+	return unix.SetNonblock(int(f.Fd()), false)
+}

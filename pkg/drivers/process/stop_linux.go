@@ -1,0 +1,86 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// stop ends the whole tree of the daemon and records how its main process ended.
+func (d *Driver) stop(ctx context.Context, step spec.Step) error {
+	f, err := d.settle(step.Name)
+	if err != nil || !f.alive && len(f.strays) == 0 {
+		return err
+	}
+	if err := checkMoved(step, f.rec); err != nil {
+		return err
+	}
+	signal, err := number(step.Stop.Signal)
+	if err != nil {
+		return err
+	}
+	rec := *f.rec
+	rec.Asked, rec.By = true, &d.self
+	if err := d.store.write(&rec); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StopIntended)
+	main, err := d.watch.take(step.Name, rec.Instance)
+	if err == nil {
+		err = d.endTree(ctx, &ending{inst: rec.Instance, main: main, stop: step.Stop, signal: signal})
+	}
+	if err != nil {
+		d.adopt(step.Name, rec.Instance, main)
+		return errors.Join(err, d.leave(&rec))
+	}
+	failpoint.Hit(failpoint.StopGone)
+	defer main.Close()
+	return d.recordStop(&rec, main)
+}
+
+// number returns the number of a signal, that of SIGTERM where the spec names none.
+func number(s spec.Signal) (unix.Signal, error) {
+	if s == "" {
+		return unix.SIGTERM, nil
+	}
+	if n := unix.SignalNum(string(s)); n != 0 {
+		return n, nil
+	}
+	return 0, fmt.Errorf("there is no signal %s on Linux: %w", s, drivers.ErrPermanent)
+}
+
+// leave records that nobody is stopping the daemon any more. That it was asked to end stays true.
+func (d *Driver) leave(rec *record) error {
+	next := *rec
+	next.By = nil
+	return d.store.write(&next)
+}
+
+// recordStop records the end of the instance, whose tree is gone.
+func (d *Driver) recordStop(rec *record, main pidfd.FD) error {
+	i, next := *rec.Instance, *rec
+	if i.Exit == nil {
+		i.Exit = &spec.Exit{At: time.Now(), Asked: true}
+		next.Ended = procfs.SinceBoot()
+		if main != pidfd.None {
+			if status, known := main.Status(i.PID, false); known {
+				describe(i.Exit, status)
+			}
+		}
+	}
+	next.Instance, next.Gone, next.By = &i, true, nil
+	if err := d.store.write(&next); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StopRecorded)
+	return nil
+}
