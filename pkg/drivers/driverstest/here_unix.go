@@ -27,8 +27,10 @@ type here struct {
 // newHere builds the test program. It may be called while t's subtests run.
 func newHere(t *testing.T) (Machine, error) {
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { // daemons of other users run it
-		return nil, err
+	for _, d := range []string{dir, filepath.Dir(dir)} { // daemons of other users run it
+		if err := os.Chmod(d, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	h := here{program: filepath.Join(dir, "prog"), broken: map[string]string{
 		"missing": filepath.Join(dir, "missing"), "not executable": filepath.Join(dir, "plain"), "a directory": dir,

@@ -89,6 +89,7 @@ func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
 		if err != nil {
 			return err
 		}
+		defer d.watch.tell(step.Name) // once for the step, instead of once for each record it writes
 		defer lock.Release()
 		return do(ctx, step)
 	}()

@@ -109,8 +109,9 @@ func (d *Driver) lookForStrays(f *finding) error {
 	return nil
 }
 
-// lookAtEnd finds out how the main process ended, and whether the instance goes on without it: a daemon that forks itself into the background ends its first process
-// with status 0. One that was killed or complains is dead, whatever it leaves behind. Where nobody knows the status, what lives is left alone.
+// lookAtEnd finds out how the main process ended, and whether the instance goes on without it, as that of a daemon does which forks itself into the background. One whose
+// main process was ended by a signal is dead, whatever it leaves behind: nobody goes into the background that way, and workers without their master do no good. Where
+// nobody knows how it ended, what lives is left alone.
 func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	i := *f.rec.Instance
 	exit := d.howEnded(f.rec.Name, &i, reap)
@@ -121,7 +122,7 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	next := *f.rec
 	next.Instance = &i
 	f.rec, f.changed = &next, true
-	if main != nil && (!exit.Known || exit.Code == 0 && exit.Signal == "") {
+	if main != nil && exit.Signal == "" {
 		next.Instance = main
 		f.alive = true
 		d.lookAtStop(f)

@@ -254,11 +254,16 @@ func (d *Driver) ended(ctx context.Context, name string, a *arm) {
 	if err == nil {
 		d.afterEnd(name, a, lock)
 	}
-	d.watch.mu.Lock()
-	by := slices.Collect(maps.Keys(d.watch.by))
-	d.watch.mu.Unlock()
-	for _, w := range by {
-		w.changed(name)
+	d.watch.tell(name)
+}
+
+// tell tells everybody who watches that a daemon may have changed.
+func (w *watching) tell(name string) {
+	w.mu.Lock()
+	by := slices.Collect(maps.Keys(w.by))
+	w.mu.Unlock()
+	for _, one := range by {
+		one.changed(name)
 	}
 }
 

@@ -26,6 +26,7 @@ func main() {
 	check(err)
 	self.Role = o.Role
 	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGWINCH) // else the Go runtime takes a program that waits for nothing for a deadlock
 	for _, s := range testprog.Signals(o.Ignore) {
 		signal.Ignore(unix.SignalNum(s))
 	}
