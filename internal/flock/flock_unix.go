@@ -3,6 +3,7 @@
 package flock
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,14 +15,11 @@ func unlock(f *os.File) { flock(f, unix.LOCK_UN) } // it can't fail on an open f
 
 // isHeld takes a shared lock, so that those who look don't get into each other's way.
 func isHeld(f *os.File) (bool, error) {
-	switch err := flock(f, unix.LOCK_SH|unix.LOCK_NB); err {
-	case nil:
-		return false, nil
-	case ErrHeld:
+	err := flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, ErrHeld) {
 		return true, nil
-	default:
-		return false, err
 	}
+	return false, err
 }
 
 func flock(f *os.File, how int) error {

@@ -22,7 +22,7 @@ var resources = []struct {
 // CheckRlimit tells why a limit can't be set; nil: it can, if this process may.
 func CheckRlimit(name string) error {
 	if name == "locks" {
-		return errors.New("Linux has had no limit on locks since 2.4.25")
+		return errors.New("there is no limit on locks on Linux since 2.4.25")
 	}
 	if resourceAt(name) < 0 {
 		return fmt.Errorf("there is no process limit %q on Linux", name)

@@ -145,7 +145,7 @@ func TestProberWithoutACheck(t *testing.T) {
 		p.want(t, "old/one ready")
 		time.Sleep(UpFor - 1)
 		p.want(t)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.want(t, "new/one ready")
 		time.Sleep(time.Hour)
 		p.want(t)
@@ -160,7 +160,7 @@ func TestProberNewInstanceIsNotReadyByTheTimeOfTheOldOne(t *testing.T) {
 		pr.Follow("web", nil, "two", 0)
 		time.Sleep(UpFor - 1)
 		p.want(t)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.want(t, "web/two ready")
 	})
 }

@@ -16,7 +16,7 @@ import (
 // stamps makes one stamp of each word "name" or "name>dependency,dependency", in that set.
 func stamps(set, words string) []spec.Stamp {
 	var all []spec.Stamp
-	for _, word := range strings.Fields(words) {
+	for word := range strings.FieldsSeq(words) {
 		name, deps, _ := strings.Cut(word, ">")
 		s := spec.Stamp{Metadata: spec.Metadata{Name: name}, Owner: spec.Owner{Set: set}}
 		for _, d := range strings.FieldsFunc(deps, func(r rune) bool { return r == ',' }) {

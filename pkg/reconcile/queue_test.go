@@ -79,7 +79,7 @@ func TestQueueAddAfterTheEarliestWins(t *testing.T) {
 		wantDue(t, q, "moved")
 		time.Sleep(2*time.Second - 1)
 		wantDue(t, q)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantDue(t, q, "sooner")
 		time.Sleep(2 * time.Second)
 		wantDue(t, q, "later")

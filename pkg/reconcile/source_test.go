@@ -191,7 +191,7 @@ func (s *scripted) Load(context.Context) ([]*spec.Daemon, error) {
 		return nil, errors.New(problem)
 	}
 	var ds []*spec.Daemon
-	for _, n := range strings.Fields(set) {
+	for n := range strings.FieldsSeq(set) {
 		ds = append(ds, &spec.Daemon{Metadata: spec.Metadata{Name: n}})
 	}
 	return ds, nil

@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"sort"
 	"strings"
@@ -30,7 +31,7 @@ func jsonNodes(data []byte) ([]*yaml.Node, bool) {
 	var nodes []*yaml.Node
 	for {
 		n, err := j.next(0)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nodes, true
 		}
 		if err != nil {
@@ -105,7 +106,7 @@ func (j *jsonReader) place(n *yaml.Node, from int) {
 }
 
 func notEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
