@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -122,7 +123,7 @@ func oddDaemon(r *rand.Rand) *spec.Daemon {
 
 func TestPlanKeepsItsLaws(t *testing.T) {
 	seen := map[string]bool{}
-	for seed := range uint64(30000) {
+	for seed := range uint64(8000) {
 		in := oddInput(rand.New(rand.NewPCG(seed, 2)))
 		d := Plan(in)
 		seen[oneLine(d)] = true
@@ -203,7 +204,7 @@ func (w *world) round(limit int) (Input, Decision) {
 // something happens to the daemon, or to what is wanted of it, or to whoever reconciles it.
 func (w *world) something() string {
 	running := w.f.Alive("web") > 0
-	switch k := w.r.IntN(9); {
+	switch k := w.r.IntN(10); {
 	case k == 0:
 		w.want = oddDaemon(w.r)
 		return "the manifest changes"
@@ -228,6 +229,15 @@ func (w *world) something() string {
 	case k == 7:
 		time.Sleep(time.Duration(w.r.IntN(90)) * time.Second)
 		return "time passes"
+	case k == 8 && running:
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		o := w.observe()
+		err := w.f.Apply(ctx, spec.Step{Verb: spec.VerbStop, Name: "web", Instance: instanceID(o), Stop: o.Stamp.Spec.Stop})
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			w.t.Errorf("stop: %v", err)
+		}
+		return "killed in the midst of a stop"
 	default:
 		_, d := w.round(w.r.IntN(3))
 		return "killed in the midst of " + oneLine(d)
@@ -292,12 +302,17 @@ func (w *world) settled(o spec.Observed, d Decision) {
 // daemon as it shall be, one copy of it at most at any time, and nothing more to do.
 func TestPlanSettles(t *testing.T) {
 	const most = 3
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{
 				t: t, r: rand.New(rand.NewPCG(seed, 3)), f: driverstest.NewFake(),
 				in: Input{Name: "web", Driver: spec.DriverProcess, Owner: spec.Owner{Set: "default"}},
 			}
+			w.f.Behave("web", driverstest.Behaviour{Signal: func(p *driverstest.Proc, s spec.Signal) {
+				if s != "SIGHUP" {
+					p.After(3*time.Second, func() { p.Die(s) })
+				}
+			}})
 			w.want = oddDaemon(w.r)
 			var story []string
 			for range 12 {

@@ -194,6 +194,7 @@ func TestPlan(t *testing.T) {
 
 		// Another driver.
 		{"the driver changed", web, applied(web), a{driver(spec.DriverCgroup)}, "configured: Stop Remove Start(by cgroup, g3)"},
+		{"with files, which are still the old driver's", conf, applied(conf), a{driver(spec.DriverCgroup)}, "configured: Files(g3) Stop Remove Files(by cgroup, g3) Start(by cgroup, g3)"},
 		{"of one that has ended", web, applied(web, ended(exit1, time.Hour)), a{driver(spec.DriverCgroup)}, "configured: Remove Start(by cgroup, g3)"},
 		{"another name for the same driver", manifest("web", by(spec.DriverProcess)), applied(web), nil, "configured: Stamp(g4)"},
 

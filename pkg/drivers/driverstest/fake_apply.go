@@ -201,6 +201,7 @@ func (f *Fake) stop(ctx context.Context, step spec.Step) (err error) {
 	if err != nil || r == nil {
 		return err
 	}
+	defer f.w.do(func() { r.stopping = false }) // nobody is at it any more, also where it was cut off
 	signal := step.Stop.Signal
 	if signal == "" {
 		signal = "SIGTERM"
