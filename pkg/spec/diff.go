@@ -97,19 +97,14 @@ func (s shown) show(path string, contents map[string][]byte) string {
 }
 
 func showValue(v reflect.Value) string {
-	switch x := v.Interface().(type) {
-	case secretDigest:
-		return x.String()
-	case Bytes:
-		if x == Unlimited || strconv.FormatInt(int64(x), 10) == x.String() {
-			return x.String()
-		}
+	if x, ok := v.Interface().(Bytes); ok && x != Unlimited && strconv.FormatInt(int64(x), 10) != x.String() {
 		return fmt.Sprintf("%v (%d)", x, int64(x))
-	case fmt.Stringer:
-		return x.String()
 	}
-	return fmt.Sprint(v.Interface())
+	return showPlain(v)
 }
+
+// showPlain writes a value as a manifest has it.
+func showPlain(v reflect.Value) string { return fmt.Sprint(v.Interface()) }
 
 // showContent writes a digest short, and with the size where the content is at hand.
 func showContent(digest string, contents map[string][]byte) string {

@@ -28,12 +28,13 @@ type Metadata struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Spec is the desired state of one daemon. The class tag of a field says what a change of it costs:
+// Spec is the desired state of one daemon. The class of a field says what a change of it costs:
 // live (nothing happens to the process), reload, restart or recreate.
 type Spec struct {
 	// Host is where the daemon runs. Omitted: this machine.
 	Host string `json:"host,omitempty" class:"recreate"`
 	// Driver is what runs it: auto, systemd, cgroup, process, launchd or job. auto picks the best this host has.
+	// Default: auto.
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`
 	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name
 	// looked up in PATH and then beside the manifest.
@@ -168,7 +169,7 @@ type Backoff struct {
 	Initial Duration `json:"initial,omitempty"`
 	// Max is the longest wait. Default: 5m.
 	Max Duration `json:"max,omitempty"`
-	// ResetAfter is how long a daemon must stay up for its restarts to be forgotten. Default: 60s.
+	// ResetAfter is how long a daemon must stay up for its restarts to be forgotten. Default: 1m.
 	ResetAfter Duration `json:"resetAfter,omitempty"`
 }
 
