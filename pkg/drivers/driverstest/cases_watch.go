@@ -83,6 +83,23 @@ func watchCases() []testCase {
 			w.hears("web")
 			b.becomes("web", spec.Exited)
 		}},
+		{"tells of a config file that somebody changed", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			path := b.config(d, "conf", "right")
+			b.must(spec.VerbFiles, sealed(d))
+			b.start(d)
+			w := b.watch(b.Driver)
+			n := 0
+			b.eventually("a change is told", func() bool { // the list of files is read a moment after the watch is armed
+				n++
+				b.write(path, fmt.Sprint("wrong ", n), 0o644)
+				return slices.Contains(w.all(), "web")
+			})
+			<-time.After(2 * soon)
+			w.forget()
+			b.write(path, "wrong once more", 0o644)
+			w.hears("web")
+		}},
 		{"tells of many deaths at once", func(b *bench) {
 			var names []string
 			for i := range 12 {
