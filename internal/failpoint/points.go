@@ -28,7 +28,9 @@ const (
 	StopSignalled Point = "stop.signalled" // the signal didn't help
 	StopGone      Point = "stop.gone"      // nothing of the daemon lives, and the record doesn't know
 	StopRecorded  Point = "stop.recorded"  // the stop is done
-	LogCopied     Point = "log.copied"     // a rotation has copied, and not yet cut
+	LogCopied     Point = "log.copied"     // the front of a log is copied, and announced as about to be cut off
+	LogCut        Point = "log.cut"        // it is cut off
+	LogRenamed    Point = "log.renamed"    // the copy has its final name, and isn't counted yet
 	RemoveRecord  Point = "remove.record"  // the record is about to go
 	RecordRemoved Point = "record.removed" // it is gone
 )
@@ -37,6 +39,6 @@ const (
 func Names() []Point {
 	return []Point{
 		FileTemp, FileRename, FileRenamed, RecordTemp, RecordRenamed, StartIntended, StartForked, StartRecorded,
-		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, RemoveRecord, RecordRemoved,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, LogCut, LogRenamed, RemoveRecord, RecordRemoved,
 	}
 }

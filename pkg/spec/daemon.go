@@ -98,6 +98,9 @@ type Instance struct {
 	Restarts int `json:"restarts,omitempty"`
 	// Attempts counts those in a row, without a stable spell between; the backoff grows with it.
 	Attempts int `json:"attempts,omitempty"`
+	// LogStart is where in all that was ever written to the daemon's log its output begins, in bytes; LastLogStart is that of the instance before.
+	LogStart     int64 `json:"logStart,omitempty"`
+	LastLogStart int64 `json:"lastLogStart,omitempty"`
 	// Exit is how it ended; nil while it runs.
 	Exit *Exit `json:"exit,omitempty"`
 	// Last is how the instance before this one ended.

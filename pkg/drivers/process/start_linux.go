@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/logfile"
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -74,7 +75,7 @@ func (d *Driver) newIntent(step spec.Step, old *record) *record {
 	}
 	in.Stamp = drivers.NewStamp(step, next.Stamp, now)
 	if was := next.Instance; was != nil {
-		in.Instance.Last, in.Instance.Restarts = was.Exit, was.Restarts
+		in.Instance.Last, in.Instance.Restarts, in.Instance.LastLogStart = was.Exit, was.Restarts, was.LogStart
 		if step.Restart {
 			in.Instance.Restarts++
 		}
@@ -91,6 +92,10 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 	}
 	defer out.Close()
 	in := rec.Intent
+	logStart, err := logfile.Position(out)
+	if err != nil {
+		return err
+	}
 	l.cmd.Stdout, l.cmd.Stderr, l.cmd.Tag = out, out, uint64(tag(in.Instance))
 	p, err := d.spawn.Start(l.cmd)
 	var spawnErr *spawn.Error
@@ -102,7 +107,7 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 	}
 	failpoint.Hit(failpoint.StartForked)
 	inst := *in.Instance
-	inst.PID, inst.BootID = p.PID, d.self.BootID
+	inst.PID, inst.BootID, inst.LogStart = p.PID, d.self.BootID, logStart
 	st, err := procfs.ReadStat(p.PID) // ended or not, it is there until it is reaped, and nobody else reaps our child
 	if err == nil {
 		inst.StartTicks = st.Start

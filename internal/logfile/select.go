@@ -1,0 +1,101 @@
+package logfile
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// longestLine bounds what is held in memory of one line.
+const longestLine = 64 << 10
+
+// Tail returns the position where the last n lines of the stream between begin and end start. A last line without an end counts.
+func (r *Reader) Tail(begin, end int64, n int) (int64, error) {
+	if n <= 0 {
+		return end, nil
+	}
+	starts := make([]int64, 0, min(n, 1<<16)) // a ring of the last n
+	at := 0
+	err := r.lines(begin, end, func(position int64, _ []byte) bool {
+		if len(starts) < n {
+			starts = append(starts, position)
+		} else {
+			starts[at] = position
+			at = (at + 1) % n
+		}
+		return true
+	})
+	if err != nil || len(starts) == 0 {
+		return end, err
+	}
+	return starts[at], nil
+}
+
+// Since returns the position of the first line between begin and end that tells a time of since or later. timed says whether any line tells a time; where none
+// does the position means nothing.
+func (r *Reader) Since(begin, end int64, since time.Time) (position int64, timed bool, err error) {
+	position = end
+	now := time.Now()
+	err = r.lines(begin, end, func(at int64, line []byte) bool {
+		t, ok := lineTime(line, now)
+		timed = timed || ok
+		if ok && !t.Before(since) {
+			position = at
+			return false
+		}
+		return true
+	})
+	return position, timed, err
+}
+
+// lines calls yield with the beginning of each line and where it starts, until yield has enough.
+func (r *Reader) lines(begin, end int64, yield func(position int64, head []byte) bool) error {
+	r.GoTo(begin)
+	b := bufio.NewReaderSize(io.LimitReader(r, end-begin), longestLine)
+	for at, fresh := begin, true; ; {
+		line, err := b.ReadSlice('\n')
+		if fresh && len(line) > 0 && !yield(at, bytes.TrimSuffix(line, []byte("\n"))) {
+			return nil
+		}
+		at += int64(len(line))
+		switch err {
+		case nil:
+			fresh = true
+		case bufio.ErrBufferFull:
+			fresh = false
+		case io.EOF:
+			return nil
+		default:
+			return fmt.Errorf("read log %s: %w", r.path, err)
+		}
+	}
+}
+
+// stamp is a time at the head of a line, as RFC 3339, ISO 8601 with a blank, Go's log package, nginx and syslog write it.
+var stamp = regexp.MustCompile(`^\[?(?:(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d(?:[.,]\d{1,9})?) ?(Z|[+-]\d\d:?\d\d)?|([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d))(?:\D|$)`)
+
+// lineTime reads the time at the head of a line. Times without a zone are local ones; those without a year, as syslog's, are of the last twelve months.
+func lineTime(line []byte, now time.Time) (time.Time, bool) {
+	m := stamp.FindSubmatch(line[:min(len(line), 64)])
+	if m == nil {
+		return time.Time{}, false
+	}
+	if len(m[6]) > 0 {
+		t, err := time.ParseInLocation("2006 "+time.Stamp, strconv.Itoa(now.Year())+" "+string(m[6]), time.Local)
+		if t.After(now.AddDate(0, 0, 1)) {
+			t = t.AddDate(-1, 0, 0)
+		}
+		return t, err == nil
+	}
+	text := fmt.Sprintf("%s-%s-%s %s", m[1], m[2], m[3], bytes.ReplaceAll(m[4], []byte(","), []byte(".")))
+	if zone := bytes.ReplaceAll(m[5], []byte(":"), nil); len(zone) > 0 {
+		t, err := time.Parse("2006-01-02 15:04:05Z0700", text+string(zone))
+		return t, err == nil
+	}
+	t, err := time.ParseInLocation("2006-01-02 15:04:05", text, time.Local)
+	return t, err == nil
+}
