@@ -1,0 +1,76 @@
+// Package local is this machine as a drivers.Host: the drivers it has, health checks made from here, contents kept by digest, and what is remembered of daemons
+// beside their stamps: conditions, events, history, and who keeps which owner set.
+//
+// It must never run a daemon itself, nor decide anything about one.
+package local
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Host is this machine. Its methods may be called concurrently.
+type Host struct {
+	dirs    layout.Dirs
+	drivers []drivers.Driver
+	http    *http.Client
+	spawner func() (*spawn.Spawner, error)
+	events  eventLog
+
+	mu       sync.Mutex
+	releases map[int]func() // of the set locks that are held
+	taken    int
+}
+
+var _ drivers.Host = (*Host)(nil)
+
+// New returns this machine with the drivers that it has, the best first. What all drivers share, config files and pauses, is added to them here. dirs is where
+// everything is kept; what is missing of it is made when it is needed.
+func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
+	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State}, releases: map[int]func(){}}
+	for _, d := range ds {
+		h.drivers = append(h.drivers, drivers.Decorate(d, dirs))
+	}
+	return h
+}
+
+// Name is localhost.
+func (h *Host) Name() string { return "localhost" }
+
+// Drivers returns the drivers of this machine, the best first.
+func (h *Host) Drivers() []drivers.Driver { return h.drivers }
+
+// Driver returns the driver of that kind.
+func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
+	var have []string
+	for _, d := range h.drivers {
+		if kind == d.Kind() || kind == spec.DriverAuto || kind == "" {
+			return d, nil
+		}
+		have = append(have, string(d.Kind()))
+	}
+	if len(have) == 0 {
+		return nil, fmt.Errorf("%s has no driver that could run a daemon: %w", h.Name(), drivers.ErrUnsupported)
+	}
+	return nil, fmt.Errorf("driver %s isn't available on %s, which has %s; leave spec.driver out, or say auto, for the best there is: %w",
+		kind, h.Name(), strings.Join(have, ", "), drivers.ErrUnsupported)
+}
+
+// Close frees the set locks that are still held.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, release := range h.releases {
+		release()
+	}
+	clear(h.releases)
+	h.http.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,137 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// historyLimit is how many revisions of a daemon are kept.
+const historyLimit = 10
+
+func (h *Host) statusPath(name string) string {
+	return filepath.Join(h.dirs.Run, "status", name+".json")
+}
+
+// Statuses returns what the last looks came to; of all daemons where no names are given. One that can't be read is left out: it says only what was.
+func (h *Host) Statuses(_ context.Context, names ...string) (map[string]spec.Status, error) {
+	if len(names) == 0 {
+		found, err := os.ReadDir(filepath.Join(h.dirs.Run, "status"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, f := range found {
+			if name, ok := strings.CutSuffix(f.Name(), ".json"); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	statuses := make(map[string]spec.Status, len(names))
+	for _, name := range names {
+		var s spec.Status
+		if b, err := os.ReadFile(h.statusPath(name)); err == nil && json.Unmarshal(b, &s) == nil {
+			statuses[name] = s
+		}
+	}
+	return statuses, nil
+}
+
+// SetStatus keeps a status until the next reboot.
+func (h *Host) SetStatus(_ context.Context, s spec.Status) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return h.write(h.statusPath(s.Name), b, atomicfile.Volatile)
+}
+
+// write writes a file, and makes its directory where there is none yet.
+func (h *Host) write(path string, b []byte, d atomicfile.Durability) error {
+	err := atomicfile.Write(path, b, 0o600, d)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, b, 0o600, d)
+}
+
+func (h *Host) historyDir(name string) string { return filepath.Join(h.dirs.State, "history", name) }
+
+// History returns the revisions that are kept of a daemon, oldest first.
+func (h *Host) History(_ context.Context, name string) ([]spec.Revision, error) {
+	gens, err := h.generations(name)
+	if err != nil {
+		return nil, err
+	}
+	var past []spec.Revision
+	for _, g := range gens {
+		b, err := os.ReadFile(h.revisionPath(name, g))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // forgotten meanwhile
+		}
+		var r spec.Revision
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read revision %d of daemon %s: %w; remove %s to go on without it", g, name, err, h.revisionPath(name, g))
+		}
+		past = append(past, r)
+	}
+	return past, nil
+}
+
+// Archive keeps a revision in the place of the one of its generation, durably, and forgets the oldest beyond the limit.
+func (h *Host) Archive(_ context.Context, r spec.Revision) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := h.write(h.revisionPath(r.Name, r.Generation), b, atomicfile.Durable); err != nil {
+		return err
+	}
+	gens, err := h.generations(r.Name)
+	if err != nil {
+		return err
+	}
+	for _, g := range gens[:max(0, len(gens)-historyLimit)] {
+		if err := atomicfile.Remove(h.revisionPath(r.Name, g), atomicfile.Volatile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Host) revisionPath(name string, generation int64) string {
+	return filepath.Join(h.historyDir(name), strconv.FormatInt(generation, 10)+".json")
+}
+
+// generations lists the generations that are kept, in order.
+func (h *Host) generations(name string) ([]int64, error) {
+	found, err := os.ReadDir(h.historyDir(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var gens []int64
+	for _, f := range found {
+		stem, ok := strings.CutSuffix(f.Name(), ".json")
+		if g, err := strconv.ParseInt(stem, 10, 64); ok && err == nil {
+			gens = append(gens, g)
+		}
+	}
+	slices.SortFunc(gens, cmp.Compare)
+	return gens, nil
+}
