@@ -15,8 +15,9 @@ import (
 // the others. It may be used from any goroutine. Times are those of package time, so that a synctest bubble governs them; a Fake used in
 // a bubble must be made in it.
 type Fake struct {
-	kind spec.DriverKind
-	w    *world
+	kind  spec.DriverKind
+	plain bool
+	w     *world
 }
 
 var (
@@ -33,10 +34,13 @@ func NewFake() *Fake {
 }
 
 // Reopen returns another driver value over the same machine, as another process would have one.
-func (f *Fake) Reopen() *Fake { return &Fake{kind: f.kind, w: f.w} }
+func (f *Fake) Reopen() *Fake { return &Fake{kind: f.kind, plain: f.plain, w: f.w} }
 
 // As returns a driver value over the same machine that says it is of another kind.
-func (f *Fake) As(kind spec.DriverKind) *Fake { return &Fake{kind: kind, w: f.w} }
+func (f *Fake) As(kind spec.DriverKind) *Fake { return &Fake{kind: kind, plain: f.plain, w: f.w} }
+
+// Plain returns a driver value over the same machine that leaves config files and pauses to drivers.Decorate, as real drivers do.
+func (f *Fake) Plain() *Fake { return &Fake{kind: f.kind, plain: true, w: f.w} }
 
 // world is the machine: what outlives a driver value.
 type world struct {
@@ -176,7 +180,10 @@ func (f *Fake) observe(name string) spec.Observed {
 	}
 	s := *d.stamp
 	o.Stamp, o.State = &s, spec.Exited
-	o.Drift = append(slices.Clone(d.drift), f.w.fileDrift(s.Spec.Files)...)
+	o.Drift = slices.Clone(d.drift)
+	if !f.plain {
+		o.Drift = append(o.Drift, f.w.fileDrift(s.Spec.Files)...)
+	}
 	o.Lost = lost(s.Spec.Cgroup)
 	if d.inst != nil {
 		o.Instance = d.run.look(d.inst)

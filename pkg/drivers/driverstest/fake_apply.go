@@ -73,6 +73,9 @@ func (f *Fake) now(step spec.Step) error {
 	if err := f.w.failure(step); err != nil {
 		return err
 	}
+	if f.plain && (step.Verb == spec.VerbFiles || step.Verb == spec.VerbPause || step.Verb == spec.VerbResume) {
+		return fmt.Errorf("that is for Decorate: %w", drivers.ErrUnsupported)
+	}
 	d := f.w.daemon(step.Name)
 	if d.foreign != "" && step.Want != nil {
 		return fmt.Errorf("the name is taken by %s, which carries no stamp: %w", d.foreign, drivers.ErrConflict)
