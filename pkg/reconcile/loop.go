@@ -73,6 +73,7 @@ type entry struct {
 type memory struct {
 	lastExit string // instance whose end was told
 	told     []spec.Condition
+	toldOf   string // the instance that told speaks of
 }
 
 // workers bounds the daemons in hand at once; most of them only wait for a daemon to end.

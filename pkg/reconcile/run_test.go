@@ -232,6 +232,20 @@ func TestRunHoldsItsSet(t *testing.T) {
 	})
 }
 
+func TestAdoptionKeepsWhatWasFoundReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		k := keep(t, b, RunOptions{}, manifest("a", checked()))
+		before := condition(t, b, "a", spec.Ready)
+		k.stop()
+		time.Sleep(time.Minute)
+		keep(t, b, RunOptions{}, manifest("a", checked()))
+		if after := condition(t, b, "a", spec.Ready); after.Status != spec.True || !after.LastTransitionTime.Equal(before.LastTransitionTime) {
+			t.Errorf("Ready was %+v and is %+v", before, after)
+		}
+	})
+}
+
 func TestRunLeavesAUsersStopAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep(t, newBench(), RunOptions{}, manifest("a"))

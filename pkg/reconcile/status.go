@@ -12,15 +12,15 @@ func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 	now := time.Now()
 	if en.memory.told == nil {
 		if old, err := l.host.Statuses(ctx, en.name); err == nil {
-			en.memory.told = old[en.name].Conditions
+			en.memory.told, en.memory.toldOf = old[en.name].Conditions, old[en.name].Instance
 		}
 	}
-	merged, changed := Merge(en.memory.told, Judge(c.decision, c.observed, c.health, c.err), now)
+	merged, changed := Merge(en.memory.told, remembering(en.memory, c), now)
 	if !changed {
 		return
 	}
 	before, after := find(en.memory.told, spec.Ready), find(merged, spec.Ready)
-	en.memory.told = merged
+	en.memory.told, en.memory.toldOf = merged, instanceID(c.observed)
 	if c.observed.State == spec.Absent && en.want == nil {
 		return
 	}
@@ -39,6 +39,15 @@ func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 		l.host.Record(spec.Event{At: now, Name: en.name, Type: "Warning", Reason: "Unhealthy", Message: after.Message})
 		l.report(en.name, "unhealthy", after.Message)
 	}
+}
+
+// remembering judges what a look came to. That an instance is Ready, which somebody found before us, stands until a check of our own says otherwise.
+func remembering(m *memory, c conclusion) []spec.Condition {
+	h, o := c.health, c.observed
+	if !h.Known && o.State == spec.Running && m.toldOf == instanceID(o) && find(m.told, spec.Ready).Status == spec.True {
+		h = Health{Known: true, Ready: true}
+	}
+	return Judge(c.decision, o, h, c.err)
 }
 
 func find(cs []spec.Condition, t spec.ConditionType) spec.Condition {
