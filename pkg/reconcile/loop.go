@@ -72,6 +72,7 @@ type entry struct {
 // memory is what an entry hands on to the entry that replaces it. It belongs to the worker that has the name, which may still be at work for the old entry.
 type memory struct {
 	lastExit string // instance whose end was told
+	refusal  string // why nothing may be done, as it was told
 	told     []spec.Condition
 	toldOf   string // the instance that told speaks of
 }
@@ -373,6 +374,19 @@ func (l *loop) tellExit(en *entry, o spec.Observed) {
 	}
 	l.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: kind, Reason: "Exited", Message: Ending(o)})
 	l.report(en.name, "exited", Ending(o))
+}
+
+// tellRefusal says, once, why nothing may be done to a daemon.
+func (l *loop) tellRefusal(en *entry, d Decision) {
+	why := ""
+	if d.Err != nil {
+		why = d.Reason
+	}
+	if why != "" && why != en.memory.refusal {
+		l.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: "Warning", Reason: "Refused", Message: why})
+		l.report(en.name, string(Refused), why)
+	}
+	en.memory.refusal = why
 }
 
 // health is what is known of the health of the instance that was observed.

@@ -292,7 +292,7 @@ func TestPlan(t *testing.T) {
 		{"a live run keeps it, and it shall go", nil, applied(web), a{kept}, "refused"},
 		{"a live run would keep it", web, nothing("web"), a{kept}, "refused"},
 		{"from a live run, by force", web, applied(web), a{kept, forced}, "configured: Stamp(g3, from run-7)"},
-		{"and changed", manifest("web", args("-v")), applied(web), a{kept, forced}, "configured: Stop Start(g4, from run-7)"},
+		{"and changed", manifest("web", args("-v")), applied(web), a{kept, forced}, "configured: Stop(from run-7) Start(g4, from run-7)"},
 		{"once", web, applied(web, takenFrom("run-7")), a{kept, forced}, "unchanged"},
 		{"the run lets go of it", web, applied(web, takenFrom("run-7"), ended(exit1, 0)), a{asRun("run-7")}, "refused"},
 		{"and doesn't remove it", nil, applied(web, takenFrom("run-7")), a{asRun("run-7")}, "refused"},

@@ -236,6 +236,7 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 		return RetryDelay(en.name, en.fails)
 	}
 	en.fails = 0
+	l.tellRefusal(en, c.decision)
 	if c.acted {
 		if st := c.observed.Stamp; st != nil && (c.decision.Action == Created || c.decision.Action == Configured) {
 			if err := l.host.Archive(ctx, spec.Revision{Stamp: *st}); err != nil {

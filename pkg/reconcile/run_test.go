@@ -229,6 +229,12 @@ func TestRunHoldsItsSet(t *testing.T) {
 		if c := condition(t, b, "a", spec.Stalled); c.Status != spec.True {
 			t.Errorf("the run doesn't say that it let go: %+v", c)
 		}
+		if n := count(k.said(), "a refused"); n != 1 {
+			t.Errorf("the run says %d times that it let go:\n%v", n, k.said())
+		}
+		if n := count(k.said(), "a start"); n != 2 {
+			t.Errorf("a was started %d times: once by the run, and once by who took it over", n)
+		}
 	})
 }
 
@@ -349,4 +355,13 @@ func TestRunRepairsDrift(t *testing.T) {
 			t.Errorf("drift wasn't repaired: %q", k.said())
 		}
 	})
+}
+
+func count(lines []string, line string) (n int) {
+	for _, l := range lines {
+		if l == line {
+			n++
+		}
+	}
+	return n
 }

@@ -16,6 +16,9 @@ func (p *planner) step(verb spec.Verb, reason string) spec.Step {
 	case spec.VerbStop, spec.VerbRemove:
 		s.Driver = p.Observed.Driver
 		s.Stop = p.stop()
+		if p.Force {
+			s.Owner.TakenFrom = p.HolderID
+		}
 		return s
 	}
 	s.Want, s.Generation = p.Want, 1

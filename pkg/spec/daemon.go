@@ -164,7 +164,8 @@ type Step struct {
 	Reason string
 	// Want is the daemon to stamp, write or start; nil for Stop, Remove, Pause and Resume.
 	Want *Daemon
-	// Owner and Generation go into the stamp.
+	// Owner and Generation go into the stamp. Of a Stop only Owner.TakenFrom does, where it isn't empty, before anything is stopped: the run that
+	// is named there would start the daemon again at once.
 	Owner      Owner
 	Generation int64
 	// Tool is the version of reconciler that goes into the stamp.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"reconciler.dev/reconciler/internal/testprog"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -29,6 +31,17 @@ func stopCases() []testCase {
 				b.t.Errorf("exit %+v, want an asked SIGINT", e)
 			}
 			b.wantList("web")
+		}},
+		{"notes whom the daemon is taken from, and leaves the rest of the stamp", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			before := b.start(d)
+			s := b.step(spec.VerbStop, d)
+			s.Owner = spec.Owner{Set: "another", TakenFrom: "h1"}
+			want := *before.Stamp
+			want.Owner.TakenFrom = "h1"
+			if diff := cmp.Diff(&want, b.mustStep(s).Stamp); diff != "" {
+				b.t.Errorf("the stamp is another (-want +got):\n%s", diff)
+			}
 		}},
 		{"of what has ended is done, and the end stays as it was", func(b *bench) {
 			o := b.stay()

@@ -83,6 +83,9 @@ func (f *Fake) now(step spec.Step) error {
 	defer f.w.touch(step.Name)
 	switch step.Verb {
 	case spec.VerbPause:
+		if step.Instance != "" && d.stamp == nil {
+			return fmt.Errorf("it was planned against instance %q and there is nothing: %w", step.Instance, drivers.ErrMoved)
+		}
 		if d.pause == nil {
 			d.pause = &spec.Pause{At: time.Now(), By: step.By}
 		}
@@ -197,6 +200,11 @@ func (f *Fake) stop(ctx context.Context, step spec.Step) (err error) {
 		err = moved(d, step, func() error {
 			r = d.run
 			r.stopping, r.asked = true, true
+			if step.Owner.TakenFrom != "" {
+				s := *d.stamp
+				s.Owner.TakenFrom = step.Owner.TakenFrom
+				d.stamp = &s
+			}
 			f.w.touch(step.Name)
 			return nil
 		})

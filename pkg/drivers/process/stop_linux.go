@@ -29,7 +29,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	rec := *f.rec
-	rec.Asked, rec.By = true, &d.self
+	rec.Asked, rec.By, rec.Stamp = true, &d.self, takenOver(rec.Stamp, step)
 	if err := d.store.write(&rec); err != nil {
 		return err
 	}
@@ -45,6 +45,16 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 	failpoint.Hit(failpoint.StopGone)
 	defer main.Close()
 	return d.recordStop(&rec, main)
+}
+
+// takenOver is the stamp of a daemon that step may take from a run.
+func takenOver(s *spec.Stamp, step spec.Step) *spec.Stamp {
+	if step.Owner.TakenFrom == "" || s == nil {
+		return s
+	}
+	c := *s
+	c.Owner.TakenFrom = step.Owner.TakenFrom
+	return &c
 }
 
 // number returns the number of a signal, that of SIGTERM where the spec names none.
