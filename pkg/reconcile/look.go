@@ -57,7 +57,7 @@ func (e *Engine) view(ctx context.Context, o spec.Observed, kept spec.Status, ho
 		v.Holder = holders[o.Stamp.Owner.Set].ID
 	}
 	fresh := kept.Instance == instanceID(o) && o.State == spec.Running
-	if v.Holder != "" && kept.Holder == v.Holder && fresh {
+	if v.Holder != "" && kept.Holder == v.Holder && (fresh || seenEnding(o, kept)) {
 		v.Conditions = kept.Conditions
 		return v
 	}
@@ -71,6 +71,12 @@ func (e *Engine) view(ctx context.Context, o spec.Observed, kept spec.Status, ho
 	}
 	v.Conditions, _ = Merge(kept.Conditions, Judge(d, o, h, nil), time.Now())
 	return v
+}
+
+// seenEnding says whether the last word on a daemon that has ended was spoken after its end: what it waits for stands there.
+func seenEnding(o spec.Observed, kept spec.Status) bool {
+	return o.State == spec.Exited && kept.Instance == instanceID(o) && (o.Paused == nil) == (find(kept.Conditions, spec.Ready).Reason != "Paused") &&
+		o.Instance != nil && o.Instance.Exit != nil && !kept.At.Before(o.Instance.Exit.At)
 }
 
 // checkNow makes one health check of a running daemon.

@@ -53,6 +53,22 @@ func TestLookTakesTheWordOfALiveRun(t *testing.T) {
 	})
 }
 
+func TestLookTakesTheWordOfALiveRunOnWhatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		k := keep(t, b, RunOptions{}, manifest("a"))
+		k.crash(t, "a")
+		k.crash(t, "a")
+		if c := find(look(t, b.e, "a").Conditions, spec.Reconciling); c.Status != spec.True || c.Reason != "Waiting" {
+			t.Errorf("the run waits for the next restart, and Reconciling is %+v", c)
+		}
+		k.stop()
+		if c := find(look(t, b.e, "a").Conditions, spec.Stalled); c.Status != spec.True {
+			t.Errorf("nobody restarts it any more, and Stalled is %+v", c)
+		}
+	})
+}
+
 func TestLookListsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
