@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/filewatch"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -56,6 +58,45 @@ func (p *pauses) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 	return found, nil
 }
 
+// Watch is the driver's, and also tells of daemons that were paused or resumed: nothing happens to a process then.
+func (p *pauses) Watch(ctx context.Context, changed func(name string)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	w := filewatch.New(filewatch.Options{Roots: []string{p.dir()}, Quiet: afterwards})
+	before := p.names()
+	wg.Go(func() {
+		_ = w.Run(ctx, func() { // it ends only with ctx
+			now := p.names()
+			for name := range before {
+				if !now[name] {
+					changed(name)
+				}
+			}
+			for name := range now {
+				if !before[name] {
+					changed(name)
+				}
+			}
+			before = now
+		})
+	})
+	return p.Driver.Watch(ctx, changed)
+}
+
+// names are those that are paused.
+func (p *pauses) names() map[string]bool {
+	entries, _ := os.ReadDir(p.dir()) // an error is found by the next look, which reads it too
+	names := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !atomicfile.IsTemp(e.Name()) {
+			names[name] = true
+		}
+	}
+	return names
+}
+
 // read returns the pause of name; one that can't be read is a pause all the same, because starting what a user stopped is the worse mistake.
 func (p *pauses) read(name string) *spec.Pause {
 	text, err := os.ReadFile(p.path(name))
@@ -73,7 +114,16 @@ func (p *pauses) read(name string) *spec.Pause {
 func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 	switch step.Verb {
 	case spec.VerbPause:
-		return p.change(ctx, step, func() error { return p.write(step) })
+		return p.change(ctx, step, func() error {
+			o, err := observeOne(ctx, p.Driver, step.Name)
+			switch {
+			case err != nil:
+				return err
+			case step.Instance != "" && o.State == spec.Absent:
+				return fmt.Errorf("it was planned against %s and there is nothing of that name: %w", instance(step.Instance), ErrMoved)
+			}
+			return p.write(step)
+		})
 	case spec.VerbResume:
 		return p.change(ctx, step, func() error { return p.forget(step.Name) })
 	case spec.VerbRemove:

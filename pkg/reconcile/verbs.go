@@ -52,7 +52,11 @@ func (e *Engine) notFound(name string) error {
 func (e *Engine) Stop(ctx context.Context, names []string, by string) ([]Item, error) {
 	return e.each(ctx, names, func(o spec.Observed) Item {
 		it := Item{Name: o.Name, Observed: o, Action: Stopped}
-		pause := spec.Step{Verb: spec.VerbPause, Name: o.Name, Reason: "a user stopped it", Driver: o.Driver, By: by}
+		if o.Stamp == nil {
+			it.Action = Unchanged
+			return it
+		}
+		pause := spec.Step{Verb: spec.VerbPause, Name: o.Name, Reason: "a user stopped it", Driver: o.Driver, By: by, Instance: instanceID(o)}
 		stop := spec.Step{Verb: spec.VerbStop, Name: o.Name, Reason: "a user stopped it", Driver: o.Driver, Stop: o.Stamp.Spec.Stop, Instance: instanceID(o)}
 		if o.State != spec.Running && o.Paused != nil {
 			it.Action = Unchanged
@@ -62,15 +66,36 @@ func (e *Engine) Stop(ctx context.Context, names []string, by string) ([]Item, e
 	})
 }
 
-// Start forgets a user's stop and starts daemons that don't run, as they were applied last.
+// Start forgets a user's stop and starts daemons that don't run, as they were applied last. What was applied may not be known any more, as after a reboot
+// with a driver that keeps its stamps in memory: an item that is Waiting says so.
 func (e *Engine) Start(ctx context.Context, names []string, o ApplyOptions) ([]Item, error) {
 	resumed, err := e.each(ctx, names, func(ob spec.Observed) Item {
-		return Item{Name: ob.Name, Observed: ob, Steps: []spec.Step{{Verb: spec.VerbResume, Name: ob.Name, Reason: "a user started it", Driver: ob.Driver, Instance: instanceID(ob)}}}
+		it := Item{Name: ob.Name, Observed: ob, Steps: []spec.Step{{Verb: spec.VerbResume, Name: ob.Name, Reason: "a user started it", Driver: ob.Driver, Instance: instanceID(ob)}}}
+		if ob.Stamp == nil {
+			it.Action = Waiting
+			it.Reason = "nothing but its stop is remembered, and that is forgotten now; the next apply of its manifest starts it, or a run that keeps it"
+		}
+		return it
 	})
 	if err != nil {
 		return resumed, err
 	}
-	return e.again(ctx, names, Started, o)
+	var there []string
+	for _, it := range resumed {
+		if it.Action != Waiting {
+			there = append(there, it.Name)
+		}
+	}
+	started, err := e.again(ctx, there, Started, o)
+	if len(started) < len(there) {
+		return started, err
+	}
+	for i, it := range resumed {
+		if it.Action != Waiting {
+			resumed[i], started = started[0], started[1:]
+		}
+	}
+	return resumed, err
 }
 
 // Restart replaces the running instances of daemons, and starts those that don't run.
@@ -176,7 +201,7 @@ func (e *Engine) unstamped(o spec.Observed) error {
 	return e.notFound(o.Name)
 }
 
-// each does the steps that plan makes for every stamped daemon, side by side.
+// each does the steps that plan makes for every daemon that is stamped or paused, side by side.
 func (e *Engine) each(ctx context.Context, names []string, plan func(spec.Observed) Item) ([]Item, error) {
 	found, err := e.observe(ctx, names...)
 	if err != nil {
@@ -185,7 +210,7 @@ func (e *Engine) each(ctx context.Context, names []string, plan func(spec.Observ
 	items := make([]Item, len(found))
 	var wg sync.WaitGroup
 	for i, o := range found {
-		if o.Stamp == nil {
+		if o.Stamp == nil && (o.State != spec.Absent || o.Paused == nil || o.Foreign != "") {
 			items[i] = Item{Name: o.Name, Observed: o, Action: Failed, Err: e.unstamped(o)}
 			continue
 		}
@@ -216,6 +241,9 @@ func (e *Engine) untilStill(ctx context.Context, s spec.Step) error {
 		o, err := e.observe(ctx, s.Name)
 		if err != nil {
 			return err
+		}
+		if o[0].Stamp == nil {
+			return e.unstamped(o[0])
 		}
 		s.Instance = instanceID(o[0])
 	}

@@ -223,6 +223,17 @@ func pauseCases() []testCase {
 				b.t.Errorf("left is the pause %+v", o.Paused)
 			}
 		}},
+		{"comes too late for what was removed", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			b.start(d)
+			s := b.step(spec.VerbPause, d)
+			b.must(spec.VerbStop, d)
+			b.must(spec.VerbRemove, d)
+			b.mustFail(s, drivers.ErrMoved)
+			if o := b.observe("web"); o.Paused != nil {
+				b.t.Errorf("the next daemon of that name would be paused: %+v", o.Paused)
+			}
+		}},
 		{"of one is not another's", func(b *bench) {
 			b.must(spec.VerbPause, b.daemon("web", b.stay()))
 			for _, name := range []string{"web2", "we", "api"} {

@@ -100,6 +100,17 @@ func watchCases() []testCase {
 			b.write(path, "wrong once more", 0o644)
 			w.hears("web")
 		}},
+		{"tells of a pause, and of its end", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			w, other := b.watch(b.Driver), b.Reopen()
+			for _, verb := range []spec.Verb{spec.VerbPause, spec.VerbResume} {
+				w.forget()
+				if err := other.Apply(b.ctx(), b.step(verb, d)); err != nil {
+					b.t.Fatal(err)
+				}
+				w.hears("web")
+			}
+		}},
 		{"tells of many deaths at once", func(b *bench) {
 			var names []string
 			for i := range 12 {
