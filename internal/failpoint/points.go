@@ -18,8 +18,8 @@ const (
 	FileRename  Point = "file.rename"  // it is complete, and not yet renamed
 	FileRenamed Point = "file.renamed" // it is in its place, the directory not yet flushed
 
-	RecordTemp    Point = "record.temp"    // a daemon's record is written beside its place
-	RecordRenamed Point = "record.renamed" // it is in its place
+	RecordWrite   Point = "record.write"   // a daemon's record is about to be written
+	RecordWritten Point = "record.written" // it is
 	StartIntended Point = "start.intended" // a start is recorded, and nothing is started
 	StartForked   Point = "start.forked"   // the daemon runs, and the record doesn't know its process
 	StartRecorded Point = "start.recorded" // the start is done
@@ -38,7 +38,7 @@ const (
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, RecordTemp, RecordRenamed, StartIntended, StartForked, StartRecorded,
+		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, StartForked, StartRecorded,
 		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, LogCut, LogRenamed, RemoveRecord, RecordRemoved,
 	}
 }

@@ -18,7 +18,8 @@ var ErrHeld = errors.New("the lock is held")
 // Held is a lock that is held. It excludes other processes and other callers in this one. The race detector doesn't see the order it gives:
 // goroutines that share memory under it need a mutex as well.
 type Held struct {
-	f    *os.File
+	f    *os.File // nil for a named lock on Linux
+	free func()
 	once sync.Once
 }
 
@@ -27,18 +28,27 @@ const longestPoll = 20 * time.Millisecond
 
 // Lock waits for the lock at path, whose directory must exist, until ctx ends. Waiters are not served in any order.
 func Lock(ctx context.Context, path string) (*Held, error) {
-	wait := time.Millisecond
+	return wait(ctx, path, func() (*Held, error) { return TryLock(path) })
+}
+
+// LockNamed waits for a lock of TryLockNamed as Lock does for one of TryLock.
+func LockNamed(ctx context.Context, path, name string) (*Held, error) {
+	return wait(ctx, name, func() (*Held, error) { return TryLockNamed(path, name) })
+}
+
+func wait(ctx context.Context, what string, try func() (*Held, error)) (*Held, error) {
+	pause := time.Millisecond
 	for {
-		h, err := TryLock(path)
+		h, err := try()
 		if !errors.Is(err, ErrHeld) {
 			return h, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for lock %s: %w", path, ctx.Err())
-		case <-time.After(wait):
+			return nil, fmt.Errorf("wait for lock %s: %w", what, ctx.Err())
+		case <-time.After(pause):
 		}
-		wait = min(2*wait, longestPoll)
+		pause = min(2*pause, longestPoll)
 	}
 }
 
@@ -52,11 +62,17 @@ func TryLock(path string) (*Held, error) {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return &Held{f: f}, nil
+	return &Held{f: f, free: func() {
+		unlock(f)
+		f.Close()
+	}}, nil
 }
 
-// SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both.
+// SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both. A named lock has no place for it.
 func (h *Held) SetInfo(info []byte) error {
+	if h.f == nil {
+		return errors.New("describe the lock's holder: a named lock has no file of its own")
+	}
 	if err := h.f.Truncate(0); err != nil {
 		return fmt.Errorf("describe the lock's holder: %w", err)
 	}
@@ -71,10 +87,7 @@ func (h *Held) SetInfo(info []byte) error {
 // It unlocks before it closes: a child that was forked meanwhile and hasn't executed its program yet has a copy of the descriptor, which would
 // keep the lock held. Where this process dies instead, that copy keeps the name locked until the child is what it is to become.
 func (h *Held) Release() {
-	h.once.Do(func() {
-		unlock(h.f)
-		h.f.Close()
-	})
+	h.once.Do(h.free)
 }
 
 // Info returns what the holder of the lock at path left there, and whether it is held now. A lock that nobody ever took is not held.

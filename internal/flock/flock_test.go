@@ -30,22 +30,39 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// kinds are the two kinds of locks, each for a name.
+var kinds = map[string]func(path, name string) (*Held, error){
+	"a file each":     func(path, name string) (*Held, error) { return TryLock(path + name) },
+	"a file together": TryLockNamed,
+}
+
 func TestTryLockExcludes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "l")
-	h, err := TryLock(path)
-	if err != nil {
-		t.Fatal(err)
+	for kind, try := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "l")
+			h, err := try(path, "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := try(path, "a"); !errors.Is(err, ErrHeld) {
+				t.Errorf("second try: %v, want ErrHeld", err)
+			}
+			other, err := try(path, "b")
+			if err != nil {
+				t.Fatalf("another name: %v", err)
+			}
+			h.Release()
+			h.Release()
+			if _, err := try(path, "b"); !errors.Is(err, ErrHeld) {
+				t.Errorf("releasing one name released another: %v", err)
+			}
+			other.Release()
+			if h, err = try(path, "a"); err != nil {
+				t.Fatalf("after Release: %v", err)
+			}
+			h.Release()
+		})
 	}
-	if _, err := TryLock(path); !errors.Is(err, ErrHeld) {
-		t.Errorf("second TryLock: %v, want ErrHeld", err)
-	}
-	h.Release()
-	h.Release()
-	h, err = TryLock(path)
-	if err != nil {
-		t.Fatalf("after Release: %v", err)
-	}
-	h.Release()
 }
 
 func TestLockEndsWithItsContext(t *testing.T) {
@@ -66,29 +83,36 @@ func TestLockEndsWithItsContext(t *testing.T) {
 }
 
 func TestLockLetsOneInAtATime(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "l")
-	var wg sync.WaitGroup
-	var inside, n atomic.Int32
-	for range 8 {
-		wg.Go(func() {
-			for range 5 {
-				h, err := Lock(t.Context(), path)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if inside.Add(1) != 1 {
-					t.Error("two holders at once")
-				}
-				n.Add(1)
-				inside.Add(-1)
-				h.Release()
+	dir := t.TempDir()
+	for kind, lock := range map[string]func() (*Held, error){
+		"a file each":     func() (*Held, error) { return Lock(t.Context(), filepath.Join(dir, "l")) },
+		"a file together": func() (*Held, error) { return LockNamed(t.Context(), filepath.Join(dir, "n"), "a") },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			var wg sync.WaitGroup
+			var inside, n atomic.Int32
+			for range 8 {
+				wg.Go(func() {
+					for range 5 {
+						h, err := lock()
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if inside.Add(1) != 1 {
+							t.Error("two holders at once")
+						}
+						n.Add(1)
+						inside.Add(-1)
+						h.Release()
+					}
+				})
+			}
+			wg.Wait()
+			if n.Load() != 40 {
+				t.Errorf("%d were let in, want 40", n.Load())
 			}
 		})
-	}
-	wg.Wait()
-	if n.Load() != 40 {
-		t.Errorf("%d were let in, want 40", n.Load())
 	}
 }
 

@@ -20,7 +20,8 @@ type Scanner struct {
 	next *scan // the one that hasn't begun; nil: none is wanted
 	busy bool
 	last time.Time // when the last one ended
-	cost time.Duration
+	// pause is how long to wait after that. Where many ask, it is as long as a scan takes, so that scanning takes half a core at most and more callers share it.
+	pause time.Duration
 }
 
 type scan struct {
@@ -28,6 +29,8 @@ type scan struct {
 	found map[Tag][]int
 	sure  bool
 	err   error
+	// callers is how many it serves.
+	callers int
 }
 
 // Members returns the processes that have the tag, without this one, at a moment after the call began. Some may have ended and not been noticed by their parent.
@@ -44,6 +47,7 @@ func (s *Scanner) all() *scan {
 		mine = &scan{done: make(chan struct{})}
 		s.next = mine
 	}
+	mine.callers++
 	lead := !s.busy
 	s.busy = true
 	s.mu.Unlock()
@@ -57,8 +61,7 @@ func (s *Scanner) all() *scan {
 // work scans for mine, and hands on to a goroutine what others have asked for meanwhile.
 func (s *Scanner) work(mine *scan) {
 	s.mu.Lock()
-	// Where one scan would follow the other, wait as long as one takes, so that scanning never takes more than half a core and more callers share it.
-	pause := s.cost - time.Since(s.last)
+	pause := s.pause - time.Since(s.last)
 	s.mu.Unlock()
 	if pause > 0 {
 		<-time.After(pause)
@@ -71,7 +74,10 @@ func (s *Scanner) work(mine *scan) {
 	close(mine.done)
 
 	s.mu.Lock()
-	s.last, s.cost = time.Now(), time.Since(began)
+	s.last, s.pause = time.Now(), 0
+	if mine.callers > 1 {
+		s.pause = time.Since(began)
+	}
 	next := s.next
 	s.busy = next != nil
 	s.mu.Unlock()
@@ -80,7 +86,7 @@ func (s *Scanner) work(mine *scan) {
 	}
 }
 
-// run scans. Numbers are given out ascending, and the scan ascends too, so it can't be overtaken unless the numbers began anew, now or before.
+// run scans. Numbers are given out ascending, and the scan ascends too, so none can be given out behind it unless the numbers have begun anew, now or before.
 func (s *scan) run() {
 	s.found = map[Tag][]int{}
 	before, err := LastPID()
@@ -103,7 +109,7 @@ func (s *scan) run() {
 		}
 	}
 	after, err := LastPID()
-	s.sure, s.err = before == after || before < after && highest <= before, err
+	s.sure, s.err = before == after || before < after && highest <= after, err
 }
 
 // glance reads a tag as ReadTag does, at the least cost: a process that we may not even signal isn't ours, and takes no reading of a file.

@@ -36,13 +36,22 @@ func Find[T any](d Driver) (found T, ok bool) {
 
 // LockName takes the lock under which a daemon of that name is changed, against every other process that keeps the same dirs. It waits until ctx ends.
 func LockName(ctx context.Context, dirs layout.Dirs, name string) (*flock.Held, error) {
-	dir := filepath.Join(dirs.Run, "lock")
-	h, err := flock.Lock(ctx, filepath.Join(dir, name))
+	return lockName(dirs, name, func(path string) (*flock.Held, error) { return flock.LockNamed(ctx, path, name) })
+}
+
+// TryLockName is LockName for those who won't wait: where the lock is held, it returns an error that wraps flock.ErrHeld.
+func TryLockName(dirs layout.Dirs, name string) (*flock.Held, error) {
+	return lockName(dirs, name, func(path string) (*flock.Held, error) { return flock.TryLockNamed(path, name) })
+}
+
+func lockName(dirs layout.Dirs, name string, lock func(path string) (*flock.Held, error)) (*flock.Held, error) {
+	path := filepath.Join(dirs.Run, "daemons.lock")
+	h, err := lock(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dirs.Run, 0o700); err != nil {
 			return nil, fmt.Errorf("lock daemon %s: %w", name, err)
 		}
-		h, err = flock.Lock(ctx, filepath.Join(dir, name))
+		h, err = lock(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock daemon %s: %w", name, err)

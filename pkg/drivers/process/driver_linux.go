@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -21,14 +20,16 @@ import (
 
 // Driver is the process driver. Make one with New.
 type Driver struct {
-	dirs  layout.Dirs
-	spawn *spawn.Spawner
-	store *store
-	scans procfs.Scanner
-	ends  pidfd.Poller
-	self  actor
-	http  *http.Client
-	watch watching
+	dirs   layout.Dirs
+	spawn  *spawn.Spawner
+	store  *store
+	scans  procfs.Scanner
+	ends   pidfd.Poller
+	self   actor
+	own    *spawn.Account
+	http   *http.Client
+	strays strays
+	watch  watching
 }
 
 var (
@@ -57,8 +58,12 @@ func New(o Options) (*Driver, error) {
 			return nil, fmt.Errorf("set up the process driver: %w", err)
 		}
 	}
+	own, _, err := spawn.LookupAccount("", "")
+	if err != nil {
+		return nil, fmt.Errorf("set up the process driver: %w", err)
+	}
 	return &Driver{
-		dirs: o.Dirs, spawn: o.Spawner, store: newStore(o.Dirs), http: newClient(),
+		dirs: o.Dirs, own: own, spawn: o.Spawner, store: newStore(o.Dirs), http: newClient(),
 		self: actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
 	}, nil
 }
@@ -101,7 +106,7 @@ func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
 
 // tryLock takes the daemon's lock if nobody has it. It returns nil where somebody has.
 func (d *Driver) tryLock(name string) (*flock.Held, error) {
-	h, err := flock.TryLock(filepath.Join(d.dirs.Run, "lock", name))
+	h, err := drivers.TryLockName(d.dirs, name)
 	if errors.Is(err, flock.ErrHeld) {
 		return nil, nil
 	}

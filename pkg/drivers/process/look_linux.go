@@ -27,7 +27,7 @@ type finding struct {
 }
 
 // look finds out what is true of the daemon that rec is about; rec may be nil. With reap set, which needs the daemon's lock, the status of an ended child is taken
-// from the kernel, and has to be recorded; else it is left there.
+// from the kernel, and has to be recorded, and what is left of an ended tree is waited for; else the status is left there, and what isn't known yet is not reported.
 func (d *Driver) look(rec *record, reap bool) (finding, error) {
 	f := finding{rec: rec}
 	if rec == nil {
@@ -41,7 +41,7 @@ func (d *Driver) look(rec *record, reap bool) (finding, error) {
 	case i == nil || i.Exit != nil && f.rec.Gone:
 		return f, nil
 	case i.Exit != nil:
-		return f, d.lookForStrays(&f)
+		return f, d.lookForStrays(&f, reap)
 	}
 	alive, err := d.isAlive(i)
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
 		f.busy = spec.Starting
 		return true, nil
 	}
-	main, _, err := d.mainOf(in.Instance)
+	main, err := d.mainOf(in.Instance)
 	if err != nil {
 		return false, err
 	}
@@ -95,46 +95,35 @@ func (d *Driver) lookAtStop(f *finding) {
 	}
 }
 
-// lookForStrays looks what is left of the tree of an ended instance.
-func (d *Driver) lookForStrays(f *finding) error {
-	living, err := d.living(tag(f.rec.Instance))
-	if err != nil {
-		return err
-	}
-	if f.strays = pids(living); len(living) == 0 {
-		next := *f.rec
-		next.Gone = true
-		f.rec, f.changed = &next, true
-	}
-	return nil
-}
-
 // lookAtEnd finds out how the main process ended, and whether the instance goes on without it, as that of a daemon does which forks itself into the background. One whose
 // main process was ended by a signal is dead, whatever it leaves behind: nobody goes into the background that way, and workers without their master do no good. Where
 // nobody knows how it ended, what lives is left alone.
 func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	i := *f.rec.Instance
 	exit := d.howEnded(f.rec.Name, &i, reap)
-	main, living, err := d.mainOf(&i)
-	if err != nil {
-		return err
-	}
 	next := *f.rec
 	next.Instance = &i
 	f.rec, f.changed = &next, true
-	if main != nil && exit.Signal == "" {
-		next.Instance = main
-		f.alive = true
-		d.lookAtStop(f)
-		return nil
+	if exit.Signal == "" {
+		main, err := d.mainOf(&i)
+		if err != nil {
+			return err
+		}
+		if main != nil {
+			next.Instance = main
+			f.alive = true
+			d.lookAtStop(f)
+			return nil
+		}
+		next.Gone = true
+	} else {
+		d.beginStrayLook(tag(&i))
 	}
 	exit.Asked = next.Asked
 	i.Exit = exit
 	next.By = nil
-	next.Ended, next.Gone = procfs.SinceBoot(), len(living) == 0
-	f.strays = pids(living)
-	if i.BootID != d.self.BootID {
-		next.Ended = 0 // before this boot
+	if i.BootID == d.self.BootID {
+		next.Ended = procfs.SinceBoot()
 	}
 	return nil
 }
@@ -213,17 +202,17 @@ func same(fd pidfd.FD, i *spec.Instance) (bool, error) {
 }
 
 // mainOf returns the instance with the process that stands for it when its first one isn't there: the oldest one, session leaders first; nil where none lives.
-func (d *Driver) mainOf(i *spec.Instance) (*spec.Instance, []procfs.Stat, error) {
+func (d *Driver) mainOf(i *spec.Instance) (*spec.Instance, error) {
 	living, err := d.living(tag(i))
 	if err != nil || len(living) == 0 {
-		return nil, nil, err
+		return nil, err
 	}
 	main := slices.MinFunc(living, func(a, b procfs.Stat) int {
 		return cmp.Or(leads(b)-leads(a), cmp.Compare(a.Start, b.Start), a.PID-b.PID)
 	})
 	next := *i
 	next.PID, next.StartTicks, next.BootID = main.PID, main.Start, d.self.BootID
-	return &next, living, nil
+	return &next, nil
 }
 
 func leads(s procfs.Stat) int {

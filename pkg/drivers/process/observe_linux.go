@@ -62,6 +62,15 @@ func (d *Driver) find(name string) (finding, error) {
 	return d.settle(name)
 }
 
+// settleTree is settle for those who must know what is left of an instance that ended.
+func (d *Driver) settleTree(name string) (finding, error) {
+	f, err := d.settle(name)
+	if err == nil && f.rec != nil && f.rec.Instance != nil && f.rec.Instance.Exit != nil && !f.rec.Gone && f.strays == nil {
+		err = d.lookForStrays(&f, true)
+	}
+	return f, err
+}
+
 // settle looks at a daemon whose lock the caller holds, and records what it finds.
 func (d *Driver) settle(name string) (finding, error) {
 	rec, err := d.store.read(name)

@@ -34,7 +34,7 @@ func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 	if lost := losses(s); len(lost) > 0 && s.Cgroup.Required {
 		return nil, fmt.Errorf("%s: %s, and cgroup.required is set: %w", lost[0].Field, lost[0].Reason, drivers.ErrUnsupported)
 	}
-	a, become, err := spawn.LookupAccount(s.User, s.Group)
+	a, become, err := d.account(s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, drivers.ErrPermanent)
 	}
@@ -64,6 +64,14 @@ func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 		l.cmd.Rlimits = append(l.cmd.Rlimits, spawn.Rlimit{Name: name, Soft: s.Rlimits[name].Soft, Hard: s.Rlimits[name].Hard})
 	}
 	return l, nil
+}
+
+// account returns who s runs as, and whether a process must change to be that.
+func (d *Driver) account(s *spec.Spec) (*spawn.Account, bool, error) {
+	if s.User == "" && s.Group == "" {
+		return d.own, false, nil
+	}
+	return spawn.LookupAccount(s.User, s.Group)
 }
 
 func (d *Driver) logPath(name string, s *spec.Spec) string {

@@ -73,7 +73,7 @@ func (r *record) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the record of daemon %s: %w", r.Name, err)
 	}
-	return append(data, '\n'), nil
+	return data, nil
 }
 
 // decode reads a record and makes sure that nothing in it could lead a signal astray.

@@ -32,12 +32,34 @@ func (d *Driver) Housekeep(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, ctx.Err())...)
 		}
-		if rec, err := d.store.read(name); err == nil && rec != nil && rec.Stamp != nil {
+		rec, err := d.store.read(name)
+		if err != nil || rec == nil {
+			continue // Observe says what is the matter with it
+		}
+		if rec.Stamp != nil {
 			errs = append(errs, d.rotateIfDue(name, &rec.Stamp.Spec))
+		}
+		if rec.Instance != nil && rec.Instance.Exit != nil && !rec.Gone {
+			errs = append(errs, d.recordGone(name))
 		}
 	}
 	errs = append(errs, atomicfile.Sweep(d.dirs.Log, sweepAge))
 	return errors.Join(errs...)
+}
+
+// recordGone records that nothing is left of an ended instance, so that nobody has to look again.
+func (d *Driver) recordGone(name string) error {
+	lock, err := d.tryLock(name)
+	if lock == nil {
+		return err
+	}
+	defer lock.Release()
+	f, err := d.settleTree(name)
+	if err != nil || f.rec == nil || !f.rec.Gone {
+		return err
+	}
+	d.strays.forgetInstance(f.rec.Instance)
+	return d.store.write(f.rec)
 }
 
 // rotateIfDue rotates a daemon's log under its lock, unless somebody else has that: then it isn't urgent.

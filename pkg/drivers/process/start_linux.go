@@ -20,7 +20,7 @@ import (
 
 // start starts the daemon where no process of it lives.
 func (d *Driver) start(ctx context.Context, step spec.Step) error {
-	f, err := d.settle(step.Name)
+	f, err := d.settleTree(step.Name)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,7 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 	if err := d.launch(ctx, l, next); err != nil {
 		return errors.Join(err, d.withdraw(step.Name, old))
 	}
+	d.strays.forgetInstance(next.Instance)
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (d *Driver) reload(ctx context.Context, step spec.Step) error {
 
 // remove forgets a daemon that has ended. The lock file stays: to remove it would let two processes hold the same lock.
 func (d *Driver) remove(_ context.Context, step spec.Step) error {
-	f, err := d.settle(step.Name)
+	f, err := d.settleTree(step.Name)
 	if err != nil || f.rec == nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (d *Driver) remove(_ context.Context, step spec.Step) error {
 	if err := d.store.remove(step.Name); err != nil {
 		return err
 	}
+	d.strays.forgetInstance(f.rec.Instance)
 	failpoint.Hit(failpoint.RecordRemoved)
 	return nil
 }

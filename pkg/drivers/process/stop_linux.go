@@ -17,7 +17,7 @@ import (
 
 // stop ends the whole tree of the daemon and records how its main process ended.
 func (d *Driver) stop(ctx context.Context, step spec.Step) error {
-	f, err := d.settle(step.Name)
+	f, err := d.settleTree(step.Name)
 	if err != nil || !f.alive && len(f.strays) == 0 {
 		return err
 	}
@@ -91,6 +91,7 @@ func (d *Driver) recordStop(rec *record, main pidfd.FD) error {
 	if err := d.store.write(&next); err != nil {
 		return err
 	}
+	d.strays.forgetInstance(&i)
 	failpoint.Hit(failpoint.StopRecorded)
 	return nil
 }

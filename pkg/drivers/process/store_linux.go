@@ -13,17 +13,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/procfs"
 )
 
-// store keeps the records, one file each. Writers hold the daemon's lock; readers need none, because a file is replaced whole.
+// store keeps the records, one file each. Writers hold the daemon's lock; readers need none.
 type store struct {
-	dir  string // the records
-	temp string // where they are written, on the same file system, so that a watch on dir sees whole records only
+	dir  string
 	uid  int
+	seed maphash.Seed
 
-	seed  maphash.Seed
 	mu    sync.Mutex
 	cache map[string]version
 }
@@ -32,13 +33,12 @@ type store struct {
 type version struct {
 	rec   *record
 	inode uint64
-	size  int64
 	mtime int64
 	// settled says that the file was old enough when it was read for a later change to have another mtime. Where it wasn't, only the content tells.
 	settled bool
 	hash    uint64
-	// ours says that this store wrote it.
-	ours bool
+	// ours is the number of the version that this store wrote last.
+	ours uint64
 }
 
 // clockStep is more than the kernel's clock for files may lag or repeat itself.
@@ -47,15 +47,15 @@ const clockStep = 50 * time.Millisecond
 const suffix = ".json"
 
 func newStore(dirs layout.Dirs) *store {
-	return &store{dir: filepath.Join(dirs.Run, "daemons"), temp: filepath.Join(dirs.Run, "tmp"), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}}
+	return &store{dir: filepath.Join(dirs.Run, "daemons"), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}}
 }
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, name+suffix) }
 
-// name returns whose record a file of the directory is, empty where it is none.
+// recordName returns whose record a file of the directory is, empty where it is none.
 func recordName(file string) string {
 	name, ok := strings.CutSuffix(filepath.Base(file), suffix)
-	if !ok || strings.HasPrefix(name, ".") {
+	if !ok || !goodName.MatchString(name) {
 		return ""
 	}
 	return name
@@ -87,82 +87,45 @@ func (s *store) names() ([]string, error) {
 
 // read returns the record of a daemon, nil where it has none. An unreadable record is an error that says what to do: it is never taken for an absent one.
 func (s *store) read(name string) (*record, error) {
-	path := s.path(name)
 	if v := s.known(name); v.settled {
 		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err == nil && v.same(&st) {
+		if err := unix.Lstat(s.path(name), &st); err == nil && v.inode == st.Ino && v.mtime == st.Mtim.Nano() {
 			return v.rec, nil
 		}
 	}
-	rec, err := s.load(name, path)
-	if err != nil {
-		return nil, fmt.Errorf("read record %s: %w; nothing was done to the daemon: look whether it runs, end it, and remove the file", path, err)
-	}
-	return rec, nil
-}
-
-func (v version) same(st *unix.Stat_t) bool {
-	return v.inode == st.Ino && v.size == st.Size && v.mtime == st.Mtim.Nano()
-}
-
-// load reads the file, if it is one that only we can have written.
-func (s *store) load(name, path string) (*record, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	switch err {
-	case nil:
-	case unix.ENOENT:
+	f, err := s.open(name, unix.O_RDONLY)
+	if err == nil && f == nil {
 		s.forget(name)
 		return nil, nil
-	case unix.ELOOP:
-		return nil, errors.New("it is a symbolic link")
-	default:
-		return nil, err
 	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, err
-	}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, errors.New("it is no regular file")
-	case st.Mode&0o077 != 0:
-		return nil, fmt.Errorf("others may read or write it (mode %04o)", st.Mode&0o7777)
-	case int(st.Uid) != s.uid:
-		return nil, fmt.Errorf("it belongs to user %d, and this process runs as user %d", st.Uid, s.uid)
-	case st.Size > maxRecord:
-		return nil, fmt.Errorf("it has %d bytes", st.Size)
-	}
-	data, err := readFull(fd, int(st.Size))
-	if err != nil {
-		return nil, err
-	}
-	v, hash := s.known(name), maphash.Bytes(s.seed, data)
-	if v.rec == nil || v.hash != hash {
-		v = version{}
-		if v.rec, err = decode(name, data); err != nil {
-			return nil, err
+	if err == nil {
+		defer f.close()
+		var rec *record
+		if rec, err = s.decode(name, f); err == nil {
+			return rec, nil
 		}
 	}
-	s.keep(name, v.rec, &st, hash, v.ours)
-	return v.rec, nil
+	return nil, fmt.Errorf("read record %s: %w; nothing was done to the daemon: look whether it runs, end it, and remove the file", s.path(name), err)
 }
 
-func readFull(fd, size int) ([]byte, error) {
-	data := make([]byte, size)
-	for at := 0; at < size; {
-		n, err := unix.Read(fd, data[at:])
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return nil, err
-		case n == 0:
-			return data[:at], nil
-		default:
-			at += n
+// decode returns what f holds, from the cache where that is the same.
+func (s *store) decode(name string, f *recordFile) (*record, error) {
+	if f.payload == nil {
+		if f.lost() {
+			return nil, nil
 		}
+		return nil, errors.New("neither of the two versions in it is whole")
 	}
-	return data, nil
+	v, hash := s.known(name), maphash.Bytes(s.seed, f.payload)
+	if v.rec == nil || v.hash != hash {
+		rec, err := decode(name, f.payload)
+		if err != nil {
+			return nil, err
+		}
+		v = version{rec: rec, ours: v.ours}
+	}
+	s.keep(name, f, version{rec: v.rec, hash: hash, ours: v.ours})
+	return v.rec, nil
 }
 
 func (s *store) known(name string) version {
@@ -171,11 +134,12 @@ func (s *store) known(name string) version {
 	return s.cache[name]
 }
 
-func (s *store) keep(name string, rec *record, st *unix.Stat_t, hash uint64, ours bool) {
-	age := time.Now().UnixNano() - st.Mtim.Nano()
+func (s *store) keep(name string, f *recordFile, v version) {
+	v.inode, v.mtime = f.st.Ino, f.st.Mtim.Nano()
+	v.settled = time.Now().UnixNano()-v.mtime > int64(clockStep)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cache[name] = version{rec: rec, inode: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), settled: age > int64(clockStep), hash: hash, ours: ours}
+	s.cache[name] = v
 }
 
 func (s *store) forget(name string) {
@@ -184,75 +148,64 @@ func (s *store) forget(name string) {
 	delete(s.cache, name)
 }
 
-// ours tells whether the record in the file now is the one this store wrote last.
+// ours tells whether the version in the file now is the one that this store wrote last.
 func (s *store) ours(name string) bool {
-	var st unix.Stat_t
-	if err := unix.Lstat(s.path(name), &st); err != nil {
+	f, err := s.open(name, unix.O_RDONLY)
+	if err != nil || f == nil {
 		return false
 	}
-	v := s.known(name)
-	return v.ours && v.same(&st)
+	defer f.close()
+	return f.payload != nil && f.seq == s.known(name).ours
 }
 
-// write replaces the record of a daemon, whose lock the caller holds.
+// write makes rec the record of its daemon, whose lock the caller holds.
 func (s *store) write(rec *record) error {
-	data, err := rec.encode()
-	if err != nil {
-		return err
-	}
-	st, err := s.replace(rec.Name, data)
-	if errors.Is(err, os.ErrNotExist) {
-		if err := s.makeDirs(); err != nil {
-			return err
-		}
-		st, err = s.replace(rec.Name, data)
+	payload, err := rec.encode()
+	if err == nil {
+		err = s.put(rec, payload)
 	}
 	if err != nil {
 		return fmt.Errorf("write record %s: %w", s.path(rec.Name), err)
 	}
-	s.keep(rec.Name, rec, &st, maphash.Bytes(s.seed, data), true)
 	return nil
 }
 
-func (s *store) makeDirs() error {
-	for _, dir := range []string{s.dir, s.temp} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make the directory of records: %w", err)
-		}
+func (s *store) put(rec *record, payload []byte) error {
+	f, err := s.open(rec.Name, unix.O_RDWR)
+	if err != nil {
+		return err
 	}
+	if f != nil {
+		defer f.close()
+	}
+	if f == nil || f.payload == nil || headSize+len(payload)+2 > f.size {
+		return s.create(rec.Name, payload)
+	}
+	failpoint.Hit(failpoint.RecordWrite)
+	if err := f.replace(payload); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.RecordWritten)
+	s.keep(rec.Name, f, version{rec: rec, hash: maphash.Bytes(s.seed, payload), ours: f.seq})
 	return nil
 }
 
-// replace writes the file under a name of its own, which no two writers share because both would need the lock, and renames it.
-func (s *store) replace(name string, data []byte) (st unix.Stat_t, err error) {
-	temp := filepath.Join(s.temp, name+suffix)
-	fd, err := unix.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return st, err
-	}
-	err = writeFull(fd, data)
-	if err == nil {
-		err = unix.Fstat(fd, &st)
-	}
-	if closeErr := unix.Close(fd); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return st, err
-	}
-	failpoint.Hit(failpoint.RecordTemp)
-	err = unix.Rename(temp, s.path(name))
-	failpoint.Hit(failpoint.RecordRenamed)
-	return st, err
-}
-
-func writeFull(fd int, data []byte) error {
-	for len(data) > 0 {
-		n, err := unix.Write(fd, data)
-		if err != nil && err != unix.EINTR {
+// create puts a new file in place, whole.
+func (s *store) create(name string, payload []byte) error {
+	s.forget(name)
+	err := atomicfile.Write(s.path(name), fresh(payload), 0o600, atomicfile.Volatile)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := s.makeDir(); err != nil {
 			return err
 		}
-		data = data[max(n, 0):]
+		err = atomicfile.Write(s.path(name), fresh(payload), 0o600, atomicfile.Volatile)
+	}
+	return err
+}
+
+func (s *store) makeDir() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make the directory of records: %w", err)
 	}
 	return nil
 }
@@ -264,4 +217,97 @@ func (s *store) remove(name string) error {
 		return fmt.Errorf("remove record %s: %w", s.path(name), err)
 	}
 	return nil
+}
+
+// recordFile is an open record.
+type recordFile struct {
+	slotted
+	fd int
+	st unix.Stat_t
+	// blank says that nothing but zeros is in it.
+	blank bool
+}
+
+// open opens a record, if it is one that only we can have written; nil where there is none.
+func (s *store) open(name string, flags int) (*recordFile, error) {
+	fd, err := unix.Open(s.path(name), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	switch err {
+	case nil:
+	case unix.ENOENT:
+		return nil, nil
+	case unix.ELOOP:
+		return nil, errors.New("it is a symbolic link")
+	default:
+		return nil, err
+	}
+	f := &recordFile{fd: fd}
+	if err := f.load(s.uid); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *recordFile) close() { unix.Close(f.fd) }
+
+// load reads the file after it made sure of where that comes from.
+func (f *recordFile) load(uid int) error {
+	if err := unix.Fstat(f.fd, &f.st); err != nil {
+		return err
+	}
+	switch {
+	case f.st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errors.New("it is no regular file")
+	case f.st.Mode&0o077 != 0:
+		return fmt.Errorf("others may read or write it (mode %04o)", f.st.Mode&0o7777)
+	case int(f.st.Uid) != uid:
+		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", f.st.Uid, uid)
+	case f.st.Size > maxRecord:
+		return fmt.Errorf("it has %d bytes", f.st.Size)
+	}
+	data := make([]byte, f.st.Size)
+	n, err := pread(f.fd, data)
+	if err != nil {
+		return err
+	}
+	f.slotted = split(data[:n])
+	f.blank = !slices.ContainsFunc(data[:n], func(b byte) bool { return b != 0 })
+	return nil
+}
+
+// lost tells whether the content fell victim to a loss of power: a file system may keep the name of a new file and lose what was in it. Nothing that such a record spoke of has
+// outlived the boot that it is from.
+func (f *recordFile) lost() bool {
+	booted := time.Now().Add(-procfs.SinceBoot()).UnixNano()
+	return f.blank && f.st.Mtim.Nano() < booted
+}
+
+// replace writes a version over the older one, and finds out what the file is like then.
+func (f *recordFile) replace(payload []byte) error {
+	slot := 1 - f.slot
+	data := line(f.size, f.seq+1, payload)
+	for at := 0; at < len(data); {
+		n, err := unix.Pwrite(f.fd, data[at:], int64(slot*f.size+at))
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		at += max(n, 0)
+	}
+	f.slot, f.seq = slot, f.seq+1
+	return unix.Fstat(f.fd, &f.st)
+}
+
+func pread(fd int, data []byte) (int, error) {
+	for at := 0; ; {
+		n, err := unix.Pread(fd, data[at:], int64(at))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return at, err
+		case n == 0:
+			return at, nil
+		default:
+			at += n
+		}
+	}
 }

@@ -141,7 +141,7 @@ func (w *watching) take(name string, i *spec.Instance) (pidfd.FD, error) {
 
 // Watch tells of ends as they happen, and of records that other processes write. It waits without polling.
 func (d *Driver) Watch(ctx context.Context, changed func(name string)) error {
-	if err := d.store.makeDirs(); err != nil {
+	if err := d.store.makeDir(); err != nil {
 		return fmt.Errorf("watch daemons: %w", err)
 	}
 	fs, err := fsnotify.NewWatcher()

@@ -1,0 +1,80 @@
+package process
+
+import (
+	"sync"
+
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// strays remembers which trees have lost their main process, and what a look at all processes since then has found of them. Where it found nothing, nothing can ever carry the tree's
+// tag again, so one look serves all who ask later; and it can go on while the end is being dealt with.
+type strays struct {
+	mu    sync.Mutex
+	looks map[procfs.Tag]*strayLook
+}
+
+// strayLook is one look for what is left of a tree.
+type strayLook struct {
+	done   chan struct{}
+	living []procfs.Stat
+	err    error
+}
+
+// begin begins the look at a tree whose main process has ended, if nobody has.
+func (d *Driver) beginStrayLook(t procfs.Tag) *strayLook {
+	s := &d.strays
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.looks[t]; l != nil {
+		return l
+	}
+	l := &strayLook{done: make(chan struct{})}
+	if s.looks == nil {
+		s.looks = map[procfs.Tag]*strayLook{}
+	}
+	s.looks[t] = l
+	go func() {
+		defer close(l.done)
+		if l.living, l.err = d.living(t); l.err != nil || len(l.living) > 0 {
+			s.forget(t) // the next one looks again
+		}
+	}()
+	return l
+}
+
+// forget forgets a look. Those who wait for it get what it finds.
+func (s *strays) forget(t procfs.Tag) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.looks, t)
+}
+
+// lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says nothing.
+func (d *Driver) lookForStrays(f *finding, wait bool) error {
+	l := d.beginStrayLook(tag(f.rec.Instance))
+	if !wait {
+		select {
+		case <-l.done:
+		default:
+			return nil
+		}
+	}
+	<-l.done
+	if l.err != nil {
+		return l.err
+	}
+	if f.strays = pids(l.living); len(l.living) == 0 {
+		next := *f.rec
+		next.Gone = true // whoever writes the record next writes it down; nobody has to for that alone
+		f.rec = &next
+	}
+	return nil
+}
+
+// forgetInstance forgets what is remembered of an instance that is recorded as gone, or replaced.
+func (s *strays) forgetInstance(i *spec.Instance) {
+	if i != nil {
+		s.forget(tag(i))
+	}
+}
