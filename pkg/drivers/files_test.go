@@ -206,8 +206,8 @@ func TestStepsOfANameWaitForItsLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := flock.TryLock(filepath.Join(f.dirs.Run, "lock", "web")); !errors.Is(err, flock.ErrHeld) {
-		t.Errorf("the lock isn't where drivers expect it: %v", err)
+	if _, err := drivers.TryLockName(f.dirs, "web"); !errors.Is(err, flock.ErrHeld) {
+		t.Errorf("the lock isn't held: %v", err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- f.Apply(t.Context(), s) }()

@@ -147,7 +147,6 @@ func styleRules() []rule {
 		why:   "tests are the readable specification of a package",
 		check: checkTested,
 		allow: map[string]string{
-			"pkg/drivers tests": "interfaces only",
 		},
 		bad:  []map[string]string{one("internal/procfs/a.go", "package p\n")},
 		good: []map[string]string{{"internal/procfs/a.go": "package p\n", "internal/procfs/a_test.go": "package p\n"}},
