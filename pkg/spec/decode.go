@@ -1,11 +1,6 @@
 package spec
 
-import (
-	"fmt"
-	"reflect"
-
-	"go.yaml.in/yaml/v3"
-)
+import "reflect"
 
 const (
 	maxAliasDepth = 20    // aliases within aliases
@@ -16,30 +11,29 @@ const (
 // decoder reads the nodes of one document into the types of this package, and goes on after a problem to find the next.
 type decoder struct {
 	file     string
-	skew     int // lines of the file before the nodes' line 1
 	path     []byte
 	problems Problems
-	inside   int        // aliases that we are inside of
-	expanded int        // nodes that were read inside of one
-	outer    *yaml.Node // the outermost of them, or the last that was
-	meant    []string   // fields that were probably meant by unknown ones
+	inside   int      // aliases that we are inside of
+	expanded int      // nodes that were read inside of one
+	outer    *node    // the outermost of them, or the last that was
+	meant    []string // fields that were probably meant by unknown ones
 }
 
-func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
+func (d *decoder) problem(n *node, format string, args ...any) {
 	d.problemAt(n, string(d.path), format, args...)
 }
 
-func (d *decoder) problemAt(n *yaml.Node, field, format string, args ...any) {
+func (d *decoder) problemAt(n *node, field, format string, args ...any) {
 	switch {
 	case len(d.problems) < maxProblems:
-		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, field, fmt.Sprintf(format, args...)})
+		d.problems = append(d.problems, n.problem(d.file, field, format, args...))
 	case len(d.problems) == maxProblems:
-		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, "", "and more: too much is wrong here to list all of it"})
+		d.problems = append(d.problems, n.problem(d.file, "", "and more: too much is wrong here to list all of it"))
 	}
 }
 
 // enter goes into an alias or a merge, and says whether that may be; leave goes out again.
-func (d *decoder) enter(n *yaml.Node) bool {
+func (d *decoder) enter(n *node) bool {
 	if d.inside == maxAliasDepth {
 		d.problem(n, "aliases and merges are nested more than %d deep", maxAliasDepth)
 		return false
@@ -66,23 +60,22 @@ func (d *decoder) all() Problems {
 	if d.expanded < maxExpansion {
 		return d.problems
 	}
-	return Problems{{d.file, d.outer.Line + d.skew, d.outer.Column, "", fmt.Sprintf(
-		"aliases and merges expand to more than %d values: write the manifest out", maxExpansion)}}
+	return Problems{d.outer.problem(d.file, "", "aliases and merges expand to more than %d values: write the manifest out", maxExpansion)}
 }
 
 // decode reads n into v, whose shape is s. What it can't read it leaves as it was.
-func (d *decoder) decode(s *shape, n *yaml.Node, v reflect.Value) {
+func (d *decoder) decode(s *shape, n *node, v reflect.Value) {
 	if d.overspent() {
 		return
 	}
-	if n.Kind == yaml.AliasNode {
+	if n.kind == aliasNode {
 		if d.enter(n) {
-			d.decode(s, n.Alias, v)
+			d.decode(s, n.first, v)
 			d.leave()
 		}
 		return
 	}
-	if isNull(n) {
+	if n.isNull() {
 		return
 	}
 	if s.ptr {
@@ -102,22 +95,22 @@ func preset(p reflect.Value) {
 	}
 }
 
-func (d *decoder) decodeValue(s *shape, n *yaml.Node, v reflect.Value) {
+func (d *decoder) decodeValue(s *shape, n *node, v reflect.Value) {
 	switch s.kind {
 	case anObject:
-		if d.wants(n, yaml.MappingNode, "fields") {
+		if d.wants(n, mapNode, "fields") {
 			d.object(s, n, v)
 		}
 	case aTable:
-		if d.wants(n, yaml.MappingNode, "names with values, as in NAME: VALUE") {
+		if d.wants(n, mapNode, "names with values, as in NAME: VALUE") {
 			d.table(s, n, v)
 		}
 	case aList:
-		if d.wants(n, yaml.SequenceNode, "a list, as in [ITEM, ITEM]") {
+		if d.wants(n, listNode, "a list, as in [ITEM, ITEM]") {
 			d.list(s, n, v)
 		}
 	case anEnvVar:
-		if n.Kind == yaml.MappingNode {
+		if n.kind == mapNode {
 			d.object(s, n, v)
 		} else if text, ok := d.text(n); ok {
 			v.Set(reflect.ValueOf(EnvVar{Value: &text}))
@@ -136,28 +129,28 @@ func (d *decoder) decodeValue(s *shape, n *yaml.Node, v reflect.Value) {
 }
 
 // wants says whether n is of a kind, and tells the problem where not.
-func (d *decoder) wants(n *yaml.Node, kind yaml.Kind, what string) bool {
-	if n.Kind == kind && d.plainTag(n) {
-		return true
+func (d *decoder) wants(n *node, kind nodeKind, what string) bool {
+	if !d.plainTag(n) {
+		return false
 	}
-	if n.Kind != kind {
+	if n.kind != kind {
 		d.problem(n, "want %s, found %s", what, found(n))
 	}
-	return false
+	return n.kind == kind
 }
 
 // plainTag refuses tags that would change what a value means.
-func (d *decoder) plainTag(n *yaml.Node) bool {
-	if n.Style&yaml.TaggedStyle == 0 || n.Tag == "!!str" && n.Kind == yaml.ScalarNode {
+func (d *decoder) plainTag(n *node) bool {
+	if n.tag != foreignTag {
 		return true
 	}
-	d.problem(n, "the tag %s means nothing here: leave it out", n.Tag)
+	d.problem(n, "the tag %s means nothing here: leave it out", n.value)
 	return false
 }
 
-func (d *decoder) object(s *shape, n *yaml.Node, v reflect.Value) {
-	d.eachPair(s, n, func(key, value *yaml.Node) {
-		f := s.field(key.Value)
+func (d *decoder) object(s *shape, n *node, v reflect.Value) {
+	d.eachPair(s, n, func(key, value *node) {
+		f := s.field(key.value)
 		if f == nil {
 			d.unknownField(s, key)
 			return
@@ -169,28 +162,29 @@ func (d *decoder) object(s *shape, n *yaml.Node, v reflect.Value) {
 	})
 }
 
-func (d *decoder) table(s *shape, n *yaml.Node, v reflect.Value) {
-	v.Set(reflect.MakeMapWithSize(s.typ, len(n.Content)/2))
-	d.eachPair(s, n, func(key, value *yaml.Node) {
+func (d *decoder) table(s *shape, n *node, v reflect.Value) {
+	v.Set(reflect.MakeMapWithSize(s.typ, n.len()/2))
+	d.eachPair(s, n, func(key, value *node) {
 		mark := len(d.path)
-		d.path = appendKey(d.path, key.Value)
+		d.path = appendKey(d.path, key.value)
 		defer func() { d.path = d.path[:mark] }()
-		if isNull(value) {
+		if value.isNull() {
 			d.problem(value, "no value: write \"\" for an empty one, or leave the name out")
 			return
 		}
 		item := reflect.New(s.elem.typ).Elem()
 		d.decode(s.elem, value, item)
-		v.SetMapIndex(reflect.ValueOf(key.Value), item)
+		v.SetMapIndex(reflect.ValueOf(key.value), item)
 	})
 }
 
-func (d *decoder) list(s *shape, n *yaml.Node, v reflect.Value) {
-	v.Set(reflect.MakeSlice(s.typ, len(n.Content), len(n.Content)))
-	for i, value := range n.Content {
+func (d *decoder) list(s *shape, n *node, v reflect.Value) {
+	length := n.len()
+	v.Set(reflect.MakeSlice(s.typ, length, length))
+	for i, value := 0, n.first; value != nil; i, value = i+1, value.next {
 		mark := len(d.path)
 		d.path = appendIndex(d.path, i)
-		if isNull(value) {
+		if value.isNull() {
 			d.problem(value, "an empty item: write \"\" for an empty string, or leave it out")
 		} else {
 			preset(v.Index(i).Addr())

@@ -1,10 +1,8 @@
 package spec
 
-import "go.yaml.in/yaml/v3"
-
 // eachPair calls do with every key and value of a mapping once: those written in it, then those that << merges into it.
-func (d *decoder) eachPair(s *shape, n *yaml.Node, do func(key, value *yaml.Node)) {
-	p := pairing{decoder: d, shape: s, seen: map[string]int{}, do: do}
+func (d *decoder) eachPair(s *shape, n *node, do func(key, value *node)) {
+	p := pairing{decoder: d, shape: s, seen: map[string]int32{}, do: do}
 	p.pairs(n, false)
 }
 
@@ -12,55 +10,50 @@ func (d *decoder) eachPair(s *shape, n *yaml.Node, do func(key, value *yaml.Node
 type pairing struct {
 	*decoder
 	shape *shape
-	seen  map[string]int // the lines of the keys that were visited
-	do    func(key, value *yaml.Node)
+	seen  map[string]int32 // the lines of the keys that were visited
+	do    func(key, value *node)
 }
 
 // pairs visits n, which is merged into the mapping or is that mapping itself.
-func (d *pairing) pairs(n *yaml.Node, merged bool) {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if isMerge(key) {
+func (d *pairing) pairs(n *node, merged bool) {
+	for key := n.first; key != nil; key = key.next.next {
+		value := key.next
+		if key.isMerge() {
 			continue
-		}
-		if key.Kind == yaml.AliasNode {
-			key = key.Alias
 		}
 		if merged && d.overspent() {
 			return
 		}
-		if !d.keyIsText(key) {
+		name := key.behind()
+		if !d.keyIsText(name) {
 			continue
 		}
-		if line, dup := d.seen[key.Value]; !dup {
-			d.seen[key.Value] = key.Line + d.skew
-			d.do(key, value)
+		if line, dup := d.seen[name.value]; !dup {
+			d.seen[name.value] = key.line
+			d.do(name, value)
 		} else if !merged {
-			d.problemAt(key, string(d.shape.join(d.path, key.Value)), "written twice, first in line %d", line)
+			d.problemAt(key, string(d.shape.join(d.path, name.value)), "written twice, first in line %d", line)
 		}
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if isMerge(n.Content[i]) {
-			d.merge(n.Content[i+1])
+	for key := n.first; key != nil; key = key.next.next {
+		if key.isMerge() {
+			d.merge(key.next)
 		}
 	}
 }
 
 // merge visits what << names: a mapping, an alias of one, or a list of those.
-func (d *pairing) merge(n *yaml.Node) {
+func (d *pairing) merge(n *node) {
 	if d.overspent() || !d.enter(n) {
 		return
 	}
 	defer d.leave()
-	target := n
-	if n.Kind == yaml.AliasNode {
-		target = n.Alias
-	}
+	target := n.behind()
 	switch {
-	case target.Kind == yaml.MappingNode:
+	case target.kind == mapNode:
 		d.pairs(target, true)
-	case n.Kind == yaml.SequenceNode:
-		for _, one := range n.Content {
+	case n.kind == listNode:
+		for one := n.first; one != nil; one = one.next {
 			d.merge(one)
 		}
 	default:
@@ -68,14 +61,14 @@ func (d *pairing) merge(n *yaml.Node) {
 	}
 }
 
-func (d *decoder) keyIsText(key *yaml.Node) bool {
-	if key.Kind != yaml.ScalarNode {
+func (d *decoder) keyIsText(key *node) bool {
+	if key.kind != scalarNode {
 		d.problem(key, "a name must be a string, and this is %s", found(key))
 		return false
 	}
-	if isQuoted(key) || key.Tag == "!!str" && !ambiguous(key.Value) {
+	if key.quoted || key.tag == foreignTag || key.tag == strTag && !ambiguous(key.value) {
 		return d.plainTag(key)
 	}
-	d.problem(key, "a name must be a string, and this is %s: quote it, %q", foundPlain(key), key.Value)
+	d.problem(key, "a name must be a string, and this is %s: quote it, %q", foundPlain(key), key.value)
 	return false
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Manifest is one document as written, with defaults filled in.
@@ -18,8 +16,7 @@ type Manifest struct {
 	Line, Column int
 
 	// root is what positions of fields are looked up in; nil for a manifest that no loader made.
-	root *yaml.Node
-	skew int // lines of the file before root's line 1
+	root *node
 }
 
 // Problem is one thing that is wrong with a manifest, or one source that can't be read.
