@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"os/user"
 	"time"
 )
 
@@ -21,6 +22,18 @@ func New() (*Spawner, error) { return &Spawner{}, nil }
 
 // ErrNotPermitted is what asking for an account wraps that this process may not become.
 var ErrNotPermitted = errors.New("not permitted")
+
+// LookupAccount returns the account of this process. An error wraps ErrNotPermitted where another one is asked for.
+func LookupAccount(userName, group string) (a *Account, become bool, err error) {
+	if userName != "" || group != "" {
+		return nil, false, fmt.Errorf("run as user %q, group %q: %w on this system", userName, group, ErrNotPermitted)
+	}
+	u, err := user.Current()
+	if err != nil {
+		return nil, false, fmt.Errorf("find the own account: %w", err)
+	}
+	return &Account{Name: u.Username, Home: u.HomeDir, Shell: "/bin/sh"}, false, nil
+}
 
 // Run runs c to its end, as the own user, and returns the first limit bytes of what it printed, stdout and stderr together. It is killed when ctx ends. The error says
 // how it ended where that isn't with status 0.
