@@ -74,6 +74,7 @@ func dependencies() []dependency {
 		{"golang.org/x/sys", []string{"pkg/drivers", "pkg/reconcile", "internal", "cmd", "hack", "test"}},
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
 		{"github.com/spf13/cobra", []string{"cmd"}},
+		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},
 	}
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/go-logr/logr"
+
+	"reconciler.dev/reconciler/pkg/reconcile"
+)
+
+// cli is one invocation of the command: its streams, its environment and its global flags.
+type cli struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+	// connect wires up the machine that the verbs work on.
+	connect func(*cli, reconcile.Options) (*session, error)
+
+	stateDir string
+	verbose  int
+}
+
+// run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connectLocal}
+	return c.main(ctx, args)
+}
+
+func (c *cli) main(ctx context.Context, args []string) int {
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if text := message(ctx, err); text != "" {
+		fmt.Fprintf(c.err, "error: %s\n", cleanLines(text))
+	}
+	if err != nil && ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return exitCode(err)
+}
+
+// message is what a person is told of err; "" where the output said it all.
+func message(ctx context.Context, err error) string {
+	var e *exit
+	switch {
+	case err == nil, errors.As(err, &e) && e.err == nil:
+		return ""
+	case ctx.Err() != nil:
+		return err.Error() + " (" + context.Cause(ctx).Error() + ")"
+	}
+	return err.Error()
+}
+
+// note tells a person something on stderr that is neither a result nor an error.
+func (c *cli) note(format string, a ...any) {
+	fmt.Fprintln(c.err, cleanLines(fmt.Sprintf(format, a...)))
+}
+
+// logger is what -v turns up: V(0) for changes, V(1) for looks.
+func (c *cli) logger() logr.Logger {
+	if c.verbose == 0 {
+		return logr.Discard()
+	}
+	level := slog.Level(1 - c.verbose)
+	return logr.FromSlogHandler(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+}
+
+// terminal says whether w is a terminal, so that a person reads it.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	fi, err := f.Stat()
+	return err == nil && fi.Mode()&os.ModeCharDevice != 0
+}
+
+// colour says whether out may carry colours: on a terminal, unless NO_COLOR is set (https://no-color.org) or the terminal is dumb.
+func (c *cli) colour() bool {
+	return terminal(c.out) && c.getenv("NO_COLOR") == "" && c.getenv("TERM") != "dumb"
+}
+
+// daemonNames takes daemons as people write them: NAME or daemon/NAME.
+func daemonNames(args []string) []string {
+	names := make([]string, 0, len(args))
+	seen := map[string]bool{}
+	for _, a := range args {
+		if a = strings.TrimPrefix(a, "daemon/"); !seen[a] {
+			seen[a] = true
+			names = append(names, a)
+		}
+	}
+	return names
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+func (c *cli) describeCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "describe (NAME... | -l SELECTOR | -f FILE)", Short: "Tell all about daemons",
+		Long:              "Tell all that is known of daemons: what was applied, what is live, what was lost, what somebody changed, and what happened.",
+		ValidArgsFunction: c.completeNames,
+	}
+	var t targets
+	c.inputFlags(cmd, &t.inputs)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := c.open("", false, nil)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		ctx := cmd.Context()
+		names, err := c.names(ctx, s, t, args)
+		if err != nil {
+			return err
+		}
+		views, missing := s.look(ctx, names...)
+		recent, err := s.recentEvents(ctx, names)
+		holders, herr := s.host.Holders(ctx)
+		for i, v := range views {
+			var b bytes.Buffer
+			if i > 0 {
+				b.WriteString("\n\n")
+			}
+			s.describe(&b, v, about{recent[v.Observed.Name], holders, time.Now()})
+			if _, werr := c.out.Write(b.Bytes()); werr != nil {
+				return werr
+			}
+		}
+		return errors.Join(missing, err, herr)
+	}
+	return cmd
+}
+
+// eventsShown is how many of the last events describe prints.
+const eventsShown = 10
+
+func (s *session) recentEvents(ctx context.Context, names []string) (map[string][]spec.Event, error) {
+	recent := map[string][]spec.Event{}
+	err := s.host.Events(ctx, time.Time{}, false, func(e spec.Event) bool {
+		if slices.Contains(names, e.Name) {
+			last := append(recent[e.Name], e)
+			recent[e.Name] = last[max(0, len(last)-eventsShown):]
+		}
+		return true
+	})
+	return recent, err
+}
+
+// page writes the sections of a description.
+type page struct{ *bytes.Buffer }
+
+func (p page) field(name, value string) {
+	if value != "" {
+		fmt.Fprintf(p, "%-14s%s\n", name+":", clean(value))
+	}
+}
+
+func (p page) section(name string, header []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(p, "%s:\n", name)
+	var b bytes.Buffer
+	t := table{out: &b, header: header}
+	for _, r := range rows {
+		t.add(r...)
+	}
+	_ = t.flush() // into a buffer
+	for line := range strings.Lines(b.String()) {
+		p.WriteString("  " + line)
+	}
+}
+
+// about is what is told of a daemon beside its view.
+type about struct {
+	events  []spec.Event
+	holders []drivers.Holder
+	now     time.Time
+}
+
+func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
+	p, o, now := page{b}, v.Observed, a.now
+	obj := makeObject(s.host.Name(), v)
+	st := obj.Status
+	p.field("Name", o.Name)
+	p.field("Labels", pairs(obj.Metadata.Labels))
+	p.field("Annotations", pairs(obj.Metadata.Annotations))
+	p.field("Host", st.Host)
+	p.field("Driver", string(st.Driver))
+	p.field("Set", st.Set)
+	p.field("Kept by", keeper(st.Holder, a.holders))
+	p.field("Status", st.Phase)
+	p.field("Message", st.Message)
+	if o.Paused != nil {
+		p.field("Paused", "since "+when(o.Paused.At, now)+by(o.Paused.By)+"; reconciler start starts it again")
+	}
+	describeInstance(p, o, now)
+	if o.Stamp != nil {
+		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
+		p.field("Log", logPath(s.dirs.Log, o.Stamp))
+	}
+	p.section("Conditions", []string{"TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"}, conditionRows(v.Conditions, now))
+	p.section("Limits", []string{"FIELD", "ASKED", "ENFORCED"}, limitRows(st.Limits))
+	p.section("Drift", []string{"FIELD", "WANT", "HAVE"}, driftRows(o.Drift))
+	if o.Stamp != nil {
+		p.WriteString("Spec:\n")
+		for line := range strings.Lines(asYAML(obj.Spec)) {
+			p.WriteString("  " + cleanLines(line))
+		}
+	}
+	var rows [][]string
+	for _, e := range a.events {
+		rows = append(rows, []string{age(now.Sub(e.At)), e.Type, e.Reason, strconv.Itoa(max(e.Count, 1)), e.Message})
+	}
+	p.section("Events", []string{"LAST SEEN", "TYPE", "REASON", "COUNT", "MESSAGE"}, rows)
+}
+
+func describeInstance(p page, o spec.Observed, now time.Time) {
+	in := o.Instance
+	if in == nil {
+		p.field("Started", "never")
+		return
+	}
+	if in.Exit == nil {
+		p.field("PID", strconv.Itoa(in.PID))
+		p.field("Started", in.StartedAt.Local().Format(time.DateTime)+" (up "+age(in.Up)+")")
+	} else {
+		p.field("Started", when(in.StartedAt, now))
+	}
+	if o.Stamp != nil && in.Exit == nil && in.Generation != o.Stamp.Generation {
+		p.field("Runs", fmt.Sprintf("generation %d", in.Generation))
+	}
+	p.field("Restarts", strconv.Itoa(in.Restarts))
+	if e := exitOf(o); e != nil {
+		p.field("Last exit", e.String()+", "+when(e.At, now))
+	}
+}
+
+func conditionRows(cs []spec.Condition, now time.Time) (rows [][]string) {
+	for _, c := range cs {
+		rows = append(rows, []string{string(c.Type), string(c.Status), c.Reason, age(now.Sub(c.LastTransitionTime)), c.Message})
+	}
+	return rows
+}
+
+func limitRows(l *limits) (rows [][]string) {
+	if l == nil {
+		return nil
+	}
+	fields := maps.Clone(l.Asked)
+	for f := range l.Lost {
+		fields[f] = l.Asked[f]
+	}
+	for _, f := range slices.Sorted(maps.Keys(fields)) {
+		enforced := "yes"
+		if why, lost := l.Lost[f]; lost {
+			enforced = "no: " + why
+		}
+		rows = append(rows, []string{f, l.Asked[f], enforced})
+	}
+	return rows
+}
+
+func driftRows(ds []spec.Drift) (rows [][]string) {
+	for _, d := range ds {
+		rows = append(rows, []string{d.Field, d.Want, d.Have})
+	}
+	return rows
+}
+
+func pairs(m map[string]string) string {
+	var kv []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		kv = append(kv, k+"="+m[k])
+	}
+	return strings.Join(kv, ", ")
+}
+
+// keeper is the run with that id, for people.
+func keeper(id string, holders []drivers.Holder) string {
+	for _, h := range holders {
+		if h.ID == id {
+			return fmt.Sprintf("%s (pid %d, since %s)", h.Command, h.PID, h.Since.Local().Format(time.DateTime))
+		}
+	}
+	return id
+}
+
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " by " + who
+}
+
+// when is a time for people: the local wall clock, and how long ago that is.
+func when(t, now time.Time) string {
+	if t.IsZero() {
+		return "at a time that is not known"
+	}
+	return t.Local().Format(time.DateTime) + " (" + age(now.Sub(t)) + " ago)"
+}
+
+func logPath(dir string, s *spec.Stamp) string {
+	if s.Spec.Log.Path != "" {
+		return s.Spec.Log.Path
+	}
+	return filepath.Join(dir, s.Name+".log")
+}

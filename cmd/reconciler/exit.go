@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// The exit codes, a promise to scripts. exitHelp says the same to people. diff has its own, as diff(1) has them: 0 for no differences, 1 for differences and 2
+// for every error.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitInput       = 2   // the command line or a manifest is wrong: nothing was done
+	exitTimeout     = 3   // the time given ran out
+	exitPartial     = 4   // some daemons were done, others failed
+	exitRefused     = 5   // a guard refused: the prune guard, or a plan that no longer holds
+	exitConflict    = 6   // another set, or a run that is alive, owns the name or the set
+	exitInterrupted = 130 // ^C or SIGTERM; what was under way was finished
+)
+
+const exitHelp = `Exit codes:
+  0    done
+  1    it failed; for diff: there are differences
+  2    the command line or a manifest is wrong, and nothing was done; for diff: any error
+  3    the time given ran out
+  4    some daemons were done and others failed
+  5    a guard refused: the prune guard, or a plan that no longer holds
+  6    another set, or a run that is alive, owns the daemon or the set
+  130  interrupted, after the step in hand was finished`
+
+// exit is an error that says which code the command ends with. With a nil err nothing is printed: the output said it all.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+func usagef(format string, a ...any) error {
+	return &exit{exitInput, fmt.Errorf(format, a...)}
+}
+
+// exitCode is the code that err ends the command with.
+func exitCode(err error) int {
+	var e *exit
+	var bad spec.Problems
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &e):
+		return e.code
+	case errors.As(err, &bad):
+		return exitInput
+	case errors.Is(err, drivers.ErrConflict):
+		return exitConflict
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, reconcile.ErrTimeout):
+		return exitTimeout
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitError
+}
+
+// outcome is the error that a verb over items ends with. err is what the engine returned, which has the errors of the items in it; where it is nil, as after a
+// review, theirs are joined. The code tells a partial failure from a whole one.
+func outcome(items []reconcile.Item, err error) error {
+	var errs []error
+	done, code := 0, 0
+	for _, it := range items {
+		if it.Err == nil {
+			done++
+			continue
+		}
+		errs = append(errs, it.Err)
+		if c := exitCode(it.Err); code == 0 || code == c {
+			code = c
+		} else {
+			code = exitError
+		}
+	}
+	if err == nil {
+		err = errors.Join(errs...)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case len(errs) == 0:
+		code = exitCode(err)
+	case done > 0:
+		code = exitPartial
+	}
+	return &exit{code, err}
+}

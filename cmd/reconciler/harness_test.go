@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
+	"reconciler.dev/reconciler/pkg/reconcile"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing")
+
+// desk is a person at a machine that exists only in memory: it types commands, and a transcript grows.
+type desk struct {
+	t      *testing.T
+	host   *driverstest.Host
+	env    map[string]string
+	stdin  string
+	script bytes.Buffer
+}
+
+// newDesk returns a desk whose current directory holds a copy of testdata/shop.
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "shop"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	return &desk{t: t, host: driverstest.NewHost(), env: map[string]string{"PATH": "/usr/bin:/bin", "SUDO_USER": "ann"}}
+}
+
+// cli is one invocation, as by another process: it has a host value of its own.
+func (d *desk) cli(stdout, stderr io.Writer) *cli {
+	env := maps.Clone(d.env)
+	return &cli{
+		in: strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
+		connect: func(c *cli, o reconcile.Options) (*session, error) {
+			host := d.host.Reopen()
+			dirs, err := c.dirs()
+			o.Tool = "test"
+			return &session{engine: reconcile.New(host, o), host: host, dirs: dirs}, err
+		},
+	}
+}
+
+// run types a command line and returns what came of it; the transcript has it too.
+func (d *desk) run(args ...string) (code int, stdout, stderr string) {
+	d.t.Helper()
+	var out, err bytes.Buffer
+	code = d.cli(&out, &err).main(context.Background(), append([]string{"--state-dir=/state"}, args...))
+	fmt.Fprintf(&d.script, "$ reconciler %s\n%s", strings.Join(args, " "), out.Bytes())
+	for line := range strings.Lines(err.String()) {
+		fmt.Fprintf(&d.script, "! %s", line)
+	}
+	if code != 0 {
+		fmt.Fprintf(&d.script, "[exit %d]\n", code)
+	}
+	return code, out.String(), err.String()
+}
+
+// must is run for a command that has to end with code.
+func (d *desk) must(code int, args ...string) (stdout, stderr string) {
+	d.t.Helper()
+	got, stdout, stderr := d.run(args...)
+	if got != code {
+		d.t.Fatalf("reconciler %s: exit %d, want %d\n%s%s", strings.Join(args, " "), got, code, stdout, stderr)
+	}
+	return stdout, stderr
+}
+
+// edit replaces old by new in a file, which has to hold it.
+func (d *desk) edit(file, old, new string) {
+	d.t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if !strings.Contains(string(b), old) {
+		d.t.Fatalf("%s has no %q to replace", file, old)
+	}
+	fmt.Fprintf(&d.script, "# %s: %s -> %s\n", file, old, new)
+	d.write(file, strings.Replace(string(b), old, new, 1))
+}
+
+func (d *desk) write(file, text string) {
+	d.t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// note puts a remark into the transcript.
+func (d *desk) note(text string) { fmt.Fprintf(&d.script, "# %s\n", text) }
+
+var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+
+// golden compares the transcript with the one that is kept in root/testdata.
+func (d *desk) golden(root, name string) {
+	d.t.Helper()
+	text := digests.ReplaceAllString(d.script.String(), "sha256:...")
+	text = strings.ReplaceAll(text, mustGetwd(d.t), "/cwd")
+	checkGolden(d.t, root, name, text)
+}
+
+func mustGetwd(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func checkGolden(t *testing.T, root, name, text string) {
+	t.Helper()
+	file := filepath.Join(root, "testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s (go test -update writes it anew):\n%s", file, diff)
+	}
+}
+
+// newBubbleHost is a machine that a synctest bubble owns. Checks of health pass.
+func newBubbleHost() *driverstest.Host { return driverstest.NewHost() }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+)
+
+type logFlags struct {
+	opts      drivers.LogOptions
+	since     time.Duration
+	sinceTime string
+	prefix    bool
+}
+
+func (c *cli) logsCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "logs (NAME... | -l SELECTOR)", Short: "Print what daemons wrote",
+		Long: `Print what daemons wrote to stdout and stderr, rotated files first. On a terminal, control characters other than colours are shown, not acted on.`,
+		Example: `  reconciler logs web --tail 100 -f
+  reconciler logs -l app=shop -f
+  reconciler logs web --previous`,
+		ValidArgsFunction: c.completeNames,
+	}
+	var l logFlags
+	t := targets{noFiles: true}
+	c.selectorFlag(cmd, &t.Selector)
+	f := cmd.Flags()
+	f.BoolVarP(&l.opts.Follow, "follow", "f", false, "go on and print what is written")
+	f.IntVar(&l.opts.Tail, "tail", -1, "how many of the last lines to begin with; -1 for all")
+	f.DurationVar(&l.since, "since", 0, "only what was written in this last while, as in 10m")
+	f.StringVar(&l.sinceTime, "since-time", "", "only what was written since this time (RFC 3339)")
+	f.BoolVarP(&l.opts.Previous, "previous", "p", false, "what the process before this one wrote")
+	f.BoolVar(&l.prefix, "prefix", false, "begin each line with its daemon (default: where there are several)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case l.since != 0 && l.sinceTime != "":
+			return usagef("--since and --since-time say the same thing; give one of them")
+		case l.opts.Follow && l.opts.Previous:
+			return usagef("--follow and --previous don't go together: the process before this one writes nothing more")
+		case l.since > 0:
+			l.opts.Since = time.Now().Add(-l.since)
+		case l.since < 0:
+			return usagef("--since %s: the last while has no negative length; write as in 10m", l.since)
+		case l.sinceTime != "":
+			at, err := time.Parse(time.RFC3339, l.sinceTime)
+			if err != nil {
+				return usagef("--since-time %s: write a time as in %s", l.sinceTime, "2026-01-31T15:04:05Z")
+			}
+			l.opts.Since = at
+		}
+		s, err := c.open("", false, nil)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		names, err := c.names(cmd.Context(), s, t, args)
+		if err != nil {
+			return err
+		}
+		if !cmd.Flags().Changed("prefix") {
+			l.prefix = len(names) > 1
+		}
+		err = c.logs(cmd.Context(), s, names, l)
+		if l.opts.Follow && cmd.Context().Err() != nil {
+			return nil // ^C is how following ends
+		}
+		return err
+	}
+	return cmd
+}
+
+// logs copies the logs of names to stdout: one after the other, or all at once where they are followed.
+func (c *cli) logs(ctx context.Context, s *session, names []string, l logFlags) error {
+	var mu sync.Mutex
+	errs := make([]error, len(names))
+	one := func(i int) {
+		w, flush := c.logWriter(&mu, names[i], l.prefix)
+		errs[i] = errors.Join(s.host.Logs(ctx, names[i], w, l.opts), flush())
+	}
+	if !l.opts.Follow {
+		for i := range names {
+			one(i)
+		}
+		return errors.Join(errs...)
+	}
+	var wg sync.WaitGroup
+	for i := range names {
+		wg.Go(func() { one(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// logWriter returns what one daemon's log is written to. Bytes go through as they are where no terminal reads them and no prefix is wanted.
+func (c *cli) logWriter(mu *sync.Mutex, name string, prefix bool) (w io.Writer, flush func() error) {
+	tty := terminal(c.out)
+	if !prefix && !tty {
+		return c.out, func() error { return nil }
+	}
+	lw := &lineWriter{out: c.out, mu: mu, tame: tty, colour: c.colour()}
+	if prefix {
+		lw.prefix = fmt.Sprintf("[daemon/%s] ", clean(name))
+	}
+	return lw, lw.flush
+}

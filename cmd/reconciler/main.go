@@ -1,0 +1,26 @@
+// Command reconciler is kubectl for plain daemons: it makes the daemons of a machine what their manifests say, and keeps them so.
+//
+// It is one file a verb over pkg/reconcile, and the only place where drivers, host and engine are wired together. It decides nothing about daemons: it reads the
+// command line, calls, prints, and turns errors into exit codes. Results go to stdout, everything else to stderr, and what a manifest or a daemon wrote is
+// made harmless before a terminal sees it.
+package main
+
+import (
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"reconciler.dev/reconciler/internal/spawn"
+)
+
+func main() {
+	spawn.Main()
+	setUmask()
+	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") {
+		debug.SetGCPercent(400) // a command that ends soon need not tidy up; a run stays, and stays small
+	}
+	ctx, stop := untilSignal(os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	stop()
+	os.Exit(code)
+}

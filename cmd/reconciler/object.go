@@ -1,0 +1,191 @@
+package main
+
+import (
+	"maps"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// list is what -o json and -o yaml print: a List as kubectl has it. Its fields are a promise to programs; none is renamed or removed within v1.
+type list[T any] struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Items      []T    `json:"items"`
+}
+
+func listOf[T any](items []T) list[T] {
+	if items == nil {
+		items = []T{}
+	}
+	return list[T]{APIVersion: spec.APIVersion, Kind: "List", Items: items}
+}
+
+// object is one daemon for programs: the DaemonSpec that was applied, and what is known of it now.
+type object struct {
+	spec.DaemonSpec
+	Status status `json:"status"`
+}
+
+// The phases.
+const (
+	phaseStopped = "Stopped" // it ended as it should, was stopped, or was never started
+	phaseFailed  = "Failed"  // it ended as it should not, and runs no more
+)
+
+// status is what is known of a daemon now. Times are wall clock, RFC 3339.
+type status struct {
+	// Phase is Running, Starting, Stopping, Stopped, Failed, Absent or Unknown.
+	Phase string `json:"phase"`
+	// Message says why the phase is Unknown, or what stands in the daemon's place.
+	Message   string          `json:"message,omitempty"`
+	Driver    spec.DriverKind `json:"driver,omitempty"`
+	Host      string          `json:"host"`
+	PID       int             `json:"pid,omitempty"`
+	StartedAt *time.Time      `json:"startedAt,omitempty"`
+	// Restarts counts the restarts after an end that nobody asked for.
+	Restarts int       `json:"restarts"`
+	LastExit *lastExit `json:"lastExit,omitempty"`
+	// Generation is the spec's; ObservedGeneration is that of the instance that runs or ran last.
+	Generation         int64  `json:"generation"`
+	ObservedGeneration int64  `json:"observedGeneration"`
+	Digest             string `json:"digest,omitempty"`
+	// Set is the owner set, Holder the id of the live run that keeps it, Paused the stop that a user asked for.
+	Set        string           `json:"set,omitempty"`
+	Holder     string           `json:"holder,omitempty"`
+	Paused     *spec.Pause      `json:"paused,omitempty"`
+	Limits     *limits          `json:"limits,omitempty"`
+	Drift      []spec.Drift     `json:"drift,omitempty"`
+	Conditions []spec.Condition `json:"conditions"`
+}
+
+// lastExit is how the daemon ended last. Neither code nor signal is there where the kernel told nobody.
+type lastExit struct {
+	Code   *int      `json:"code,omitempty"`
+	Signal string    `json:"signal,omitempty"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// The reasons of a lastExit.
+const (
+	exitCompleted = "Completed" // exit status 0
+	exitStopped   = "Stopped"   // we stopped it
+	exitFailed    = "Error"     // another exit status, or a signal
+	exitOOM       = "OOMKilled" // the kernel killed it for its memory limit
+	exitUnknown   = "Unknown"   // the kernel told nobody
+)
+
+// limits are the limits asked for, by field: those that the driver enforces with their values, and those that it can't, with the reason.
+type limits struct {
+	Asked    map[string]string `json:"asked"`
+	Enforced map[string]string `json:"enforced"`
+	Lost     map[string]string `json:"lost"`
+}
+
+// makeObject shows a view to programs. Digests of secrets are left out: a short secret could be guessed from one.
+func makeObject(host string, v reconcile.View) object {
+	o := v.Observed
+	obj := object{DaemonSpec: spec.DaemonSpec{APIVersion: spec.APIVersion, Kind: spec.Kind, Metadata: spec.Metadata{Name: o.Name}}}
+	st := &obj.Status
+	*st = status{
+		Phase: phase(o), Message: o.Message, Driver: o.Driver, Host: host, Holder: v.Holder, Paused: o.Paused, Drift: o.Drift,
+		LastExit: exitOf(o), Conditions: v.Conditions,
+	}
+	if o.Foreign != "" && st.Message == "" {
+		st.Message = o.Foreign
+	}
+	if st.Conditions == nil {
+		st.Conditions = []spec.Condition{}
+	}
+	if s := o.Stamp; s != nil {
+		obj.Metadata, obj.Spec = s.Metadata, public(s.Spec)
+		st.Generation, st.Digest, st.Set = s.Generation, s.Digest, s.Owner.Set
+		st.Limits = limitsOf(s.Spec, o.Lost)
+	}
+	if in := o.Instance; in != nil {
+		st.ObservedGeneration, st.Restarts = in.Generation, in.Restarts
+		if in.Exit == nil {
+			st.PID, st.StartedAt = in.PID, &in.StartedAt
+		}
+	}
+	return obj
+}
+
+// public is a spec without the digests of its secrets.
+func public(s spec.Spec) spec.Spec {
+	s.Env = maps.Clone(s.Env)
+	for k, v := range s.Env {
+		v.Digest = ""
+		s.Env[k] = v
+	}
+	return s
+}
+
+// phase is the one word for what is live.
+func phase(o spec.Observed) string {
+	if o.State != spec.Exited {
+		return string(o.State)
+	}
+	switch e := exitOf(o); {
+	case o.Paused != nil || e == nil || e.Reason == exitCompleted || e.Reason == exitStopped:
+		return phaseStopped
+	}
+	return phaseFailed
+}
+
+// exitOf is how the instance ended, or the one before it where it runs.
+func exitOf(o spec.Observed) *lastExit {
+	if o.Instance == nil {
+		return nil
+	}
+	e := o.Instance.Exit
+	if e == nil {
+		e = o.Instance.Last
+	}
+	if e == nil {
+		return nil
+	}
+	last := &lastExit{Signal: e.Signal, At: e.At}
+	if e.Known && e.Signal == "" {
+		last.Code = &e.Code
+	}
+	switch {
+	case e.Asked:
+		last.Reason = exitStopped
+	case e.OOMKilled:
+		last.Reason = exitOOM
+	case !e.Known:
+		last.Reason = exitUnknown
+	case e.Code == 0 && e.Signal == "":
+		last.Reason = exitCompleted
+	default:
+		last.Reason = exitFailed
+	}
+	return last
+}
+
+// limitsOf says what becomes of the limits that s asks for; nil where it asks for none.
+func limitsOf(s spec.Spec, lost []spec.Loss) *limits {
+	l := &limits{Asked: map[string]string{}, Enforced: map[string]string{}, Lost: map[string]string{}}
+	for name, r := range s.Rlimits {
+		l.Asked["rlimits."+name] = r.String()
+	}
+	if g := s.Cgroup; g != nil {
+		for name, value := range cgroupLimits(g) {
+			l.Asked["cgroup."+name] = value
+		}
+	}
+	if len(l.Asked) == 0 && len(lost) == 0 {
+		return nil
+	}
+	maps.Copy(l.Enforced, l.Asked)
+	for _, loss := range lost {
+		field := strings.TrimPrefix(loss.Field, "spec.")
+		l.Lost[field] = loss.Reason
+		delete(l.Enforced, field)
+	}
+	return l
+}

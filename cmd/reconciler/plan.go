@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconciler.dev/reconciler/pkg/reconcile"
+)
+
+func (c *cli) planCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "plan -f FILE [-o PLAN]", Short: "Say what apply would do, and save it for review",
+		Long: `Say what apply would do, step by step, and change nothing. With -o the plan is saved: apply --plan then does exactly this,
+or refuses where the manifests or what is live have moved since.`,
+		Example: "  reconciler plan -f manifests/ --prune -o monday.plan\n  reconciler apply --plan monday.plan --wait",
+		Args:    noArgs,
+	}
+	var p planning
+	c.planningFlags(cmd, &p)
+	file := cmd.Flags().StringP("output", "o", "", "save the plan to this file")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := p.check(cmd); err != nil {
+			return err
+		}
+		return c.plan(cmd.Context(), &p, *file)
+	}
+	return cmd
+}
+
+func (c *cli) plan(ctx context.Context, p *planning, file string) error {
+	wants, err := c.wants(p.inputs)
+	if err != nil {
+		return err
+	}
+	s, err := c.open(*p.set, p.force, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r, err := s.Review(ctx, wants, p.pruneOptions())
+	if err != nil {
+		return err
+	}
+	if _, err := c.out.Write(planText(r.Items)); err != nil {
+		return err
+	}
+	if err := errors.Join(refused(r.Guard), outcome(r.Items, nil)); err != nil {
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	saved, err := makePlan(p, s.host.Name(), r)
+	if err != nil {
+		return err
+	}
+	if err := saved.write(file); err != nil {
+		return err
+	}
+	c.note("Saved. To do exactly this: reconciler apply --plan %s", file)
+	return nil
+}
+
+// planText says for each daemon that something is to be done about: what, why and by which steps; and then how many there are of each kind.
+func planText(items []reconcile.Item) []byte {
+	var b bytes.Buffer
+	var order []reconcile.Action
+	count := map[reconcile.Action]int{}
+	for _, it := range items {
+		if count[it.Action]++; count[it.Action] == 1 {
+			order = append(order, it.Action)
+		}
+		if it.Action == reconcile.Unchanged {
+			continue
+		}
+		fmt.Fprintf(&b, "daemon/%s %s", clean(it.Name), it.Action)
+		if it.Reason != "" {
+			fmt.Fprintf(&b, ": %s", clean(it.Reason))
+		}
+		b.WriteByte('\n')
+		for _, s := range it.Steps {
+			fmt.Fprintf(&b, "  %s\n", strings.ToLower(string(s.Verb)))
+		}
+		for _, l := range it.Lost {
+			fmt.Fprintf(&b, "  # %s is not enforced here: %s\n", clean(l.Field), clean(l.Reason))
+		}
+	}
+	var sums []string
+	for _, a := range order {
+		sums = append(sums, fmt.Sprintf("%d %s", count[a], a))
+	}
+	fmt.Fprintf(&b, "Plan: %s.\n", strings.Join(sums, ", "))
+	return b.Bytes()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// result is what becomes, became or would become of one daemon, for programs. Its fields are a promise, as list's are.
+type result struct {
+	Name string `json:"name"`
+	// Action is the word that is printed for people: created, configured, unchanged, ...
+	Action reconcile.Action `json:"action"`
+	Reason string           `json:"reason,omitempty"`
+	Error  string           `json:"error,omitempty"`
+	// DryRun is client or server where nothing was changed.
+	DryRun  string        `json:"dryRun,omitempty"`
+	Steps   []spec.Verb   `json:"steps,omitempty"`
+	Changes []spec.Change `json:"changes,omitempty"`
+	Drift   []spec.Drift  `json:"drift,omitempty"`
+	Lost    []spec.Loss   `json:"lost,omitempty"`
+}
+
+func makeResult(it reconcile.Item, dryRun string) result {
+	r := result{Name: it.Name, Action: it.Action, Reason: it.Reason, DryRun: dryRun, Steps: verbs(it.Steps), Changes: it.Changes, Drift: it.Drift, Lost: it.Lost}
+	if it.Err != nil {
+		r.Error = it.Err.Error()
+	}
+	return r
+}
+
+func verbs(steps []spec.Step) []spec.Verb {
+	var vs []spec.Verb
+	for _, s := range steps {
+		vs = append(vs, s.Verb)
+	}
+	return vs
+}
+
+// resultFlag adds the -o of verbs that change daemons.
+func resultFlag(cmd *cobra.Command) *enum {
+	return enumFlag(cmd, "output", "o", "output format", "", "json", "yaml", "name")
+}
+
+// printResults writes what became of items: a line each as kubectl has it, or a List for programs.
+func (c *cli) printResults(format string, items []reconcile.Item, dryRun string) error {
+	if format == "json" || format == "yaml" {
+		rs := make([]result, len(items))
+		for i, it := range items {
+			rs[i] = makeResult(it, dryRun)
+		}
+		return c.encode(format, listOf(rs))
+	}
+	var b bytes.Buffer
+	for _, it := range items {
+		b.WriteString("daemon/" + clean(it.Name))
+		if format == "" {
+			b.WriteString(" " + string(it.Action))
+			if dryRun != "" {
+				b.WriteString(" (dry run)")
+			}
+			if why := said(it); why != "" {
+				b.WriteString(": " + clean(why))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	_, err := c.out.Write(b.Bytes())
+	return err
+}
+
+// said is the reason that a result line carries: where it isn't plain why nothing was done. Errors are told on stderr.
+func said(it reconcile.Item) string {
+	switch it.Action {
+	case reconcile.Waiting, reconcile.Paused, reconcile.Frozen:
+		return it.Reason
+	}
+	return ""
+}
+
+// noteLost tells what the host can't enforce of what the items ask for.
+func (c *cli) noteLost(items []reconcile.Item) {
+	for _, it := range items {
+		if len(it.Steps) == 0 || it.Want == nil {
+			continue
+		}
+		for _, l := range it.Lost {
+			c.note("daemon/%s: %s is not enforced here: %s", it.Name, l.Field, l.Reason)
+		}
+	}
+}
+
+// progress tells a person who watches what is under way. Into a file or a pipe nothing is written: the results say it all.
+func (c *cli) progress() func(reconcile.Progress) {
+	if c.verbose == 0 && !terminal(c.err) {
+		return nil
+	}
+	return func(p reconcile.Progress) { fmt.Fprintln(c.err, progressLine(p)) }
+}
+
+func progressLine(p reconcile.Progress) string {
+	line := "daemon/" + p.Name + ": " + p.Phase
+	if p.Name == "" {
+		line = p.Phase
+	}
+	if p.Message != "" {
+		line += ": " + p.Message
+	}
+	return strings.ReplaceAll(cleanLines(strings.TrimRight(line, "\n")), "\n", "\n  ")
+}

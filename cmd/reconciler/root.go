@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const rootLong = `reconciler is kubectl for plain daemons. You declare binaries in YAML; it makes it so on this machine, says what it will do
+before it does it (diff), does only that (apply), proves that it worked (health), and keeps it so (run).
+
+  reconciler diff  -f web.yaml        what would change
+  reconciler apply -f web.yaml --wait make it so, and wait until it is healthy
+  reconciler get                      what there is
+  reconciler run   -f manifests/      keep it so
+
+Everything it keeps lies in /var/lib, /run and /var/log/reconciler for root, below $XDG_STATE_HOME (~/.local/state) for others, or
+all in one directory given by --state-dir or RECONCILER_STATE_DIR.
+
+` + exitHelp
+
+// The groups of verbs in help.
+const (
+	groupChange   = "change"
+	groupLook     = "look"
+	groupManifest = "manifest"
+)
+
+// root is the command with all its verbs. Nothing is opened or contacted before a verb runs.
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "reconciler", Short: "kubectl for plain daemons", Long: rootLong,
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
+		Args: unknownVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.SetFlagErrorFunc(flagError)
+	f := root.PersistentFlags()
+	f.StringVar(&c.stateDir, "state-dir", c.getenv("RECONCILER_STATE_DIR"), "keep records, locks, logs and history below this directory (RECONCILER_STATE_DIR)")
+	f.IntVarP(&c.verbose, "v", "v", 0, "log to stderr: 1 for changes, 2 for looks too")
+	root.AddGroup(
+		&cobra.Group{ID: groupChange, Title: "Change daemons:"},
+		&cobra.Group{ID: groupLook, Title: "Look at daemons:"},
+		&cobra.Group{ID: groupManifest, Title: "Manifests:"},
+	)
+	add := func(group string, verbs ...*cobra.Command) {
+		for _, v := range verbs {
+			v.GroupID = group
+			root.AddCommand(v)
+		}
+	}
+	add(groupChange, c.applyCmd(), c.deleteCmd(), c.planCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd())
+	add(groupLook, c.describeCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.waitCmd())
+	add(groupManifest, c.diffCmd(), c.explainCmd(), c.schemaCmd(), c.validateCmd())
+	add("", c.versionCmd())
+	usageErrors(root)
+	return root
+}
+
+// flagError tells what is wrong with a flag. What was meant as a verb may have stopped cobra from seeing the verb's flags, so that is told first.
+func flagError(cmd *cobra.Command, err error) error {
+	if cmd.HasSubCommands() {
+		if verr := unknownVerb(cmd, cmd.Flags().Args()); verr != nil {
+			return verr
+		}
+	}
+	var bad *pflag.InvalidValueError
+	var bare *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &bad):
+		err = fmt.Errorf("--%s=%s: %w", bad.GetFlag().Name, bad.GetValue(), bad.Unwrap())
+	case errors.As(err, &bare):
+		err = fmt.Errorf("--%s wants a value", bare.GetFlag().Name)
+		if e, ok := bare.GetFlag().Value.(*enum); ok {
+			err = fmt.Errorf("%w: %w", err, e.want())
+		}
+	}
+	return usagef("%w; see %s --help", err, cmd.CommandPath())
+}
+
+// noArgs refuses arguments, and says how a manifest is named where that is what was meant.
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.Flags().Lookup("filename") != nil:
+		return usagef("%s takes no argument: name manifests with -f, as in %s -f %s", cmd.Name(), cmd.CommandPath(), args[0])
+	}
+	return usagef("%s takes no argument, and got %q; see %s --help", cmd.Name(), args[0], cmd.CommandPath())
+}
+
+// unknownVerb refuses what isn't a verb, with the nearest ones.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "; see " + cmd.CommandPath() + " --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("there is no verb %q%s", args[0], hint)
+}
+
+// usageErrors makes what cobra finds wrong with the arguments end with exitInput, as flags do.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if e := (*exit)(nil); err == nil || errors.As(err, &e) {
+				return err
+			}
+			return usagef("%w; see %s --help", err, cmd.CommandPath())
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/local"
+	"reconciler.dev/reconciler/pkg/drivers/process"
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// engine is what the verbs need of reconcile.Engine.
+type engine interface {
+	Review(ctx context.Context, wants []*spec.Daemon, p reconcile.PruneOptions) (*reconcile.Review, error)
+	Apply(ctx context.Context, r *reconcile.Review, o reconcile.ApplyOptions) ([]reconcile.Item, error)
+	Delete(ctx context.Context, names []string, o reconcile.DeleteOptions) ([]reconcile.Item, error)
+	Stop(ctx context.Context, names []string, by string) ([]reconcile.Item, error)
+	Start(ctx context.Context, names []string, o reconcile.ApplyOptions) ([]reconcile.Item, error)
+	Restart(ctx context.Context, names []string, o reconcile.ApplyOptions) ([]reconcile.Item, error)
+	Undo(ctx context.Context, name string, revision int64, o reconcile.ApplyOptions) (reconcile.Item, error)
+	Look(ctx context.Context, names ...string) ([]reconcile.View, error)
+	WaitFor(ctx context.Context, names []string, met func(reconcile.View) bool) error
+	Follow(ctx context.Context, names []string, yield func([]reconcile.View) bool) error
+	Run(ctx context.Context, src reconcile.Source, o reconcile.RunOptions) error
+}
+
+// session is an open machine: what the verbs work on.
+type session struct {
+	engine
+	host drivers.Host
+	dirs layout.Dirs
+}
+
+func (s *session) close() { _ = s.host.Close() }
+
+// dirs is where everything is kept.
+func (c *cli) dirs() (layout.Dirs, error) {
+	if c.stateDir == "" {
+		return layout.Default(c.getenv, os.Geteuid())
+	}
+	root, err := filepath.Abs(c.stateDir)
+	if err != nil {
+		return layout.Dirs{}, fmt.Errorf("find the state directory: %w", err)
+	}
+	return layout.Under(root), nil
+}
+
+// connectLocal wires up this machine: the one place where drivers, host and engine are put together.
+func connectLocal(c *cli, o reconcile.Options) (*session, error) {
+	dirs, err := c.dirs()
+	if err != nil {
+		return nil, err
+	}
+	driver, err := process.New(process.Options{Dirs: dirs})
+	if err != nil {
+		return nil, err
+	}
+	host := local.New(dirs, driver)
+	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs}, nil
+}
+
+// open connects for a verb that acts for set.
+func (c *cli) open(set string, force bool, report func(reconcile.Progress)) (*session, error) {
+	return c.connect(c, reconcile.Options{
+		Owner: spec.Owner{Set: set}, Tool: toolVersion(), Force: force, Report: report, LookupEnv: os.LookupEnv, Log: c.logger(),
+	})
+}
+
+// look is Look for names that must be there: the error names those that aren't, and the views are of those that are.
+func (s *session) look(ctx context.Context, names ...string) ([]reconcile.View, error) {
+	views, err := s.Look(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	found := views[:0:0]
+	var errs []error
+	for _, v := range views {
+		if v.Observed.State != spec.Absent {
+			found = append(found, v)
+			continue
+		}
+		errs = append(errs, s.notFound(v.Observed))
+	}
+	return found, errors.Join(errs...)
+}
+
+func (s *session) notFound(o spec.Observed) error {
+	if o.Foreign != "" {
+		return fmt.Errorf("find daemon %s on %s: %s stands there without our stamp, so it isn't ours to speak of: %w", o.Name, s.host.Name(), o.Foreign, drivers.ErrNotFound)
+	}
+	return fmt.Errorf("find daemon %s on %s: %w; reconciler get lists what there is", o.Name, s.host.Name(), drivers.ErrNotFound)
+}

@@ -1,0 +1,4 @@
+package main
+
+// setUmask: Windows has no umask.
+func setUmask() {}
