@@ -1,6 +1,11 @@
 package spec
 
-import "reflect"
+import (
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
 
 const (
 	maxAliasDepth = 20    // aliases within aliases
@@ -11,29 +16,30 @@ const (
 // decoder reads the nodes of one document into the types of this package, and goes on after a problem to find the next.
 type decoder struct {
 	file     string
+	skew     int // lines of the file before the nodes' line 1
 	path     []byte
 	problems Problems
-	inside   int      // aliases that we are inside of
-	expanded int      // nodes that were read inside of one
-	outer    *node    // the outermost of them, or the last that was
-	meant    []string // fields that were probably meant by unknown ones
+	inside   int        // aliases that we are inside of
+	expanded int        // nodes that were read inside of one
+	outer    *yaml.Node // the outermost of them, or the last that was
+	meant    []string   // fields that were probably meant by unknown ones
 }
 
-func (d *decoder) problem(n *node, format string, args ...any) {
+func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
 	d.problemAt(n, string(d.path), format, args...)
 }
 
-func (d *decoder) problemAt(n *node, field, format string, args ...any) {
+func (d *decoder) problemAt(n *yaml.Node, field, format string, args ...any) {
 	switch {
 	case len(d.problems) < maxProblems:
-		d.problems = append(d.problems, n.problem(d.file, field, format, args...))
+		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, field, fmt.Sprintf(format, args...)})
 	case len(d.problems) == maxProblems:
-		d.problems = append(d.problems, n.problem(d.file, "", "and more: too much is wrong here to list all of it"))
+		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, "", "and more: too much is wrong here to list all of it"})
 	}
 }
 
 // enter goes into an alias or a merge, and says whether that may be; leave goes out again.
-func (d *decoder) enter(n *node) bool {
+func (d *decoder) enter(n *yaml.Node) bool {
 	if d.inside == maxAliasDepth {
 		d.problem(n, "aliases and merges are nested more than %d deep", maxAliasDepth)
 		return false
@@ -60,22 +66,23 @@ func (d *decoder) all() Problems {
 	if d.expanded < maxExpansion {
 		return d.problems
 	}
-	return Problems{d.outer.problem(d.file, "", "aliases and merges expand to more than %d values: write the manifest out", maxExpansion)}
+	return Problems{{d.file, d.outer.Line + d.skew, d.outer.Column, "", fmt.Sprintf(
+		"aliases and merges expand to more than %d values: write the manifest out", maxExpansion)}}
 }
 
 // decode reads n into v, whose shape is s. What it can't read it leaves as it was.
-func (d *decoder) decode(s *shape, n *node, v reflect.Value) {
+func (d *decoder) decode(s *shape, n *yaml.Node, v reflect.Value) {
 	if d.overspent() {
 		return
 	}
-	if n.kind == aliasNode {
+	if n.Kind == yaml.AliasNode {
 		if d.enter(n) {
-			d.decode(s, n.first, v)
+			d.decode(s, n.Alias, v)
 			d.leave()
 		}
 		return
 	}
-	if n.isNull() {
+	if isNull(n) {
 		return
 	}
 	if s.ptr {
@@ -95,22 +102,22 @@ func preset(p reflect.Value) {
 	}
 }
 
-func (d *decoder) decodeValue(s *shape, n *node, v reflect.Value) {
+func (d *decoder) decodeValue(s *shape, n *yaml.Node, v reflect.Value) {
 	switch s.kind {
 	case anObject:
-		if d.wants(n, mapNode, "fields") {
+		if d.wants(n, yaml.MappingNode, "fields") {
 			d.object(s, n, v)
 		}
 	case aTable:
-		if d.wants(n, mapNode, "names with values, as in NAME: VALUE") {
+		if d.wants(n, yaml.MappingNode, "names with values, as in NAME: VALUE") {
 			d.table(s, n, v)
 		}
 	case aList:
-		if d.wants(n, listNode, "a list, as in [ITEM, ITEM]") {
+		if d.wants(n, yaml.SequenceNode, "a list, as in [ITEM, ITEM]") {
 			d.list(s, n, v)
 		}
 	case anEnvVar:
-		if n.kind == mapNode {
+		if n.Kind == yaml.MappingNode {
 			d.object(s, n, v)
 		} else if text, ok := d.text(n); ok {
 			v.Set(reflect.ValueOf(EnvVar{Value: &text}))
@@ -129,28 +136,28 @@ func (d *decoder) decodeValue(s *shape, n *node, v reflect.Value) {
 }
 
 // wants says whether n is of a kind, and tells the problem where not.
-func (d *decoder) wants(n *node, kind nodeKind, what string) bool {
-	if !d.plainTag(n) {
-		return false
-	}
-	if n.kind != kind {
-		d.problem(n, "want %s, found %s", what, found(n))
-	}
-	return n.kind == kind
-}
-
-// plainTag refuses tags that would change what a value means.
-func (d *decoder) plainTag(n *node) bool {
-	if n.tag != foreignTag {
+func (d *decoder) wants(n *yaml.Node, kind yaml.Kind, what string) bool {
+	if n.Kind == kind && d.plainTag(n) {
 		return true
 	}
-	d.problem(n, "the tag %s means nothing here: leave it out", n.value)
+	if n.Kind != kind {
+		d.problem(n, "want %s, found %s", what, found(n))
+	}
 	return false
 }
 
-func (d *decoder) object(s *shape, n *node, v reflect.Value) {
-	d.eachPair(s, n, func(key, value *node) {
-		f := s.field(key.value)
+// plainTag refuses tags that would change what a value means.
+func (d *decoder) plainTag(n *yaml.Node) bool {
+	if n.Style&yaml.TaggedStyle == 0 || n.Tag == "!!str" && n.Kind == yaml.ScalarNode {
+		return true
+	}
+	d.problem(n, "the tag %s means nothing here: leave it out", n.Tag)
+	return false
+}
+
+func (d *decoder) object(s *shape, n *yaml.Node, v reflect.Value) {
+	d.eachPair(s, n, func(key, value *yaml.Node) {
+		f := s.field(key.Value)
 		if f == nil {
 			d.unknownField(s, key)
 			return
@@ -162,29 +169,28 @@ func (d *decoder) object(s *shape, n *node, v reflect.Value) {
 	})
 }
 
-func (d *decoder) table(s *shape, n *node, v reflect.Value) {
-	v.Set(reflect.MakeMapWithSize(s.typ, n.len()/2))
-	d.eachPair(s, n, func(key, value *node) {
+func (d *decoder) table(s *shape, n *yaml.Node, v reflect.Value) {
+	v.Set(reflect.MakeMapWithSize(s.typ, len(n.Content)/2))
+	d.eachPair(s, n, func(key, value *yaml.Node) {
 		mark := len(d.path)
-		d.path = appendKey(d.path, key.value)
+		d.path = appendKey(d.path, key.Value)
 		defer func() { d.path = d.path[:mark] }()
-		if value.isNull() {
+		if isNull(value) {
 			d.problem(value, "no value: write \"\" for an empty one, or leave the name out")
 			return
 		}
 		item := reflect.New(s.elem.typ).Elem()
 		d.decode(s.elem, value, item)
-		v.SetMapIndex(reflect.ValueOf(key.value), item)
+		v.SetMapIndex(reflect.ValueOf(key.Value), item)
 	})
 }
 
-func (d *decoder) list(s *shape, n *node, v reflect.Value) {
-	length := n.len()
-	v.Set(reflect.MakeSlice(s.typ, length, length))
-	for i, value := 0, n.first; value != nil; i, value = i+1, value.next {
+func (d *decoder) list(s *shape, n *yaml.Node, v reflect.Value) {
+	v.Set(reflect.MakeSlice(s.typ, len(n.Content), len(n.Content)))
+	for i, value := range n.Content {
 		mark := len(d.path)
 		d.path = appendIndex(d.path, i)
-		if value.isNull() {
+		if isNull(value) {
 			d.problem(value, "an empty item: write \"\" for an empty string, or leave it out")
 		} else {
 			preset(v.Index(i).Addr())

@@ -1,8 +1,10 @@
 package spec
 
+import "go.yaml.in/yaml/v3"
+
 // eachPair calls do with every key and value of a mapping once: those written in it, then those that << merges into it.
-func (d *decoder) eachPair(s *shape, n *node, do func(key, value *node)) {
-	p := pairing{decoder: d, shape: s, seen: map[string]int32{}, do: do}
+func (d *decoder) eachPair(s *shape, n *yaml.Node, do func(key, value *yaml.Node)) {
+	p := pairing{decoder: d, shape: s, seen: map[string]int{}, do: do}
 	p.pairs(n, false)
 }
 
@@ -10,50 +12,55 @@ func (d *decoder) eachPair(s *shape, n *node, do func(key, value *node)) {
 type pairing struct {
 	*decoder
 	shape *shape
-	seen  map[string]int32 // the lines of the keys that were visited
-	do    func(key, value *node)
+	seen  map[string]int // the lines of the keys that were visited
+	do    func(key, value *yaml.Node)
 }
 
 // pairs visits n, which is merged into the mapping or is that mapping itself.
-func (d *pairing) pairs(n *node, merged bool) {
-	for key := n.first; key != nil; key = key.next.next {
-		value := key.next
-		if key.isMerge() {
+func (d *pairing) pairs(n *yaml.Node, merged bool) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if isMerge(key) {
 			continue
+		}
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
 		}
 		if merged && d.overspent() {
 			return
 		}
-		name := key.behind()
-		if !d.keyIsText(name) {
+		if !d.keyIsText(key) {
 			continue
 		}
-		if line, dup := d.seen[name.value]; !dup {
-			d.seen[name.value] = key.line
-			d.do(name, value)
+		if line, dup := d.seen[key.Value]; !dup {
+			d.seen[key.Value] = key.Line + d.skew
+			d.do(key, value)
 		} else if !merged {
-			d.problemAt(key, string(d.shape.join(d.path, name.value)), "written twice, first in line %d", line)
+			d.problemAt(key, string(d.shape.join(d.path, key.Value)), "written twice, first in line %d", line)
 		}
 	}
-	for key := n.first; key != nil; key = key.next.next {
-		if key.isMerge() {
-			d.merge(key.next)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if isMerge(n.Content[i]) {
+			d.merge(n.Content[i+1])
 		}
 	}
 }
 
 // merge visits what << names: a mapping, an alias of one, or a list of those.
-func (d *pairing) merge(n *node) {
+func (d *pairing) merge(n *yaml.Node) {
 	if d.overspent() || !d.enter(n) {
 		return
 	}
 	defer d.leave()
-	target := n.behind()
+	target := n
+	if n.Kind == yaml.AliasNode {
+		target = n.Alias
+	}
 	switch {
-	case target.kind == mapNode:
+	case target.Kind == yaml.MappingNode:
 		d.pairs(target, true)
-	case n.kind == listNode:
-		for one := n.first; one != nil; one = one.next {
+	case n.Kind == yaml.SequenceNode:
+		for _, one := range n.Content {
 			d.merge(one)
 		}
 	default:
@@ -61,14 +68,14 @@ func (d *pairing) merge(n *node) {
 	}
 }
 
-func (d *decoder) keyIsText(key *node) bool {
-	if key.kind != scalarNode {
+func (d *decoder) keyIsText(key *yaml.Node) bool {
+	if key.Kind != yaml.ScalarNode {
 		d.problem(key, "a name must be a string, and this is %s", found(key))
 		return false
 	}
-	if key.quoted || key.tag == foreignTag || key.tag == strTag && !ambiguous(key.value) {
+	if isQuoted(key) || key.Tag == "!!str" && !ambiguous(key.Value) {
 		return d.plainTag(key)
 	}
-	d.problem(key, "a name must be a string, and this is %s: quote it, %q", foundPlain(key), key.value)
+	d.problem(key, "a name must be a string, and this is %s: quote it, %q", foundPlain(key), key.Value)
 	return false
 }

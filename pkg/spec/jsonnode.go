@@ -7,11 +7,13 @@ import (
 	"io"
 	"sort"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // jsonNodes reads data as one or several JSON objects, and says whether it is that. YAML readers take most JSON, but not all of
 // it: "\ud83d\ude00" is no YAML.
-func jsonNodes(data []byte, skew int) ([]*node, bool) {
+func jsonNodes(data []byte) ([]*yaml.Node, bool) {
 	rest, marked := bytes.CutPrefix(data, []byte("---"))
 	if rest = bytes.TrimLeft(rest, " \t\r\n"); len(rest) == 0 || rest[0] != '{' {
 		return nil, false
@@ -19,14 +21,14 @@ func jsonNodes(data []byte, skew int) ([]*node, bool) {
 	if marked {
 		data = append([]byte("   "), data[3:]...)
 	}
-	j := jsonReader{data: data, skew: skew, tokens: json.NewDecoder(bytes.NewReader(data))}
+	j := jsonReader{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
 	j.tokens.UseNumber()
 	for i, b := range data {
 		if b == '\n' {
 			j.lines = append(j.lines, i)
 		}
 	}
-	var nodes []*node
+	var nodes []*yaml.Node
 	for {
 		n, err := j.next(0)
 		if errors.Is(err, io.EOF) {
@@ -42,67 +44,64 @@ func jsonNodes(data []byte, skew int) ([]*node, bool) {
 const maxJSONDepth = 1000
 
 type jsonReader struct {
-	nodes
-	skew   int
 	data   []byte
 	lines  []int // where the newlines are
 	tokens *json.Decoder
 }
 
-func (j *jsonReader) next(depth int) (*node, error) {
+func (j *jsonReader) next(depth int) (*yaml.Node, error) {
 	from := int(j.tokens.InputOffset())
 	t, err := j.tokens.Token()
 	if err != nil {
 		return nil, err
 	}
-	n := j.make(scalarNode, 0, 0)
+	n := &yaml.Node{Kind: yaml.ScalarNode}
 	j.place(n, from)
 	switch t := t.(type) {
 	case json.Delim:
 		if t == '}' || t == ']' || depth == maxJSONDepth {
 			return nil, io.ErrUnexpectedEOF
 		}
-		n.kind = mapNode
+		n.Kind = yaml.MappingNode
 		if t == '[' {
-			n.kind = listNode
+			n.Kind = yaml.SequenceNode
 		}
-		end := &n.first
 		for j.tokens.More() {
 			c, err := j.next(depth + 1)
 			if err != nil {
 				return nil, notEOF(err)
 			}
-			*end, end = c, &c.next
+			n.Content = append(n.Content, c)
 		}
 		_, err = j.tokens.Token()
 		return n, notEOF(err)
 	case string:
-		n.value, n.quoted = t, true
+		n.Value, n.Tag, n.Style = t, "!!str", yaml.DoubleQuotedStyle
 	case json.Number:
-		n.value, n.tag = t.String(), intTag
-		if strings.ContainsAny(n.value, ".eE") {
-			n.tag = floatTag
+		n.Value, n.Tag = t.String(), "!!int"
+		if strings.ContainsAny(n.Value, ".eE") {
+			n.Tag = "!!float"
 		}
 	case bool:
-		n.value, n.tag = "false", boolTag
+		n.Value, n.Tag = "false", "!!bool"
 		if t {
-			n.value = "true"
+			n.Value = "true"
 		}
 	case nil:
-		n.value, n.tag = "null", nullTag
+		n.Value, n.Tag = "null", "!!null"
 	}
 	return n, nil
 }
 
 // place sets the position of the token that begins at or after an offset.
-func (j *jsonReader) place(n *node, from int) {
+func (j *jsonReader) place(n *yaml.Node, from int) {
 	for from < len(j.data) && strings.IndexByte(" \t\r\n,:", j.data[from]) >= 0 {
 		from++
 	}
 	before := sort.SearchInts(j.lines, from)
-	n.line, n.column = int32(j.skew+before+1), int32(from+1)
+	n.Line, n.Column = before+1, from+1
 	if before > 0 {
-		n.column = int32(from - j.lines[before-1])
+		n.Column = from - j.lines[before-1]
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Manifest is one document as written, with defaults filled in.
@@ -16,7 +18,8 @@ type Manifest struct {
 	Line, Column int
 
 	// root is what positions of fields are looked up in; nil for a manifest that no loader made.
-	root *node
+	root *yaml.Node
+	skew int // lines of the file before root's line 1
 }
 
 // Problem is one thing that is wrong with a manifest, or one source that can't be read.

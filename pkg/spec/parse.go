@@ -112,45 +112,33 @@ func parseDocument(file string, doc document) parsed {
 		return parsed{problems: Problems{{File: file, Line: doc.skew + 1, Message: fmt.Sprintf(
 			"this document has %d bytes: the most is %s", len(doc.data), people(maxDocument))}}}
 	}
-	if n, ok := quickNodes(string(doc.data), doc.skew); ok {
-		return decodeAll(file, n)
+	if nodes, ok := jsonNodes(doc.data); ok {
+		return decodeAll(file, doc.skew, nodes)
 	}
-	if nodes, ok := jsonNodes(doc.data, doc.skew); ok {
-		return decodeAll(file, nodes...)
-	}
-	nodes, err := yamlNodes(doc)
-	out := decodeAll(file, nodes...)
-	if err != nil {
-		out.problems = append(out.problems, syntaxProblem(file, doc, err))
-	}
-	return out
-}
-
-// yamlNodes reads what stands in a document as far as it is YAML: one value, or several with ... lines between them.
-func yamlNodes(doc document) ([]*node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(doc.data))
-	var out []*node
+	var nodes []*yaml.Node
 	for {
-		var y yaml.Node
-		if err := decoder.Decode(&y); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return out, err
+		var n yaml.Node
+		err := decoder.Decode(&n)
+		if err == nil {
+			nodes = append(nodes, n.Content...)
+			continue
 		}
-		c := converter{skew: doc.skew}
-		for _, y := range y.Content {
-			out = append(out, c.convert(y))
+		out := decodeAll(file, doc.skew, nodes)
+		if !errors.Is(err, io.EOF) {
+			out.problems = append(out.problems, syntaxProblem(file, doc, err))
 		}
+		return out
 	}
 }
 
-func decodeAll(file string, nodes ...*node) parsed {
+func decodeAll(file string, skew int, nodes []*yaml.Node) parsed {
 	var out parsed
 	for _, n := range nodes {
-		items, ps := listItems(file, n)
+		items, ps := listItems(file, skew, n)
 		out.problems = append(out.problems, ps...)
 		for _, item := range items {
-			m, ps := decodeManifest(file, item)
+			m, ps := decodeManifest(file, skew, item)
 			out.problems = append(out.problems, ps...)
 			out.manifests = append(out.manifests, m)
 		}
@@ -159,40 +147,36 @@ func decodeAll(file string, nodes ...*node) parsed {
 }
 
 // listItems returns the items of a document of kind List, as get prints it and kustomize may; any other document is one item.
-func listItems(file string, n *node) ([]*node, Problems) {
-	if n.isNull() {
+func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
+	if isNull(n) {
 		return nil, nil
 	}
-	if kind := child(n, "kind"); n.kind != mapNode || kind == nil || kind.value != "List" {
-		return []*node{n}, nil
+	if kind := child(n, "kind"); n.Kind != yaml.MappingNode || kind == nil || kind.Value != "List" {
+		return []*yaml.Node{n}, nil
 	}
-	for key := n.first; key != nil; key = key.next.next {
-		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "items"}, key.value) {
-			return nil, Problems{key.problem(file, key.value, "unknown field: a List has items")}
+	for i := 0; i < len(n.Content); i += 2 {
+		if key := n.Content[i]; !slices.Contains([]string{"apiVersion", "kind", "metadata", "items"}, key.Value) {
+			return nil, Problems{{file, key.Line + skew, key.Column, key.Value, "unknown field: a List has items"}}
 		}
 	}
 	items := child(n, "items")
-	if items == nil || items.kind != listNode {
-		return nil, Problems{n.problem(file, "items", "a List has its manifests in items, and there are none")}
+	if items == nil || items.Kind != yaml.SequenceNode {
+		return nil, Problems{{file, n.Line + skew, n.Column, "items", "a List has its manifests in items, and there are none"}}
 	}
-	if count := items.len(); count > maxDocuments {
-		return nil, Problems{items.problem(file, "items", "this has %d manifests: the most is %d", count, maxDocuments)}
+	if len(items.Content) > maxDocuments {
+		return nil, Problems{{file, items.Line + skew, items.Column, "items", fmt.Sprintf("this has %d manifests: the most is %d", len(items.Content), maxDocuments)}}
 	}
-	var out []*node
-	for item := items.first; item != nil; item = item.next {
-		out = append(out, item)
-	}
-	return out, nil
+	return items.Content, nil
 }
 
 // decodeManifest reads and validates one document.
-func decodeManifest(file string, n *node) (Manifest, Problems) {
-	m := Manifest{File: file, Line: int(n.line), Column: int(n.column), root: n}
-	if n.behind().kind != mapNode {
-		return m, Problems{n.problem(file, "", "want a manifest, with apiVersion, kind, metadata and spec; found %s", found(n))}
+func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
+	m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
+	if n.Kind != yaml.MappingNode && (n.Kind != yaml.AliasNode || n.Alias.Kind != yaml.MappingNode) {
+		return m, Problems{{file, m.Line, m.Column, "", "want a manifest, with apiVersion, kind, metadata and spec; found " + found(n)}}
 	}
 	m.Spec.setDefaults()
-	d := decoder{file: file, path: make([]byte, 0, 64)}
+	d := decoder{file: file, skew: skew, path: make([]byte, 0, 64)}
 	d.decode(manifestShape(), n, reflect.ValueOf(&m.DaemonSpec).Elem())
 	m.Spec.foldHealthURL()
 	ps := d.all()

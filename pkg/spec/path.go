@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // at makes a problem of a field, positioned where the field stands or, where it isn't written, where its nearest ancestor does.
@@ -29,7 +31,7 @@ func (m *Manifest) locate(path string) (line, column int, written bool) {
 		}
 		n = next
 	}
-	return int(n.line), int(n.column), written
+	return n.Line + m.skew, n.Column, written
 }
 
 // steps splits a path: spec.env[A.B].fromFile is spec, env, A.B and fromFile.
@@ -52,28 +54,32 @@ func steps(path string) []string {
 }
 
 // child finds a field of a mapping, through aliases and merges, or an element of a list by its index; nil where there is none.
-func child(n *node, name string) *node {
+func child(n *yaml.Node, name string) *yaml.Node {
 	return childWithin(n, name, maxAliasDepth)
 }
 
-func childWithin(n *node, name string, depth int) *node {
+func childWithin(n *yaml.Node, name string, depth int) *yaml.Node {
 	if n == nil || depth == 0 {
 		return nil
 	}
-	switch n.kind {
-	case aliasNode:
-		return childWithin(n.first, name, depth-1)
-	case listNode:
-		return item(n, name)
-	case mapNode:
-		for key := n.first; key != nil; key = key.next.next {
-			if key.behind().value == name {
-				return key.next
+	switch n.Kind {
+	case yaml.AliasNode:
+		return childWithin(n.Alias, name, depth-1)
+	case yaml.SequenceNode:
+		var i int
+		if _, err := fmt.Sscanf(name, "%d", &i); err != nil || i < 0 || i >= len(n.Content) {
+			return nil
+		}
+		return n.Content[i]
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				return n.Content[i+1]
 			}
 		}
-		for key := n.first; key != nil; key = key.next.next {
-			if key.isMerge() {
-				if c := mergedChild(key.next, name, depth-1); c != nil {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if isMerge(n.Content[i]) {
+				if c := mergedChild(n.Content[i+1], name, depth-1); c != nil {
 					return c
 				}
 			}
@@ -82,11 +88,11 @@ func childWithin(n *node, name string, depth int) *node {
 	return nil
 }
 
-func mergedChild(n *node, name string, depth int) *node {
-	if n.kind != listNode {
+func mergedChild(n *yaml.Node, name string, depth int) *yaml.Node {
+	if n.Kind != yaml.SequenceNode {
 		return childWithin(n, name, depth)
 	}
-	for one := n.first; one != nil; one = one.next {
+	for _, one := range n.Content {
 		if c := childWithin(one, name, depth); c != nil {
 			return c
 		}
@@ -94,18 +100,8 @@ func mergedChild(n *node, name string, depth int) *node {
 	return nil
 }
 
-// item returns the item of a list with that number.
-func item(n *node, number string) *node {
-	i, err := strconv.Atoi(number)
-	if err != nil {
-		return nil
-	}
-	c := n.first
-	for ; c != nil && i > 0; i-- {
-		c = c.next
-	}
-	return c
-}
+// isMerge says whether a key is YAML's << that merges another mapping.
+func isMerge(key *yaml.Node) bool { return key.Tag == "!!merge" && key.Style == 0 }
 
 // join appends the name of one of s's entries to a path.
 func (s *shape) join(path []byte, name string) []byte {

@@ -1,21 +1,25 @@
 package spec
 
-import "strings"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // unknownField tells that s has no field of that name, and which one was probably meant.
-func (d *decoder) unknownField(s *shape, key *node) {
-	if s.field("apiVersion") != nil && key.value == "status" {
+func (d *decoder) unknownField(s *shape, key *yaml.Node) {
+	if s.field("apiVersion") != nil && key.Value == "status" {
 		return
 	}
-	field := string(appendField(d.path, key.value))
+	field := string(appendField(d.path, key.Value))
 	names := make([]string, len(s.fields))
 	for i, f := range s.fields {
 		names[i] = f.name
 	}
-	if near := nearest(key.value, names); near != "" {
+	if near := nearest(key.Value, names); near != "" {
 		d.problemAt(key, field, "unknown field: did you mean %q?", near)
 		d.meant = append(d.meant, string(appendField(d.path, near)))
-	} else if where := manifestShape().find(key.value, ""); where != "" {
+	} else if where := manifestShape().find(key.Value, ""); where != "" {
 		d.problemAt(key, field, "unknown field: did you mean %s?", where)
 	} else {
 		d.problemAt(key, field, "unknown field: it can be one of %s", strings.Join(names, ", "))
