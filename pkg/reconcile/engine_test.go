@@ -443,5 +443,16 @@ func TestUndoGoesBackOneRevision(t *testing.T) {
 		if _, err := b.e.Undo(t.Context(), "a", 9, ApplyOptions{}); !errors.Is(err, drivers.ErrNotFound) {
 			t.Errorf("undo to a revision that never was: %v", err)
 		}
+
+		if _, err := b.e.Delete(t.Context(), []string{"a"}, DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		anySet := b.engine(func(o *Options) { o.Owner = spec.Owner{} })
+		if it, err = anySet.Undo(t.Context(), "a", 1, ApplyOptions{}); err != nil || it.Action != Created {
+			t.Errorf("undo of a deletion: %s, %v", it.Action, err)
+		}
+		if set := b.state(t, "a").Stamp.Owner.Set; set != "default" {
+			t.Errorf("it came back to set %q", set)
+		}
 	})
 }

@@ -41,7 +41,7 @@ type Decision struct {
 	Reason string
 	// LookAgain is when to plan again though nothing happens; zero: only when something happens.
 	LookAgain time.Duration
-	// Err is why nothing may be done: it wraps ErrConflict.
+	// Err is why nothing may be done: it wraps ErrConflict, or ErrNotFound where what was to be restarted has gone.
 	Err error
 }
 
@@ -97,6 +97,9 @@ func (p *planner) frozen() (Decision, bool) {
 		return p.refuse("set %s took it over by force; this run lets go of it", p.stamp.Owner.Set), true
 	case p.HeldBy != "" && !p.Force:
 		return p.refuse("%s keeps it; change the manifests that it reads, stop it, or take the daemon over with --force", p.HeldBy), true
+	case p.Want != nil && p.Owner.Set == "" && p.stamp == nil:
+		err := fmt.Errorf("daemon %s: there is nothing of that name any more, and nothing says which set it belongs to: %w", p.Name, drivers.ErrNotFound)
+		return Decision{Action: Refused, Reason: "there is nothing of that name any more", Err: err}, true
 	case p.otherSet() && !p.Force:
 		return p.refuse("it belongs to set %q, not %q; use --set %[1]s, or take it over with --force", p.stamp.Owner.Set, p.Owner.Set), true
 	case o.State == spec.Starting || o.State == spec.Stopping:

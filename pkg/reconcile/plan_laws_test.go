@@ -53,6 +53,7 @@ func unlawful(in Input, d Decision) (broken []string) {
 	law(n[spec.VerbPause]+n[spec.VerbResume] == 0, "a user's verb")
 
 	for _, s := range d.Steps {
+		law(s.Verb != spec.VerbStart && s.Verb != spec.VerbStamp || s.Owner.Set != "", "a stamp of no set")
 		law(s.Name == in.Name && s.Reason != "", "a step for %q because %q", s.Name, s.Reason)
 		law(s.Verb == spec.VerbStop || s.Verb == spec.VerbRemove || s.Want == in.Want && s.Want != nil, "%s without what is wanted", s.Verb)
 		if s.Want != nil && o.Stamp != nil {
@@ -62,7 +63,7 @@ func unlawful(in Input, d Decision) (broken []string) {
 		}
 	}
 	law((d.Err != nil) == (d.Action == Refused), "error %v", d.Err)
-	law(d.Err == nil || errors.Is(d.Err, drivers.ErrConflict), "error %v", d.Err)
+	law(d.Err == nil || errors.Is(d.Err, drivers.ErrConflict) || errors.Is(d.Err, drivers.ErrNotFound) && o.Stamp == nil, "error %v", d.Err)
 	law(idle == slices.Contains([]Action{Unchanged, Waiting, Refused, Frozen}, d.Action) || d.Action == Paused, "the action doesn't go with the steps")
 	law(d.LookAgain >= 0, "looks again in the past")
 	return broken

@@ -175,6 +175,7 @@ func TestPlan(t *testing.T) {
 		{"asked for by hand", web, applied(web), a{byHand}, "unchanged"},
 		{"a dependency that isn't met doesn't stop it", web, applied(web), a{blocked}, "unchanged"},
 		{"by force, with nobody to take it from", web, applied(web), a{forced}, "unchanged"},
+		{"within whatever set, and there is nothing", web, nothing("web"), a{anySet, byHand}, "refused"},
 		{"within whatever set", web, applied(web, ofSet("other")), a{anySet}, "unchanged"},
 
 		// The manifest changed.
@@ -342,7 +343,7 @@ func TestPlanSays(t *testing.T) {
 					t.Errorf("%q isn't said in: %s", want, d.Reason)
 				}
 			}
-			if d.Action == Refused && (!errors.Is(d.Err, drivers.ErrConflict) || !strings.Contains(d.Err.Error(), "daemon web: "+d.Reason)) {
+			if d.Action == Refused && (!errors.Is(d.Err, drivers.ErrConflict) && !errors.Is(d.Err, drivers.ErrNotFound) || !strings.Contains(d.Err.Error(), "daemon web: "+d.Reason)) {
 				t.Errorf("the error says %v", d.Err)
 			}
 		})

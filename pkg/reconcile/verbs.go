@@ -159,11 +159,15 @@ func (e *Engine) Undo(ctx context.Context, name string, revision int64, o ApplyO
 	if err != nil {
 		return Item{}, err
 	}
-	review, err := e.Review(ctx, []*spec.Daemon{want}, PruneOptions{})
+	as := &Engine{host: e.host, opt: e.opt}
+	if as.opt.Owner.Set == "" && found[0].Stamp == nil {
+		as.opt.Owner.Set = r.Owner.Set
+	}
+	review, err := as.Review(ctx, []*spec.Daemon{want}, PruneOptions{})
 	if err != nil {
 		return Item{}, err
 	}
-	items, err := e.Apply(ctx, review, o)
+	items, err := as.Apply(ctx, review, o)
 	return items[0], err
 }
 
