@@ -83,6 +83,26 @@ func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durab
 	return nil
 }
 
+// MkdirAll makes a directory with the parents that are missing. Durable ones, as Durable files in them need, survive the loss of power.
+func MkdirAll(path string, mode fs.FileMode, d Durability) error {
+	var made []string
+	for dir := path; d == Durable; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil || filepath.Dir(dir) == dir {
+			break
+		}
+		made = append(made, dir)
+	}
+	if err := os.MkdirAll(path, mode); err != nil {
+		return err
+	}
+	for _, dir := range made {
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return fmt.Errorf("make directory %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
 // Remove removes path; that it is not there is no error.
 func Remove(path string, d Durability) error {
 	if err := os.Remove(path); err != nil {

@@ -133,3 +133,33 @@ func TestSweepTakesOldTempsOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestMkdirAllMakesParentsAndMindsNoneThatAreThere(t *testing.T) {
+	for _, d := range []Durability{Volatile, Durable} {
+		dir := filepath.Join(t.TempDir(), "a", "b")
+		for range 2 {
+			if err := MkdirAll(dir, 0o700, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm() != 0o700 {
+			t.Errorf("made %v, %v", fi, err)
+		}
+		if err := Write(filepath.Join(dir, "file"), nil, 0o600, d); err != nil {
+			t.Error(err)
+		}
+		if err := MkdirAll(filepath.Join(dir, "file", "c"), 0o700, d); err == nil {
+			t.Error("a directory was made below a file")
+		}
+	}
+}
+
+func TestWriteOwnedKeepsTheModeAsked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := WriteOwned(path, nil, 0o755|os.ModeSetuid, Owner{UID: os.Getuid(), GID: os.Getgid()}, Volatile); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(path); err != nil || fi.Mode() != 0o755|os.ModeSetuid {
+		t.Errorf("mode %v, %v: a change of owner must not take the set-user-ID bit", fi.Mode(), err)
+	}
+}

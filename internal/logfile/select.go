@@ -18,21 +18,35 @@ func (r *Reader) Tail(begin, end int64, n int) (int64, error) {
 	if n <= 0 {
 		return end, nil
 	}
-	starts := make([]int64, 0, min(n, 1<<16)) // a ring of the last n
-	at := 0
-	err := r.lines(begin, end, func(position int64, _ []byte) bool {
-		if len(starts) < n {
-			starts = append(starts, position)
-		} else {
-			starts[at] = position
+	for window := int64(longestLine); ; window *= 8 {
+		from := max(begin, end-window)
+		position, enough, err := r.tailOf(from, end, n, from == begin)
+		if err != nil || enough {
+			return position, err
+		}
+	}
+}
+
+// tailOf is Tail where the window begins with a whole line, and else of what is behind the first line of it, which may be too little.
+func (r *Reader) tailOf(from, end int64, n int, whole bool) (position int64, enough bool, err error) {
+	ring, at := make([]int64, 0, min(n, 1<<12)), 0
+	skip := !whole
+	err = r.lines(from, end, func(position int64, _ []byte) bool {
+		switch {
+		case skip:
+			skip = false
+		case len(ring) < n:
+			ring = append(ring, position)
+		default:
+			ring[at] = position
 			at = (at + 1) % n
 		}
 		return true
 	})
-	if err != nil || len(starts) == 0 {
-		return end, err
+	if len(ring) == 0 {
+		return end, whole, err
 	}
-	return starts[at], nil
+	return ring[at], whole || len(ring) == n, err
 }
 
 // Since returns the position of the first line between begin and end that tells a time of since or later. timed says whether any line tells a time; where none

@@ -38,6 +38,8 @@ func TestTail(t *testing.T) {
 		{"of nothing", "", 3, ""},
 		{"a last line without an end counts", "a\nb\nc", 2, "b\nc"},
 		{"empty lines count", "a\n\n\n", 2, "\n\n"},
+		{"many lines before don't matter", strings.Repeat("x\n", longestLine), 3, "x\nx\nx\n"},
+		{"more lines than are looked at first", strings.Repeat("x\n", longestLine), longestLine - 1, strings.Repeat("x\n", longestLine-1)},
 		{"a long line is one line", "a\n" + long + "\nb\n", 2, long + "\nb\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,7 +120,7 @@ func (f *files) write(step spec.Step, o spec.Observed) error {
 		return err
 	}
 	for _, w := range todo {
-		if err := os.MkdirAll(filepath.Dir(w.file.Path), 0o755); err != nil {
+		if err := atomicfile.MkdirAll(filepath.Dir(w.file.Path), 0o755, atomicfile.Durable); err != nil {
 			return err
 		}
 		content := step.Want.Contents[w.file.Digest]

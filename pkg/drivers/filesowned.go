@@ -74,7 +74,7 @@ func (f *files) record(name string, owned ownership) error {
 	if have, err := os.ReadFile(path); err == nil && string(have) == string(text) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700, atomicfile.Durable); err != nil {
 		return err
 	}
 	return atomicfile.Write(path, text, 0o600, atomicfile.Durable)

@@ -169,7 +169,7 @@ func (p *pauses) write(step spec.Step) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(p.dir(), 0o700, atomicfile.Durable); err != nil {
 		return err
 	}
 	return atomicfile.Write(p.path(step.Name), text, 0o600, atomicfile.Durable)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -337,6 +338,9 @@ func (p *applying) fail(ctx context.Context, en *entry, failure error) time.Dura
 	return time.Nanosecond
 }
 
+// longestQuote is how much of a log line goes into a message.
+const longestQuote = 300
+
 // withLog adds the last lines of the daemon's log to what failed.
 func (p *applying) withLog(ctx context.Context, en *entry, failure error) error {
 	if en.want == nil || !en.once.began {
@@ -346,7 +350,11 @@ func (p *applying) withLog(ctx context.Context, en *entry, failure error) error 
 	if err := p.loop.host.Logs(ctx, en.name, &b, drivers.LogOptions{Tail: 5}); err != nil || b.Len() == 0 {
 		return failure
 	}
-	return fmt.Errorf("%w\nits last log lines:\n  | %s", failure, strings.ReplaceAll(strings.TrimRight(b.String(), "\n"), "\n", "\n  | "))
+	var last strings.Builder
+	for line := range strings.Lines(b.String()) {
+		last.WriteString("\n  | " + plaintext.Line(line, longestQuote)) // it ends on a terminal
+	}
+	return fmt.Errorf("%w\nits last log lines:%s", failure, last.String())
 }
 
 // over says that the entry is settled already.

@@ -231,7 +231,9 @@ type Event struct {
 	Type    string    `json:"type"` // Normal or Warning
 	Reason  string    `json:"reason"`
 	Message string    `json:"message,omitempty"`
-	Count   int       `json:"count,omitempty"`
+	// Count is how often it happened, where that is more than once, and First when it happened first; At is when it did last.
+	Count int       `json:"count,omitempty"`
+	First time.Time `json:"first,omitzero"`
 }
 
 // Revision is one generation of a daemon as history keeps it.

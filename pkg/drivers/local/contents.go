@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 var isDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -25,13 +27,14 @@ func (h *Host) content(digest string) (string, error) {
 	return filepath.Join(h.dirs.State, "contents", digest[len("sha256:"):]), nil
 }
 
-// Has says whether the content of that digest is kept.
+// Has says whether the content of that digest is kept. It then stays for at least as long as one that was just put.
 func (h *Host) Has(_ context.Context, digest string) (bool, error) {
 	path, err := h.content(digest)
 	if err != nil {
 		return false, err
 	}
-	_, err = os.Lstat(path)
+	now := time.Now()
+	err = os.Chtimes(path, now, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -47,13 +50,10 @@ func (h *Host) Put(_ context.Context, digest string, content []byte) error {
 	if err := verify(digest, content); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, content, 0o600, atomicfile.Durable)
+	return h.write(path, content, atomicfile.Durable)
 }
 
-// Get returns a content, or an error that wraps ErrNotFound. One that was tampered with is an error, not a content.
+// Get returns a content, or an error that wraps ErrNotFound. One that was damaged is removed, so that the next apply brings it again.
 func (h *Host) Get(_ context.Context, digest string) ([]byte, error) {
 	path, err := h.content(digest)
 	if err != nil {
@@ -66,7 +66,49 @@ func (h *Host) Get(_ context.Context, digest string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	return content, verify(digest, content)
+	if err := verify(digest, content); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s was damaged and is removed now; apply the manifest again: %w", path, err), atomicfile.Remove(path, atomicfile.Durable))
+	}
+	return content, nil
+}
+
+// youngest is how old a content must be to be swept: one that was just put may be about to be named by a revision.
+const youngest = time.Hour
+
+// sweepContents removes the contents of files that no kept revision of any daemon names.
+func (h *Host) sweepContents(files []spec.File) error {
+	unnamed := map[string]bool{}
+	for _, f := range files {
+		unnamed[f.Digest] = true
+	}
+	all, err := os.ReadDir(filepath.Dir(h.historyDir("any")))
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		past, err := h.past(e.Name())
+		if err != nil {
+			return nil // what it names isn't known, so everything stays; whoever asks for that history is told
+		}
+		for _, r := range past {
+			for _, f := range r.Spec.Files {
+				delete(unnamed, f.Digest)
+			}
+		}
+	}
+	for digest := range unnamed {
+		path, err := h.content(digest)
+		if err != nil {
+			continue // a spec without contents, or of another make
+		}
+		if info, err := os.Lstat(path); err != nil || time.Since(info.ModTime()) < youngest {
+			continue
+		}
+		if err := atomicfile.Remove(path, atomicfile.Volatile); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func verify(digest string, content []byte) error {

@@ -1,7 +1,7 @@
 package local
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,24 +10,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
 	"time"
 
-	"reconciler.dev/reconciler/internal/filewatch"
+	"github.com/fsnotify/fsnotify"
+
+	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // maxEvents is the size at which the file of events becomes the old one, and the old one goes.
 const maxEvents = 1 << 20
 
-// eventLog is the file of events: a JSON object a line, each written at once, so that several processes may append.
+// eventLog is the file of events: a JSON object a line, each written at once, so that several processes may append. The file before it is kept, too.
 type eventLog struct {
-	dir string
-	mu  sync.Mutex
+	dir  string // where the files are
+	lock string // of those who exchange them
 }
 
-func (l *eventLog) path() string { return filepath.Join(l.dir, "events.ndjson") }
-func (l *eventLog) old() string  { return filepath.Join(l.dir, "events.old.ndjson") }
+func (l eventLog) path() string { return filepath.Join(l.dir, "events.ndjson") }
+func (l eventLog) old() string  { return filepath.Join(l.dir, "events.old.ndjson") }
 
 // Record appends an event. What can't be written is lost: events are an aid to people.
 func (h *Host) Record(e spec.Event) {
@@ -38,14 +40,11 @@ func (h *Host) Record(e spec.Event) {
 	h.events.append(append(b, '\n'))
 }
 
-func (l *eventLog) append(line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f, err := os.OpenFile(l.path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		if os.MkdirAll(l.dir, 0o700) == nil {
-			f, err = os.OpenFile(l.path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		}
+func (l eventLog) append(line []byte) {
+	const flags = os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	f, err := os.OpenFile(l.path(), flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(l.dir, 0o700) == nil {
+		f, err = os.OpenFile(l.path(), flags, 0o600)
 	}
 	if err != nil {
 		return
@@ -53,89 +52,189 @@ func (l *eventLog) append(line []byte) {
 	defer f.Close()
 	_, _ = f.Write(line)
 	if info, err := f.Stat(); err == nil && info.Size() > maxEvents {
+		l.exchange(info)
+	}
+}
+
+// exchange makes the file that full tells of the old one, unless somebody else did.
+func (l eventLog) exchange(full fs.FileInfo) {
+	if os.MkdirAll(filepath.Dir(l.lock), 0o700) != nil {
+		return
+	}
+	lock, err := flock.TryLock(l.lock)
+	if err != nil {
+		return // another process is about to do it, or the next event will try again
+	}
+	defer lock.Release()
+	if now, err := os.Stat(l.path()); err == nil && os.SameFile(now, full) {
 		_ = os.Rename(l.path(), l.old())
 	}
 }
 
-// Events yields what was recorded since then, oldest first, and with follow goes on until ctx ends or yield returns false.
+// Events yields what was recorded since then, oldest first; what happened several times is one event, at its last time, with a Count. With follow it goes on with each
+// event as it happens, until ctx ends or yield returns false.
 func (h *Host) Events(ctx context.Context, since time.Time, follow bool, yield func(spec.Event) bool) error {
-	more := true
-	give := func(e spec.Event) bool {
-		if !e.At.Before(since) {
-			more = yield(e)
+	r := eventReader{log: h.events}
+	defer r.close()
+	if follow {
+		return r.follow(ctx, since, yield)
+	}
+	_, err := r.past(since, yield)
+	return err
+}
+
+// past yields what there is, and says whether yield wants more.
+func (r *eventReader) past(since time.Time, yield func(spec.Event) bool) (bool, error) {
+	past, err := r.read(since)
+	if err != nil {
+		return false, err
+	}
+	return yieldAll(aggregate(past), yield), nil
+}
+
+func yieldAll(events []spec.Event, yield func(spec.Event) bool) bool {
+	for _, e := range events {
+		if !yield(e) {
+			return false
 		}
-		return more
 	}
-	if err := eachEvent(h.events.old(), 0, nil, give); err != nil || !more {
-		return err
+	return true
+}
+
+func (r *eventReader) follow(ctx context.Context, since time.Time, yield func(spec.Event) bool) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch events: %w", err)
 	}
-	var r follower
-	if err := r.read(h.events.path(), give); err != nil || !follow || !more {
-		return err
+	defer watcher.Close()
+	if err = os.MkdirAll(r.log.dir, 0o700); err == nil {
+		err = watcher.Add(r.log.dir) // before the first read, so that nothing falls between
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var failed error
-	w := filewatch.New(filewatch.Options{Roots: []string{h.events.path()}, Match: func(string) bool { return true }, Quiet: time.Millisecond})
-	err := w.Run(ctx, func() {
-		if failed = r.read(h.events.path(), give); failed != nil || !more {
-			cancel()
+	if err != nil {
+		return fmt.Errorf("watch events: %w", err)
+	}
+	more, err := r.past(since, yield)
+	for more && err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-watcher.Events: // of whatever file: what was read is read on from
+		case err := <-watcher.Errors:
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				return fmt.Errorf("watch events: %w", err)
+			}
 		}
-	})
-	if failed != nil || !more {
-		return failed
+		var events []spec.Event
+		events, err = r.read(since)
+		more = yieldAll(events, yield)
 	}
 	return err
 }
 
-// follower reads a file of events on from where it was, also when another file has taken its place.
-type follower struct {
-	at   int64
-	file os.FileInfo
+// aggregate makes one event of those that say the same of the same daemon. They are in the order of their last times.
+func aggregate(all []spec.Event) []spec.Event {
+	type what struct{ name, kind, reason, message string }
+	type sum struct {
+		count int
+		first time.Time
+	}
+	seen := map[what]sum{}
+	var last []spec.Event // the last of each, the latest first
+	for _, e := range slices.Backward(all) {
+		k := what{e.Name, e.Type, e.Reason, e.Message}
+		s, again := seen[k]
+		seen[k] = sum{s.count + 1, e.At}
+		if !again {
+			last = append(last, e)
+		}
+	}
+	slices.Reverse(last)
+	for i := range last {
+		if s := seen[what{last[i].Name, last[i].Type, last[i].Reason, last[i].Message}]; s.count > 1 {
+			last[i].Count, last[i].First = s.count, s.first
+		}
+	}
+	return last
 }
 
-func (r *follower) read(path string, yield func(spec.Event) bool) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r.file == nil || !os.SameFile(r.file, info) {
-		r.at, r.file = 0, info
-	}
-	return eachEvent(path, r.at, &r.at, yield)
+// eventReader reads the files of events on from where it was.
+type eventReader struct {
+	log  eventLog
+	f    *os.File // the newest file that was seen
+	rest []byte   // the beginning of a line whose end isn't there yet
 }
 
-// eachEvent yields the events of a file from an offset on, and moves *at behind the last whole line.
-func eachEvent(path string, from int64, at *int64, yield func(spec.Event) bool) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+func (r *eventReader) close() {
+	if r.f != nil {
+		r.f.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("read events: %w", err)
+}
+
+// read returns the events that came since the last read. Where a file was made the old one meanwhile, what was left in it comes first.
+func (r *eventReader) read(since time.Time) (events []spec.Event, err error) {
+	if r.f == nil {
+		if r.f, err = os.Open(r.log.old()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
 	}
-	defer f.Close()
-	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	lines := bufio.NewReader(f)
 	for {
-		line, err := lines.ReadBytes('\n')
-		if err == io.EOF {
-			return nil // what is left has no end yet
+		if r.f != nil {
+			text, err := io.ReadAll(r.f)
+			if err != nil {
+				return nil, fmt.Errorf("read events: %w", err)
+			}
+			events = append(events, r.parse(text, since)...)
 		}
-		if err != nil {
-			return fmt.Errorf("read events: %w", err)
+		next, err := r.next()
+		if err != nil || next == nil {
+			return events, err
 		}
-		if at != nil {
-			*at += int64(len(line))
+		if r.f != nil {
+			late, err := io.ReadAll(r.f) // what came between the read and the exchange
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("read events: %w", err), next.Close())
+			}
+			events = append(events, r.parse(late, since)...)
+			r.f.Close()
 		}
+		r.f, r.rest = next, nil
+	}
+}
+
+// next opens the file after the one that is being read, or returns nil where that is the last one.
+func (r *eventReader) next() (*os.File, error) {
+	f, err := os.Open(r.log.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	if r.f == nil {
+		return f, nil
+	}
+	now, err := f.Stat()
+	if err == nil {
+		var before fs.FileInfo
+		if before, err = r.f.Stat(); err == nil && !os.SameFile(before, now) {
+			return f, nil
+		}
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// parse returns the events in whole lines. A line that is none is passed over: a power cut may leave anything.
+func (r *eventReader) parse(text []byte, since time.Time) (events []spec.Event) {
+	r.rest = append(r.rest, text...)
+	for {
+		line, rest, whole := bytes.Cut(r.rest, []byte("\n"))
+		if !whole {
+			return events
+		}
+		r.rest = rest
 		var e spec.Event
-		if json.Unmarshal(line, &e) == nil && !yield(e) {
-			return nil
+		if json.Unmarshal(line, &e) == nil && !e.At.Before(since) {
+			events = append(events, e)
 		}
 	}
 }

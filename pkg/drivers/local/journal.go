@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -62,7 +63,7 @@ func (h *Host) write(path string, b []byte, d atomicfile.Durability) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700, d); err != nil {
 		return err
 	}
 	return atomicfile.Write(path, b, 0o600, d)
@@ -71,46 +72,77 @@ func (h *Host) write(path string, b []byte, d atomicfile.Durability) error {
 func (h *Host) historyDir(name string) string { return filepath.Join(h.dirs.State, "history", name) }
 
 // History returns the revisions that are kept of a daemon, oldest first.
-func (h *Host) History(_ context.Context, name string) ([]spec.Revision, error) {
+func (h *Host) History(_ context.Context, name string) ([]spec.Revision, error) { return h.past(name) }
+
+func (h *Host) past(name string) ([]spec.Revision, error) {
 	gens, err := h.generations(name)
 	if err != nil {
 		return nil, err
 	}
 	var past []spec.Revision
 	for _, g := range gens {
-		b, err := os.ReadFile(h.revisionPath(name, g))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // forgotten meanwhile
-		}
-		var r spec.Revision
-		if err == nil {
-			err = json.Unmarshal(b, &r)
-		}
+		r, err := h.revision(name, g)
 		if err != nil {
-			return nil, fmt.Errorf("read revision %d of daemon %s: %w; remove %s to go on without it", g, name, err, h.revisionPath(name, g))
+			return nil, err
 		}
-		past = append(past, r)
+		if r != nil {
+			past = append(past, *r)
+		}
 	}
 	return past, nil
 }
 
+// revision reads one revision, nil where it was forgotten meanwhile.
+func (h *Host) revision(name string, generation int64) (*spec.Revision, error) {
+	b, err := os.ReadFile(h.revisionPath(name, generation))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	r := &spec.Revision{}
+	if err == nil {
+		err = json.Unmarshal(b, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read revision %d of daemon %s: %w; remove %s to go on without it", generation, name, err, h.revisionPath(name, generation))
+	}
+	return r, nil
+}
+
 // Archive keeps a revision in the place of the one of its generation, durably, and forgets the oldest beyond the limit.
 func (h *Host) Archive(_ context.Context, r spec.Revision) error {
+	if err := h.archive(r); err != nil {
+		return fmt.Errorf("archive generation %d of daemon %s: %w", r.Generation, r.Name, err)
+	}
+	return nil
+}
+
+func (h *Host) archive(r spec.Revision) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if err := h.write(h.revisionPath(r.Name, r.Generation), b, atomicfile.Durable); err != nil {
+	path := h.revisionPath(r.Name, r.Generation)
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, b) {
+		return nil
+	}
+	if err := h.write(path, b, atomicfile.Durable); err != nil {
 		return err
 	}
 	gens, err := h.generations(r.Name)
 	if err != nil {
 		return err
 	}
+	var dropped []spec.File
 	for _, g := range gens[:max(0, len(gens)-historyLimit)] {
+		if old, err := h.revision(r.Name, g); err == nil && old != nil {
+			dropped = append(dropped, old.Spec.Files...)
+		}
 		if err := atomicfile.Remove(h.revisionPath(r.Name, g), atomicfile.Volatile); err != nil {
 			return err
 		}
+	}
+	if len(dropped) > 0 {
+		return h.sweepContents(dropped)
 	}
 	return nil
 }

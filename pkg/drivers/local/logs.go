@@ -2,54 +2,111 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"reconciler.dev/reconciler/internal/logfile"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// Logs copies the last lines of a daemon's log.
+// Logs copies what a daemon wrote to w as it stands, rotated files first. Whoever shows it to a terminal makes it harmless.
+//
+// With opts.Since it begins at the first line that tells, at its head, a time of Since or later: see logfile.Reader.Since for the forms. Where no line
+// tells a time it begins with the running instance if that one was started before Since, and else with all there is.
+//
+// A daemon that is gone still has its log, where it was at the usual place.
 func (h *Host) Logs(ctx context.Context, daemon string, w io.Writer, opts drivers.LogOptions) error {
-	path, err := h.logPath(ctx, daemon)
+	if err := h.logs(ctx, daemon, w, opts); err != nil {
+		return fmt.Errorf("logs of daemon %s on %s: %w", daemon, h.Name(), err)
+	}
+	return nil
+}
+
+func (h *Host) logs(ctx context.Context, daemon string, w io.Writer, opts drivers.LogOptions) error {
+	path, instance, err := h.findLog(ctx, daemon)
 	if err != nil {
 		return err
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	r, err := logfile.Open(path)
 	if err != nil {
-		return fmt.Errorf("read the log of daemon %s: %w", daemon, err)
+		return err
 	}
-	lines := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
-	if opts.Tail >= 0 {
-		lines = lines[max(0, len(lines)-opts.Tail):]
+	defer r.Close()
+	begin, end, err := r.Span()
+	if err != nil {
+		return err
 	}
-	_, err = io.WriteString(w, strings.Join(lines, "")+"\n")
+	if opts.Previous {
+		if instance == nil || instance.Last == nil {
+			return fmt.Errorf("there was no instance before this one: %w", drivers.ErrNotFound)
+		}
+		begin, end = max(begin, instance.LastLogStart), min(end, instance.LogStart)
+	}
+	if begin, err = beginning(r, begin, end, instance, opts); err != nil {
+		return err
+	}
+	r.GoTo(begin)
+	if opts.Follow && !opts.Previous {
+		return r.Follow(ctx, w)
+	}
+	_, err = io.Copy(w, &cancellable{ctx.Err, io.LimitReader(r, max(0, end-begin))})
 	return err
 }
 
-// logPath is the file that the daemon's stamp names.
-func (h *Host) logPath(ctx context.Context, daemon string) (string, error) {
+// beginning is where between begin and end the wanted lines begin.
+func beginning(r *logfile.Reader, begin, end int64, instance *spec.Instance, opts drivers.LogOptions) (int64, error) {
+	if !opts.Since.IsZero() {
+		at, timed, err := r.Since(begin, end, opts.Since)
+		switch {
+		case err != nil:
+			return 0, err
+		case timed:
+			begin = at
+		case instance != nil && !opts.Previous && opts.Since.After(instance.StartedAt):
+			begin = max(begin, instance.LogStart)
+		}
+	}
+	if opts.Tail < 0 {
+		return begin, nil
+	}
+	return r.Tail(begin, end, opts.Tail)
+}
+
+// findLog returns the file that the daemon's stamp names, and its instance.
+func (h *Host) findLog(ctx context.Context, daemon string) (string, *spec.Instance, error) {
+	usual := filepath.Join(h.dirs.Log, daemon+".log")
 	for _, d := range h.drivers {
 		found, err := d.Observe(ctx, daemon)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		switch o := found[0]; {
-		case o.State == spec.Unknown:
-			return "", fmt.Errorf("find the log of daemon %s on %s: %s: %w", daemon, h.Name(), o.Message, drivers.ErrUnreachable)
+		case o.State == spec.Unknown && o.Stamp == nil:
+			return "", nil, fmt.Errorf("it can't be looked at: %s: %w", o.Message, drivers.ErrUnreachable)
 		case o.Stamp != nil && o.Stamp.Spec.Log.Path != "":
-			return o.Stamp.Spec.Log.Path, nil
+			return o.Stamp.Spec.Log.Path, o.Instance, nil
 		case o.Stamp != nil:
-			return filepath.Join(h.dirs.Log, daemon+".log"), nil
+			return usual, o.Instance, nil
 		}
 	}
-	return "", fmt.Errorf("find the log of daemon %s on %s: %w", daemon, h.Name(), drivers.ErrNotFound)
+	if _, err := os.Lstat(usual); err == nil {
+		return usual, nil, nil
+	}
+	return "", nil, fmt.Errorf("there is no such daemon, and no %s: %w", usual, drivers.ErrNotFound)
+}
+
+// cancellable ends a copy when err returns one.
+type cancellable struct {
+	err func() error
+	r   io.Reader
+}
+
+func (c *cancellable) Read(p []byte) (int, error) {
+	if err := c.err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }
