@@ -13,6 +13,8 @@ const (
 	maxProblems   = 100   // that are told of one document
 )
 
+const tooMany = "and more: too much is wrong here to list all of it"
+
 // decoder reads the nodes of one document into the types of this package, and goes on after a problem to find the next.
 type decoder struct {
 	file     string
@@ -34,7 +36,7 @@ func (d *decoder) problemAt(n *yaml.Node, field, format string, args ...any) {
 	case len(d.problems) < maxProblems:
 		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, field, fmt.Sprintf(format, args...)})
 	case len(d.problems) == maxProblems:
-		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, "", "and more: too much is wrong here to list all of it"})
+		d.problems = append(d.problems, Problem{d.file, n.Line + d.skew, n.Column, "", tooMany})
 	}
 }
 
@@ -137,13 +139,13 @@ func (d *decoder) decodeValue(s *shape, n *yaml.Node, v reflect.Value) {
 
 // wants says whether n is of a kind, and tells the problem where not.
 func (d *decoder) wants(n *yaml.Node, kind yaml.Kind, what string) bool {
-	if n.Kind == kind && d.plainTag(n) {
-		return true
+	if !d.plainTag(n) {
+		return false
 	}
 	if n.Kind != kind {
 		d.problem(n, "want %s, found %s", what, found(n))
 	}
-	return false
+	return n.Kind == kind
 }
 
 // plainTag refuses tags that would change what a value means.

@@ -244,3 +244,33 @@ func TestDefaultsFillInOnce(t *testing.T) {
 		t.Error("filling in defaults twice changes them")
 	}
 }
+
+// olderObject and newerObject are a type before and after a version that added a field with a default to it, in the middle.
+type olderObject struct {
+	Name string `json:"name" class:"live"`
+	Size int    `json:"size,omitempty" class:"live"`
+}
+
+type newerObject struct {
+	Name  string `json:"name" class:"live"`
+	Added int    `json:"added,omitempty" class:"restart"`
+	Size  int    `json:"size,omitempty" class:"live"`
+}
+
+func (n *newerObject) setDefaults() { fill(&n.Added, 7) }
+
+// TestANewFieldChangesNoDigest checks that what a later version adds doesn't count until somebody sets it.
+func TestANewFieldChangesNoDigest(t *testing.T) {
+	leaves := func(v any) string {
+		var b []byte
+		eachLeaf(shapeOf(reflect.TypeOf(v)), reflect.ValueOf(v), nil, Live, func(l leaf) { b = appendLeaf(b, l) })
+		return string(b)
+	}
+	older := leaves(olderObject{Name: "a", Size: 3})
+	if newer := leaves(newerObject{Name: "a", Size: 3, Added: 7}); newer != older {
+		t.Errorf("%q became %q", older, newer)
+	}
+	if changed := leaves(newerObject{Name: "a", Size: 3, Added: 8}); changed == older {
+		t.Error("a change of the new field is not seen")
+	}
+}

@@ -116,7 +116,7 @@ func TestLoadTellsWhatItCantRead(t *testing.T) {
 		"dangling/none.txt":  "",
 		"many.yaml":          strings.Repeat("a: 1\n---\n", maxDocuments+1),
 		"manylist.yaml":      "kind: List\nitems: [" + strings.Repeat("a,", maxDocuments) + "a]\n",
-		"manyproblems.yaml":  strings.Repeat(manifestNamed("a")+"bogus: 1\n---\n", maxTold/2+10),
+		"manyproblems.yaml":  strings.Repeat(manifestNamed("a")+"bogus: 1\n---\n", maxTold+10),
 		"manymistakes.yaml":  "bogus:\n" + strings.Repeat("b: 1\n", 2*maxProblems),
 		"crossed/files.yaml": strings.ReplaceAll(manifestNamed("a"), "}\n", "}\n") + "---\n" + manifestNamed("b"),
 	})

@@ -14,6 +14,17 @@ func (m *Manifest) at(field, format string, args ...any) Problem {
 	return Problem{m.File, line, column, field, fmt.Sprintf(format, args...)}
 }
 
+// complain adds a problem of a field to ps, as long as there are not very many: each has to be located.
+func (m *Manifest) complain(ps Problems, field, format string, args ...any) Problems {
+	switch {
+	case len(ps) < maxProblems:
+		return append(ps, m.at(field, format, args...))
+	case len(ps) == maxProblems:
+		return append(ps, m.at("", tooMany))
+	}
+	return ps
+}
+
 // locate finds where a field's value stands, and whether it is written at all.
 func (m *Manifest) locate(path string) (line, column int, written bool) {
 	if m.root == nil {

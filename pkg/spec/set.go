@@ -20,7 +20,7 @@ func checkClaims(ms []Manifest) Problems {
 			return
 		}
 		if first := paths[path]; first != nil && first.Metadata.Name != m.Metadata.Name {
-			ps = append(ps, m.at(field, "%s is written by daemon %s too, in %s", path, first.Metadata.Name, first.Source()))
+			ps = m.complain(ps, field, "%s is written by daemon %s too, in %s", path, first.Metadata.Name, first.Source())
 			return
 		}
 		paths[path] = m
@@ -29,7 +29,7 @@ func checkClaims(ms []Manifest) Problems {
 		m := &ms[i]
 		if name := m.Metadata.Name; name != "" {
 			if first := names[name]; first != nil {
-				ps = append(ps, m.at("metadata.name", "%s is declared twice, first in %s", name, first.Source()))
+				ps = m.complain(ps, "metadata.name", "%s is declared twice, first in %s", name, first.Source())
 				continue
 			}
 			names[name] = m
@@ -81,7 +81,7 @@ func (c *cycles) visit(name string) {
 	for i, d := range m.Spec.DependsOn {
 		if from := lastIndex(c.trail, d.Name); from >= 0 {
 			loop := append(append([]string{}, c.trail[from:]...), d.Name)
-			c.problems = append(c.problems, m.at(fmt.Sprintf("spec.dependsOn[%d].name", i), "this is a cycle: %s", strings.Join(loop, " -> ")))
+			c.problems = m.complain(c.problems, fmt.Sprintf("spec.dependsOn[%d].name", i), "this is a cycle: %s", strings.Join(loop, " -> "))
 			continue
 		}
 		c.visit(d.Name)

@@ -38,7 +38,7 @@ type validator struct {
 }
 
 func (v *validator) bad(field, format string, args ...any) {
-	v.problems = append(v.problems, v.m.at(field, format, args...))
+	v.problems = v.m.complain(v.problems, field, format, args...)
 }
 
 // fields checks what holds for every field of a kind: it is there if it must be, its number is within bounds, its word is one of
