@@ -33,7 +33,8 @@ type Owner struct{ UID, GID int }
 func Whoever() Owner { return Owner{UID: -1, GID: -1} }
 
 // Write makes path hold data, with exactly the permissions of mode whatever the umask. A symbolic link at path is replaced, not followed.
-// On an error path is as it was, and nothing is left beside it. Concurrent writes of one path are safe; the last one wins.
+// On an error path is as it was, and nothing is left beside it. Concurrent writes of one path are safe; the last one wins. What a write that was killed
+// half-way left beside path, the next write or removal of path takes away.
 func Write(path string, data []byte, mode fs.FileMode, d Durability) error {
 	return WriteOwned(path, data, mode, Whoever(), d)
 }
@@ -41,10 +42,11 @@ func Write(path string, data []byte, mode fs.FileMode, d Durability) error {
 // WriteOwned is Write of a file that belongs to owner from the instant it stands at path.
 func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durability) (err error) {
 	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(dir, "."+base+tempMark)
+	f, release, err := createTemp(dir, base)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	defer release()
 	defer func() {
 		if err != nil {
 			f.Close() // closed twice where closing was what failed: harmless
@@ -105,6 +107,8 @@ func MkdirAll(path string, mode fs.FileMode, d Durability) error {
 
 // Remove removes path; that it is not there is no error.
 func Remove(path string, d Durability) error {
+	dir, base := filepath.Split(path)
+	discardTemps(dir, base)
 	if err := os.Remove(path); err != nil {
 		if os.IsNotExist(err) {
 			return nil
