@@ -54,7 +54,7 @@ type resolver struct {
 }
 
 func (r *resolver) bad(field, format string, args ...any) {
-	r.problems = append(r.problems, r.m.at(field, format, args...))
+	r.problems = r.m.complain(r.problems, field, format, args...)
 }
 
 func (r *resolver) daemon() (*Daemon, Problems) {

@@ -116,45 +116,6 @@ func (v *validator) word(s *shape, got string, path []byte) {
 	v.bad(string(path), "%q is none of %s", got, strings.Join(can, ", "))
 }
 
-func (v *validator) metadata() {
-	m := v.m
-	if m.APIVersion != "" && m.APIVersion != APIVersion {
-		v.bad("apiVersion", "%q is not known to this tool: it reads %s", m.APIVersion, APIVersion)
-	}
-	if m.Kind != "" && m.Kind != Kind {
-		v.bad("kind", "%q is not known to this tool: it reads %s", m.Kind, Kind)
-	}
-	if m.Metadata.Name != "" {
-		v.name("metadata.name", m.Metadata.Name)
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Labels)) {
-		field := "metadata.labels[" + key + "]"
-		v.labelKey(field, key)
-		if value := m.Metadata.Labels[key]; value != "" && !isLabelWord(value) {
-			v.bad(field, "%q can't be a label: it is at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit", value)
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Annotations)) {
-		v.labelKey("metadata.annotations["+key+"]", key)
-	}
-}
-
-func (v *validator) name(field, name string) {
-	if !isName(name) {
-		v.bad(field, "%q can't be a name: it is at most 63 lower case letters, digits, '-' and '.', and begins and ends with a letter or digit", name)
-	}
-}
-
-func (v *validator) labelKey(field, key string) {
-	prefix, word, two := strings.Cut(key, "/")
-	if !two {
-		prefix, word = "", key
-	}
-	if !isLabelWord(word) || two && (!isDomain(prefix) || len(prefix) > 253) {
-		v.bad(field, "%q can't be a key: it is at most 63 letters, digits, '-', '_' and '.', if need be after a DOMAIN/", key)
-	}
-}
-
 func (v *validator) process() {
 	s := &v.m.Spec
 	switch s.Host {
@@ -256,72 +217,5 @@ func (v *validator) atLeastTime(field string, d, least Duration) {
 func (v *validator) atLeast(field string, n, least int64, text string) {
 	if n < least {
 		v.bad(field, "this is too small: the least is %s", text)
-	}
-}
-
-func (v *validator) cgroup() {
-	c := v.m.Spec.Cgroup
-	if c == nil {
-		return
-	}
-	for _, part := range []struct{ field, name string }{{"slice", c.Slice}, {"service", c.Service}, {"instance", c.Instance}} {
-		if part.name != "" && !isCgroupName(part.name) {
-			v.bad("spec.cgroup."+part.field, "%q can't be a part of a cgroup's path: it is at most 200 letters, digits and any of -_.:@, and does not begin with '.'", part.name)
-		}
-	}
-	for _, limit := range []struct {
-		field string
-		bytes Bytes
-	}{{"memoryLimit", c.MemoryLimit}, {"memoryHigh", c.MemoryHigh}} {
-		field := "spec.cgroup." + limit.field
-		if _, _, written := v.m.locate(field); written || limit.bytes != 0 {
-			v.atLeast(field, int64(limit.bytes), 4<<10, "4K")
-		}
-	}
-	if c.MemoryLimit > 0 && c.MemoryHigh > c.MemoryLimit && c.MemoryHigh != Unlimited {
-		v.bad("spec.cgroup.memoryHigh", "%v is more than memoryLimit, %v, and has no effect then", c.MemoryHigh, c.MemoryLimit)
-	}
-}
-
-func (v *validator) files() {
-	seen := map[string]int{}
-	for i, f := range v.m.Spec.Files {
-		field := fmt.Sprintf("spec.files[%d]", i)
-		if f.Path == "" {
-			v.bad(field+".path", "this is required")
-		}
-		if strings.IndexByte(f.Path+f.From, 0) >= 0 {
-			v.bad(field+".path", "this holds a NUL, which no file can be called")
-		}
-		v.path(field+".path", f.Path)
-		if first, twice := seen[f.Path]; twice && f.Path != "" {
-			v.bad(field+".path", "%s is written by files[%d] too", f.Path, first)
-		}
-		seen[f.Path] = i
-		switch {
-		case (f.Content != nil) && f.From != "":
-			v.bad(field, "give content or from, not both")
-		case f.Content == nil && f.From == "" && f.Digest != "":
-			v.bad(field, "a digest can't be written to a file: give content or from")
-		case f.Content == nil && f.From == "":
-			v.bad(field, "give content or from")
-		}
-		if f.Content != nil && len(*f.Content) > maxContent {
-			v.bad(field+".content", "this is larger than %s, the most that a file may be", people(maxContent))
-		}
-	}
-}
-
-func (v *validator) dependencies() {
-	seen := map[string]bool{}
-	for i, d := range v.m.Spec.DependsOn {
-		field := fmt.Sprintf("spec.dependsOn[%d].name", i)
-		if d.Name != "" {
-			v.name(field, d.Name)
-		}
-		if seen[d.Name] {
-			v.bad(field, "%s is named twice", d.Name)
-		}
-		seen[d.Name] = true
 	}
 }
