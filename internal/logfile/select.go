@@ -3,6 +3,7 @@ package logfile
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -76,12 +77,12 @@ func (r *Reader) lines(begin, end int64, yield func(position int64, head []byte)
 			return nil
 		}
 		at += int64(len(line))
-		switch err {
-		case nil:
+		switch {
+		case err == nil:
 			fresh = true
-		case bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			fresh = false
-		case io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		default:
 			return fmt.Errorf("read log %s: %w", r.path, err)

@@ -23,15 +23,15 @@ type bench struct {
 	dir string
 }
 
-// patience is how long a case waits for what must happen; soon is how long it makes sure that nothing happens.
-const (
-	patience = 20 * time.Second
-	soon     = 150 * time.Millisecond
-)
+// soon is how long a case makes sure that nothing happens.
+const soon = 150 * time.Millisecond
 
 func seconds(n float64) spec.Duration { return spec.Duration(n * float64(time.Second)) }
 
 func newBench(t *testing.T, s Subject) *bench {
+	if s.Patience == 0 {
+		s.Patience = 20 * time.Second
+	}
 	b := &bench{t: t, Subject: s, m: s.Machine, dir: s.Machine.Dir(t)}
 	t.Cleanup(b.stopAll)
 	return b
@@ -39,7 +39,7 @@ func newBench(t *testing.T, s Subject) *bench {
 
 // ctx bounds what a case waits for.
 func (b *bench) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), b.Patience)
 	b.t.Cleanup(cancel)
 	return ctx
 }
@@ -164,10 +164,10 @@ func (b *bench) becomes(name string, want spec.State) (o spec.Observed) {
 // eventually waits for what must happen without anybody's doing.
 func (b *bench) eventually(what string, happened func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(b.Patience)
 	for !happened() {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("waited %s in vain: %s", patience, what)
+			b.t.Fatalf("waited %s in vain: %s", b.Patience, what)
 		}
 		<-time.After(2 * time.Millisecond)
 	}

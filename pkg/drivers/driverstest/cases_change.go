@@ -172,7 +172,7 @@ func pauseCases() []testCase {
 			d := b.daemon("web", b.stay())
 			b.start(d)
 			o := b.must(spec.VerbPause, d)
-			if o.Paused == nil || o.Paused.By != "suite" || time.Since(o.Paused.At).Abs() > patience {
+			if o.Paused == nil || o.Paused.By != "suite" || time.Since(o.Paused.At).Abs() > b.Patience {
 				b.t.Fatalf("paused: %+v", o.Paused)
 			}
 			if other := b.observeBy(b.Reopen(), "web"); other.Paused == nil || !other.Paused.At.Equal(o.Paused.At) {

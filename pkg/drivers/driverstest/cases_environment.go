@@ -159,12 +159,35 @@ func environmentCases() []testCase {
 			b.start(d)
 			b.kill("web")
 			b.start(d)
-			b.eventually("the log has it all", func() bool {
-				f, err := b.m.Read(d.Spec.Log.Path)
-				return err == nil && string(f.Content) == "said\ncomplained\nsaid\ncomplained\n"
-			})
+			b.logged(d, "said\ncomplained\nsaid\ncomplained\n")
+		}},
+		{"the log tells where each instance begins", func(b *bench) {
+			o := b.stay()
+			o.Say = "said"
+			d := b.daemon("web", o)
+			first := b.start(d).Instance
+			b.logged(d, "said\n")
+			b.kill("web")
+			second := b.start(d).Instance
+			b.logged(d, "said\nsaid\n")
+			if first.LogStart != 0 || second.LogStart != 5 || second.LastLogStart != 0 {
+				b.t.Errorf("the first begins at %d, the second at %d, and says that the one before began at %d; want 0, 5 and 0", first.LogStart, second.LogStart, second.LastLogStart)
+			}
+			b.kill("web")
+			if third := b.start(d).Instance; third.LogStart != 10 || third.LastLogStart != 5 {
+				b.t.Errorf("the third begins at %d, and says that the one before began at %d; want 10 and 5", third.LogStart, third.LastLogStart)
+			}
 		}},
 	}
+}
+
+// logged waits until the daemon's log holds text.
+func (b *bench) logged(d *spec.Daemon, text string) {
+	b.t.Helper()
+	b.eventually("the log has it all", func() bool {
+		f, err := b.m.Read(d.Spec.Log.Path)
+		return err == nil && string(f.Content) == text
+	})
 }
 
 // honours starts a daemon changed by ask and fails unless its report shows it; a driver that lacks the field must refuse instead.

@@ -35,7 +35,7 @@ func exitCases() []testCase {
 			o := b.stay()
 			o.Exit = 1
 			first := b.ends(b.daemon("web", o))
-			if age := time.Since(first.At); age < -time.Second || age > patience {
+			if age := time.Since(first.At); age < -time.Second || age > b.Patience {
 				b.t.Errorf("it ended %s ago", age)
 			}
 			b.eventually("time passes", func() bool { return b.observe("web").Instance.Exit.Since > first.Since })

@@ -139,8 +139,9 @@ func (f *Fake) start(d *daemon, step spec.Step) error {
 			ID: fmt.Sprintf("%s-%d", step.Name, f.w.nextID), BootID: "fake", StartedAt: time.Now(),
 			Generation: step.Generation, SpecDigest: step.Want.Digest, Attempts: step.Attempts,
 		}
+		i.LogStart = int64(len(f.w.files[logPath(step.Want)].Content))
 		if d.inst != nil {
-			i.Last = d.inst.Exit
+			i.Last, i.LastLogStart = d.inst.Exit, d.inst.LogStart
 			if step.Restart {
 				i.Restarts = d.inst.Restarts + 1
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -24,6 +25,8 @@ type Subject struct {
 	Enforces []string
 	// Lacks are other fields that the driver can't honour here, as in "spec.nice". A start that needs one must be refused with ErrUnsupported.
 	Lacks []string
+	// Patience is how long a case waits for what must happen; 0: 20 seconds.
+	Patience time.Duration
 	// Foreign puts something that isn't ours in the place of a name; nil where nothing can stand there.
 	Foreign func(name string) error
 }
