@@ -92,7 +92,7 @@ func TestChildGetsWhatItIsGivenAndNothingElse(t *testing.T) {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGTSTP)
 	defer signal.Reset(syscall.SIGHUP, syscall.SIGTSTP)
 	s := newSpawner(t)
-	c := script(`echo "$0" "$@"; env | sort; pwd; umask; ls /proc/self/fd | tr '\n' ' '; echo; readlink /proc/$$/fd/0; grep -E '^Sig(Blk|Ign)' /proc/$$/status; ps -o sid= -p $$ | tr -d ' '; echo $$`)
+	c := script(`echo "$0" "$@"; env | sort; pwd; umask; ls /proc/self/fd | tr '\n' ' '; echo; readlink /proc/$$/fd/0; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid= -p $$ | tr -d ' '; echo $$`)
 	c.Args = append(c.Args, "zero", "a b", "$HOME", "")
 	c.Env = []string{"PATH=/usr/bin:/bin", "X=1 2", "PWD=/usr"}
 	c.Dir = "/usr"
