@@ -39,7 +39,7 @@ func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 	ps = append(ps, found...)
 	ps = append(ps, checkSet(ms)...)
 	if len(ps) > 0 {
-		ps.sort(append(files, stdinName))
+		ps = ps.inOrder(append(files, stdinName))
 	}
 	if len(ps) == 0 && len(ms) == 0 {
 		ps = append(ps, Problem{File: strings.Join(sources, ", "), Message: "there is no manifest in here"})

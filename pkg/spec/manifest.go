@@ -76,8 +76,8 @@ func (ps Problems) err() error {
 	return ps
 }
 
-// sort puts the problems in the order of the files, and in a file in the order of their places.
-func (ps Problems) sort(files []string) {
+// inOrder puts the problems in the order of the files, and in a file in the order of their places. What two manifests share is told once.
+func (ps Problems) inOrder(files []string) Problems {
 	rank := make(map[string]int, len(files))
 	for i, f := range files {
 		if f == "-" {
@@ -88,4 +88,5 @@ func (ps Problems) sort(files []string) {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+	return slices.Compact(ps)
 }

@@ -27,7 +27,7 @@ const (
 func Parse(file string, data []byte) ([]Manifest, error) {
 	ms, ps := parseStream(file, data)
 	ps = append(ps, checkSet(ms)...)
-	ps.sort([]string{file})
+	ps = ps.inOrder([]string{file})
 	if err := ps.err(); err != nil {
 		return nil, err
 	}

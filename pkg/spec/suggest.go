@@ -8,7 +8,7 @@ import (
 
 // unknownField tells that s has no field of that name, and which one was probably meant.
 func (d *decoder) unknownField(s *shape, key *yaml.Node) {
-	if s.field("apiVersion") != nil && key.Value == "status" {
+	if s.field("apiVersion") != nil && key.Value == "status" || len(d.problems) > maxProblems {
 		return
 	}
 	field := string(appendField(d.path, key.Value))
