@@ -1,13 +1,15 @@
 #!/bin/sh
 # Shows reconciler at work on this machine: apply, get, diff, a kill -9 that heals, delete. Run it with `make demo`, which builds what it needs.
 #
+# usage: hack/demo.sh [DIR]    DIR holds the binaries reconciler and hello; bin without it
+#
 # It works on a copy of examples/manifests in a folder of its own, keeps its records there too, and needs the ports 28101 and 28102 of 127.0.0.1.
 # However it ends, it takes away what it made: the daemons, then the folder.
 set -eu
 cd "$(dirname "$0")/.."
-
-for built in bin/reconciler bin/hello; do
-  [ -x "$built" ] || { echo "hack/demo.sh: there is no $built yet: run make demo" >&2; exit 1; }
+bin=$(cd "${1:-bin}" 2>/dev/null && pwd) || { echo "hack/demo.sh: there is no folder ${1:-bin} yet: run make demo" >&2; exit 1; }
+for built in reconciler hello; do
+  [ -x "$bin/$built" ] || { echo "hack/demo.sh: there is no $bin/$built yet: run make demo" >&2; exit 1; }
 done
 
 demo=$(mktemp -d "${TMPDIR:-/tmp}/reconciler-demo.XXXXXX")
@@ -15,7 +17,7 @@ manifests=$demo/examples/manifests
 config=$demo/hello.json
 loop=
 export RECONCILER_STATE_DIR="$demo/state"
-PATH="$PWD/bin:$PATH"
+PATH="$bin:$PATH"
 
 end() {
   code=$?
@@ -49,7 +51,7 @@ do_() { show "$@"; "$@"; }
 pid_of() { reconciler get "$1" -o json | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' | head -n 1; }
 
 mkdir -p "$demo/bin" "$manifests"
-cp bin/hello "$demo/bin/hello"
+cp "$bin/hello" "$demo/bin/hello"
 for file in examples/manifests/*.yaml; do
   sed "s|/tmp/reconciler-hello/hello.json|$config|" "$file" >"$manifests/${file##*/}"
 done
