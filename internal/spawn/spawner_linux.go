@@ -117,10 +117,10 @@ func fork(tag procfs.Tag, path string, argv []string, attr *syscall.ProcAttr) (P
 	fd := -1
 	attr.Sys.PidFD = &fd
 	pid, err := func() (int, error) {
+		forks.Lock() // before the thread is taken: whoever waits here must not keep one
+		defer forks.Unlock()
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		forks.Lock()
-		defer forks.Unlock()
 		var old unix.Sigset_t
 		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, &old); err != nil {
 			return 0, err
