@@ -25,13 +25,13 @@ func TestDemo(t *testing.T) {
 	}
 	for _, part := range []string{
 		"daemon/hello created", "daemon/world created", // apply
-		"daemon/hello unchanged",     // apply again
-		`"greeting": "Good morning"`, // diff
-		"-name=everyone",             // diff
-		"greeting=\"Good morning\"",  // logs: the daemon reread it
-		"kill -9",                    // the end of it
-		"is",                         // and healed
-		"daemon/world deleted",       // away with it
+		"daemon/hello unchanged",                       // apply again
+		"hello.json].digest: reload, manifest changed", // diff
+		"spec.args[1]: restart, manifest changed",
+		"greeting=\"Good morning\"", // logs: the daemon reread it
+		"$ kill -9 ",                // the end of it
+		"hello was process ",        // and healed
+		"daemon/world deleted",      // away with it
 	} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it doesn't say %q:\n%s", part, said)
