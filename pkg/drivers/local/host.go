@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -60,8 +61,22 @@ func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 	if len(have) == 0 {
 		return nil, fmt.Errorf("%s has no driver that could run a daemon: %w", h.Name(), drivers.ErrUnsupported)
 	}
-	return nil, fmt.Errorf("driver %s isn't available on %s, which has %s; leave spec.driver out, or say auto, for the best there is: %w",
-		kind, h.Name(), strings.Join(have, ", "), drivers.ErrUnsupported)
+	return nil, fmt.Errorf("driver %s isn't available on %s (%s), which has %s; leave spec.driver out, or say auto, for the best there is: %w",
+		kind, h.Name(), whyNot(kind), strings.Join(have, ", "), drivers.ErrUnsupported)
+}
+
+// whyNot says why a host that doesn't have a driver doesn't.
+func whyNot(kind spec.DriverKind) string {
+	switch needs := map[spec.DriverKind]string{
+		spec.DriverLaunchd: "darwin", spec.DriverJob: "windows", spec.DriverSystemd: "linux", spec.DriverCgroup: "linux", spec.DriverProcess: "linux",
+	}[kind]; needs {
+	case "":
+		return "there is no such driver"
+	case runtime.GOOS:
+		return "this version of reconciler is without it"
+	default:
+		return fmt.Sprintf("it needs %s, and this is %s", needs, runtime.GOOS)
+	}
 }
 
 // Close frees the set locks that are still held.

@@ -28,8 +28,16 @@ func TestDriver(t *testing.T) {
 	if again, err := h.Driver(d.Kind()); err != nil || again != d {
 		t.Errorf("got %v, %v", again, err)
 	}
-	if _, err := h.Driver(spec.DriverLaunchd); !errors.Is(err, drivers.ErrUnsupported) || !strings.Contains(err.Error(), string(d.Kind())) {
-		t.Errorf("an unavailable driver: %v", err)
+	for kind, why := range map[spec.DriverKind]string{
+		spec.DriverLaunchd: "it needs darwin", spec.DriverJob: "it needs windows", spec.DriverSystemd: "without it", "docker": "there is no such driver",
+	} {
+		_, err := h.Driver(kind)
+		if !errors.Is(err, drivers.ErrUnsupported) || !strings.Contains(err.Error(), string(d.Kind())) || !strings.Contains(err.Error(), why) {
+			t.Errorf("got %v, want an error that says %q and lists what there is", err, why)
+		}
+	}
+	if _, err := New(h.dirs).Driver(spec.DriverAuto); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("a host without a driver: %v", err)
 	}
 }
 
@@ -39,6 +47,9 @@ func TestProbe(t *testing.T) {
 		case "/well":
 		case "/moved":
 			http.Redirect(w, r, "/sick", http.StatusFound)
+		case "/stream":
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
 		case "/slow":
 			<-r.Context().Done()
 		default:
@@ -47,6 +58,8 @@ func TestProbe(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer secure.Close()
 	addr := srv.Listener.Addr().String()
 	timeout := spec.Duration(5 * time.Second)
 	for _, c := range []struct {
@@ -63,6 +76,9 @@ func TestProbe(t *testing.T) {
 		{"nobody listens", spec.Health{URL: "http://127.0.0.1:1/"}, "GET http://127.0.0.1:1/: connection refused"},
 		{"tcp", spec.Health{TCP: addr}, ""},
 		{"tcp, nobody listens", spec.Health{TCP: "127.0.0.1:1"}, "connect to 127.0.0.1:1: connection refused"},
+		{"well behind a certificate of its own", spec.Health{URL: secure.URL}, ""},
+		{"a password in the URL isn't told", spec.Health{URL: "http://me:s3cret@127.0.0.1:1/"}, "GET http://me:xxxxx@127.0.0.1:1/: connection refused"},
+		{"a body that never ends isn't waited for", spec.Health{URL: srv.URL + "/stream", Timeout: spec.Duration(5 * time.Second)}, ""},
 		{"exec", spec.Health{Exec: []string{"true"}}, ""},
 		{"exec fails", spec.Health{Exec: []string{"/bin/sh", "-c", "echo out of space; exit 3"}}, "out of space"},
 		{"exec of nothing", spec.Health{Exec: []string{"no-such-command"}}, `no command "no-such-command"`},
