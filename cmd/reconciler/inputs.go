@@ -35,7 +35,8 @@ func (c *cli) load(in inputs) ([]spec.Manifest, error) {
 	if len(in.Files) == 0 {
 		return nil, usagef("no manifests are named: give -f FILE, -f DIR or -f - for stdin")
 	}
-	ms, err := spec.Load(in.Files, spec.LoadOptions{Recursive: in.Recursive, Stdin: c.in})
+	resolve := c.resolveOptions()
+	ms, err := spec.Load(in.Files, spec.LoadOptions{Recursive: in.Recursive, Stdin: c.in, Resolve: &resolve})
 	if err != nil {
 		return nil, &exit{exitInput, err}
 	}
@@ -63,11 +64,15 @@ func (c *cli) load(in inputs) ([]spec.Manifest, error) {
 
 // resolve makes the manifests effective: what they name is found and read.
 func (c *cli) resolve(ms []spec.Manifest) ([]*spec.Daemon, error) {
-	ds, err := spec.Resolve(ms, spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")})
+	ds, err := spec.Resolve(ms, c.resolveOptions())
 	if err != nil {
 		return nil, &exit{exitInput, err}
 	}
 	return ds, nil
+}
+
+func (c *cli) resolveOptions() spec.ResolveOptions {
+	return spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")}
 }
 
 // wants is load and resolve.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -17,7 +16,7 @@ func (c *cli) source(in inputs, say func(reconcile.Progress)) (reconcile.Source,
 	}
 	files := reconcile.NewFileSource(in.Files, reconcile.FileOptions{
 		Load:    spec.LoadOptions{Recursive: in.Recursive, Stdin: c.in},
-		Resolve: spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")},
+		Resolve: c.resolveOptions(),
 		Report:  func(err error) { say(reconcile.Progress{Phase: "watching", Message: err.Error()}) },
 	})
 	return reconcile.LastGood(chosen{files, in, sel}, func(err error) {

@@ -44,6 +44,7 @@ type FileSource struct {
 
 // NewFileSource returns the source of the manifests at paths, which spec.Load takes as they stand. It reads nothing yet.
 func NewFileSource(paths []string, o FileOptions) *FileSource {
+	o.Load.Resolve = &o.Resolve
 	roots := slices.DeleteFunc(slices.Clone(paths), isStdin)
 	return &FileSource{paths: paths, o: o, every: retryLoad, watch: filewatch.New(filewatch.Options{
 		Roots: roots, Recursive: o.Load.Recursive, Match: spec.IsManifestName, Report: o.Report,

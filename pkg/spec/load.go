@@ -20,6 +20,8 @@ type LoadOptions struct {
 	Recursive bool
 	// Stdin is what the source "-" reads. Nil: os.Stdin.
 	Stdin io.Reader
+	// Resolve, where it is set, has what Resolve would find wrong with the sound manifests told together with what is wrong with the others.
+	Resolve *ResolveOptions
 }
 
 // stdinName is what stands for a file's path where a manifest was read from stdin.
@@ -39,6 +41,7 @@ func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 	ps = append(ps, found...)
 	ps = append(ps, checkSet(ms)...)
 	if len(ps) > 0 {
+		ps = append(ps, unresolved(ms, o.Resolve)...)
 		ps = ps.inOrder(append(files, stdinName))
 	}
 	if len(ps) == 0 && len(ms) == 0 {
@@ -48,6 +51,18 @@ func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 		return nil, err
 	}
 	return ms, nil
+}
+
+// unresolved is what Resolve finds wrong with those manifests that are sound.
+func unresolved(ms []Manifest, o *ResolveOptions) Problems {
+	if o == nil {
+		return nil
+	}
+	ms = slices.DeleteFunc(slices.Clone(ms), func(m Manifest) bool { return m.broken })
+	var ps Problems
+	_, err := Resolve(ms, *o)
+	errors.As(err, &ps)
+	return ps
 }
 
 // expand lists the files of sources, each once.

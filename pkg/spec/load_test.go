@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -282,3 +283,27 @@ spec:
   restart:
     policy: Always
 `
+
+func TestLoadTellsWhatIsMissingWithWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml": "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: a}\nspec: {binary: ./nowhere}\n",
+		"b.yaml": "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: b}\nspec: {binry: ./nowhere}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Load([]string{dir}, LoadOptions{Resolve: &ResolveOptions{}})
+	var ps Problems
+	if !errors.As(err, &ps) {
+		t.Fatalf("got %v", err)
+	}
+	var got []string
+	for _, p := range ps {
+		got = append(got, filepath.Base(p.File)+" "+p.Field)
+	}
+	if want := []string{"a.yaml spec.binary", "b.yaml spec.binry"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

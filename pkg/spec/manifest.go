@@ -20,6 +20,8 @@ type Manifest struct {
 	// root is what positions of fields are looked up in; nil for a manifest that no loader made.
 	root *yaml.Node
 	skew int // lines of the file before root's line 1
+	// broken says that something is wrong with the document; such a manifest never leaves the package.
+	broken bool
 }
 
 // Problem is one thing that is wrong with a manifest, or one source that can't be read.

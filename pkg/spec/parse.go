@@ -173,6 +173,7 @@ func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
 func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
 	m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
 	if n.Kind != yaml.MappingNode && (n.Kind != yaml.AliasNode || n.Alias.Kind != yaml.MappingNode) {
+		m.broken = true
 		return m, Problems{{file, m.Line, m.Column, "", "want a manifest, with apiVersion, kind, metadata and spec; found " + found(n)}}
 	}
 	m.Spec.setDefaults()
@@ -183,6 +184,7 @@ func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
 	if len(ps) < maxProblems && d.expanded < maxExpansion {
 		ps = append(ps, d.unblamed(validate(&m))...)
 	}
+	m.broken = len(ps) > 0
 	return m, ps
 }
 
