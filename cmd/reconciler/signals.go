@@ -15,14 +15,13 @@ type interrupted struct{ os.Signal }
 func (i interrupted) Error() string { return "interrupted by " + i.Signal.String() }
 
 // untilSignal returns a context that ends at the first ^C, SIGTERM or SIGHUP, so that the step in hand is finished. The second one ends the process at once.
-// A signal that the parent had ignored, as nohup does with SIGHUP, stays ignored.
+// SIGHUP stays ignored where the caller had ignored it, as nohup does.
 func untilSignal(stderr io.Writer) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := make(chan os.Signal, 2)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(c, s)
-		}
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
 	}
 	go func() {
 		s, ok := <-c
