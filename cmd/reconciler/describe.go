@@ -135,7 +135,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	}
 	var rows [][]string
 	for _, e := range a.events {
-		rows = append(rows, []string{age(now.Sub(e.At)), e.Type, e.Reason, strconv.Itoa(max(e.Count, 1)), e.Message})
+		rows = append(rows, []string{age(now.Sub(e.At)), e.Type, e.Reason, strconv.Itoa(max(e.Count, 1)), firstLine(e.Message)})
 	}
 	p.section("Events", []string{"LAST SEEN", "TYPE", "REASON", "COUNT", "MESSAGE"}, rows)
 }
@@ -163,7 +163,7 @@ func describeInstance(p page, o spec.Observed, now time.Time) {
 
 func conditionRows(cs []spec.Condition, now time.Time) (rows [][]string) {
 	for _, c := range cs {
-		rows = append(rows, []string{string(c.Type), string(c.Status), c.Reason, age(now.Sub(c.LastTransitionTime)), c.Message})
+		rows = append(rows, []string{string(c.Type), string(c.Status), c.Reason, age(now.Sub(c.LastTransitionTime)), firstLine(c.Message)})
 	}
 	return rows
 }

@@ -125,5 +125,5 @@ func (c *cli) eventTable(e *eventFlags) *table {
 }
 
 func eventRow(e spec.Event) []string {
-	return []string{age(time.Since(e.At)), e.Type, e.Reason, "daemon/" + e.Name, strconv.Itoa(max(e.Count, 1)), e.Message}
+	return []string{age(time.Since(e.At)), e.Type, e.Reason, "daemon/" + e.Name, strconv.Itoa(max(e.Count, 1)), firstLine(e.Message)}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,10 +64,13 @@ func (s *session) revisions(ctx context.Context, name string) ([]spec.Revision, 
 	if err != nil {
 		return nil, fmt.Errorf("read the history of daemon %s on %s: %w", name, s.host.Name(), err)
 	}
-	v := views[0]
-	if st := v.Observed.Stamp; st != nil && (len(revs) == 0 || revs[len(revs)-1].Generation < st.Generation) {
-		ready := goal{"condition", spec.Ready, string(spec.True)}
-		revs = append(revs, spec.Revision{Stamp: *st, Ready: ready.met(v)})
+	if st := views[0].Observed.Stamp; st != nil {
+		ready := rolledOut(views[0])
+		if i := slices.IndexFunc(revs, func(r spec.Revision) bool { return r.Generation == st.Generation }); i >= 0 {
+			revs[i].Ready = revs[i].Ready || ready
+		} else {
+			revs = append(revs, spec.Revision{Stamp: *st, Ready: ready})
+		}
 	}
 	for i := range revs {
 		revs[i].Spec = public(revs[i].Spec)

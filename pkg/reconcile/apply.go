@@ -380,7 +380,7 @@ func (p *applying) finish(_ context.Context, en *entry) {
 	}
 	if st := item.Observed.Stamp; st != nil && en.once.began && en.want != nil {
 		p.mu.Lock()
-		p.finished = append(p.finished, spec.Revision{Stamp: *st, Ready: item.Err == nil})
+		p.finished = append(p.finished, spec.Revision{Stamp: *st, Ready: p.waits(en) && (item.Err == nil || item.Action == RolledBack)})
 		p.mu.Unlock()
 	}
 	l.report(en.name, string(item.Action), "")

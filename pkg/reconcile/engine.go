@@ -121,7 +121,7 @@ func held(in *Input, holders map[string]drivers.Holder) {
 // act does the steps of a decision in order and stops at the first that fails.
 func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision) error {
 	if d.Action == Configured && o.Stamp != nil && len(d.Changes) > 0 {
-		if err := e.host.Archive(ctx, spec.Revision{Stamp: *o.Stamp, Ready: true}); err != nil {
+		if err := e.host.Archive(ctx, spec.Revision{Stamp: *o.Stamp, Ready: e.wasReady(ctx, o)}); err != nil {
 			return fmt.Errorf("keep revision %d of daemon %s for an undo: %w", o.Stamp.Generation, o.Name, err)
 		}
 	}
@@ -131,6 +131,16 @@ func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision) error {
 		}
 	}
 	return nil
+}
+
+// wasReady says whether somebody found the revision that is applied now Ready when it was looked at last.
+func (e *Engine) wasReady(ctx context.Context, o spec.Observed) bool {
+	kept, err := e.host.Statuses(ctx, o.Name)
+	if err != nil {
+		return false
+	}
+	ready := find(kept[o.Name].Conditions, spec.Ready)
+	return ready.Status == spec.True && ready.ObservedGeneration == o.Stamp.Generation
 }
 
 // step does one step through its driver and tells of it.
