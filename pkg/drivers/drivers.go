@@ -79,6 +79,7 @@ type Host interface {
 type Journal interface {
 	// Statuses returns what the last looks came to, by name; names without one are absent from the map.
 	Statuses(ctx context.Context, names ...string) (map[string]spec.Status, error)
+	// SetStatus keeps what a look came to. One without conditions forgets what was kept.
 	SetStatus(ctx context.Context, s spec.Status) error
 	// Record appends an event. It is an aid to people, and never fails a step.
 	Record(e spec.Event)

@@ -161,6 +161,9 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	err = drv.Apply(ctx, s)
 	switch {
 	case err == nil:
+		if s.Verb == spec.VerbRemove {
+			e.forget(ctx, s.Name)
+		}
 		e.opt.Log.Info("step done", "host", e.host.Name(), "name", s.Name, "step", s.Verb, "reason", s.Reason)
 		if what, ok := done[s.Verb]; ok {
 			e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Normal", Reason: what, Message: s.Reason})
@@ -171,6 +174,13 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	}
 	e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Warning", Reason: string(s.Verb) + "Failed", Message: err.Error()})
 	return fmt.Errorf("%s daemon %s on %s: %w", trying[s.Verb], s.Name, e.host.Name(), err)
+}
+
+// forget forgets the conditions of a daemon that is gone.
+func (e *Engine) forget(ctx context.Context, name string) {
+	if err := e.host.SetStatus(ctx, spec.Status{Name: name}); err != nil {
+		e.opt.Log.Error(err, "forget the status", "host", e.host.Name(), "name", name)
+	}
 }
 
 // keepContents keeps the file contents of a daemon on its host, so that an undo finds them.

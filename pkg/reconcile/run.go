@@ -87,8 +87,8 @@ func (k *keeping) watch(ctx context.Context, wg *sync.WaitGroup) {
 		start("the "+string(d.Kind())+" daemons", k.relist, func(changed func(string)) error { return d.Watch(ctx, changed) })
 	}
 	armed.Wait()
-	forget(k.reload)
-	forget(k.relist)
+	empty(k.reload)
+	empty(k.relist)
 }
 
 // keep follows the manifests, and looks at everything from time to time, until ctx ends.
@@ -255,7 +255,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-func forget(c chan struct{}) {
+func empty(c chan struct{}) {
 	select {
 	case <-c:
 	default:

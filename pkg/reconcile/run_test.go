@@ -197,6 +197,9 @@ func TestRunPrunesAfterTheNewIsReady(t *testing.T) {
 		if s := k.state(t, "c").State; s != spec.Absent {
 			t.Errorf("c is %s after new was Ready", s)
 		}
+		if ss, err := b.Statuses(t.Context(), "c"); err != nil || len(ss) != 0 {
+			t.Errorf("the conditions of what is gone are kept: %v, %v", ss, err)
+		}
 		k.src.set(nil, manifest("a"))
 		k.after(10 * time.Second)
 		if s := k.state(t, "b").State; s != spec.Running {

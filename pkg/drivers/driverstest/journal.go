@@ -44,10 +44,14 @@ func (x Journal) Statuses(_ context.Context, names ...string) (map[string]spec.S
 	return found, nil
 }
 
-// SetStatus remembers s.
+// SetStatus remembers s, or forgets what it remembered where s has no conditions.
 func (x Journal) SetStatus(_ context.Context, s spec.Status) error {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
+	if len(s.Conditions) == 0 {
+		delete(x.j.statuses, s.Name)
+		return nil
+	}
 	x.j.statuses[s.Name] = s
 	return nil
 }

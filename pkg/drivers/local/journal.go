@@ -48,8 +48,11 @@ func (h *Host) Statuses(_ context.Context, names ...string) (map[string]spec.Sta
 	return statuses, nil
 }
 
-// SetStatus keeps a status until the next reboot.
+// SetStatus keeps a status until the next reboot, or forgets it where it says nothing.
 func (h *Host) SetStatus(_ context.Context, s spec.Status) error {
+	if len(s.Conditions) == 0 {
+		return atomicfile.Remove(h.statusPath(s.Name), atomicfile.Volatile)
+	}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

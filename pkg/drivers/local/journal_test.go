@@ -70,7 +70,7 @@ func TestStatusesAreKeptByName(t *testing.T) {
 
 func TestADamagedStatusIsNone(t *testing.T) {
 	h := newHost(t)
-	if err := h.SetStatus(t.Context(), spec.Status{Name: "web"}); err != nil {
+	if err := h.SetStatus(t.Context(), spec.Status{Name: "web", Conditions: []spec.Condition{{Type: spec.Ready}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(h.statusPath("web"), []byte("{half"), 0o600); err != nil {
