@@ -91,6 +91,7 @@ func TestChildGetsWhatItIsGivenAndNothingElse(t *testing.T) {
 	}
 	signal.Ignore(syscall.SIGHUP, syscall.SIGTSTP)
 	defer signal.Reset(syscall.SIGHUP, syscall.SIGTSTP)
+	dispose(sigCancel, sigIgnore) // as make does
 	s := newSpawner(t)
 	c := script(`echo "$0" "$@"; env | sort; pwd; umask; ls /proc/self/fd | tr '\n' ' '; echo; readlink /proc/$$/fd/0; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid= -p $$ | tr -d ' '; echo $$`)
 	c.Args = append(c.Args, "zero", "a b", "$HOME", "")

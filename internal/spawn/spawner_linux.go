@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -79,10 +80,32 @@ func closeInherited() error {
 func ignoreHere(set uint64) {
 	nobody := make(chan os.Signal, 1)
 	for n := 1; n <= 64; n++ {
-		if set&(1<<(n-1)) != 0 {
+		switch {
+		case set&(1<<(n-1)) == 0:
+		case n == sigCancel || n == sigSetXID:
+			dispose(n, sigDefault)
+		default:
 			signal.Notify(nobody, syscall.Signal(n))
 		}
 	}
+}
+
+// The two signals that the C library keeps for itself (signal(7)). The Go runtime leaves them alone, and make starts its children with both ignored.
+const (
+	sigCancel = 32
+	sigSetXID = 33
+)
+
+// What can become of a signal without a handler.
+const (
+	sigDefault = 0
+	sigIgnore  = 1
+)
+
+// dispose is rt_sigaction(2) without a handler. In the kernel's struct, which begins with the handler on every platform but MIPS, all else is zero then.
+func dispose(n int, how uintptr) {
+	action := [8]uintptr{how}
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0) // where it fails the signal is as it was
 }
 
 // Start starts c in a session of its own, with only descriptors 0, 1 and 2, all signals at their default and none blocked. It returns when the program has been

@@ -146,9 +146,8 @@ func styleRules() []rule {
 		name:  "every package is tested",
 		why:   "tests are the readable specification of a package",
 		check: checkTested,
-		allow: map[string]string{
-		},
-		bad:  []map[string]string{one("internal/procfs/a.go", "package p\n")},
-		good: []map[string]string{{"internal/procfs/a.go": "package p\n", "internal/procfs/a_test.go": "package p\n"}},
+		allow: map[string]string{},
+		bad:   []map[string]string{one("internal/procfs/a.go", "package p\n")},
+		good:  []map[string]string{{"internal/procfs/a.go": "package p\n", "internal/procfs/a_test.go": "package p\n"}},
 	}}
 }
