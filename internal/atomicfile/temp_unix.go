@@ -23,7 +23,7 @@ func tempName(dir, base string, n int) string {
 // createTemp makes a file beside base, which nobody takes for one that a killed writer left until release is called: it is locked, and the kernel frees the
 // lock of a process that died.
 func createTemp(dir, base string) (f *os.File, release func(), err error) {
-	for n := 0; n < mostTemps; n++ {
+	for n := range mostTemps {
 		name := tempName(dir, base, n)
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) && discard(name) {

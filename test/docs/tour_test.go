@@ -48,7 +48,7 @@ func shellBlocks(t *testing.T, path string) []string {
 func overlay(t *testing.T, from, to string) {
 	t.Helper()
 	out := output(t, "git", "-C", from, "ls-files", "-mo", "--exclude-standard")
-	for _, name := range strings.Fields(out) {
+	for name := range strings.FieldsSeq(out) {
 		b, err := os.ReadFile(filepath.Join(from, name))
 		if os.IsNotExist(err) {
 			continue
