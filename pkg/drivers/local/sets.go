@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"reconciler.dev/reconciler/internal/flock"
@@ -24,8 +25,9 @@ func (h *Host) setPath(set string) string {
 	return filepath.Join(h.setsDir(), url.PathEscape(set)+".lock")
 }
 
-// lookTries is how often a lock is tried that may only be held by somebody who looks at it for an instant.
-const lookTries = 20
+// lookTries is how often a lock is tried that may only be held for an instant: by somebody who looks at it, or by what a run that was killed had just forked,
+// which has its descriptors until it executes its program.
+const lookTries = 400
 
 // Lock takes a set's lock until release, Close, or the end of this process.
 func (h *Host) Lock(ctx context.Context, set string, holder drivers.Holder) (release func(), err error) {
@@ -39,7 +41,7 @@ func (h *Host) Lock(ctx context.Context, set string, holder drivers.Holder) (rel
 			break
 		}
 		by, live := h.holder(set)
-		if live && by.ID != "" || try == lookTries {
+		if live && by.ID != "" && isAlive(by.PID) || try == lookTries {
 			return nil, fmt.Errorf("set %s is kept by %q (pid %d, since %s): %w", set, by.Command, by.PID, by.Since.Format(time.DateTime), drivers.ErrConflict)
 		}
 		select {
@@ -61,6 +63,16 @@ func (h *Host) Lock(ctx context.Context, set string, holder drivers.Holder) (rel
 		return nil, fmt.Errorf("lock set %s: %w", set, err)
 	}
 	return h.keep(held), nil
+}
+
+// isAlive tells whether there is such a process. That of another user is there too.
+func isAlive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = p.Release() }()
+	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 // keep remembers a lock for Close, and returns what releases it.

@@ -134,6 +134,23 @@ func TestARefusalNamesTheHolder(t *testing.T) {
 	}
 }
 
+// TestALockThatOutlivesItsHolderForAnInstant is what a run leaves that is killed between a fork and the exec of what it forked.
+func TestALockThatOutlivesItsHolderForAnInstant(t *testing.T) {
+	h := newHost(t)
+	dead := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	release, err := New(h.dirs).Lock(t.Context(), "a", drivers.Holder{ID: "h1", PID: dead.Process.Pid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, release)
+	if _, err := h.Lock(t.Context(), "a", drivers.Holder{ID: "h2"}); err != nil {
+		t.Errorf("the holder is dead, and what has its lock lets go of it: %v", err)
+	}
+}
+
 func TestWhatAHolderCallsItselfReachesNoTerminalRaw(t *testing.T) {
 	h := newHost(t)
 	evil := drivers.Holder{ID: "h1", Command: "run \x1b[2J\n"}
