@@ -13,6 +13,13 @@ import (
 // Look says how daemons are: those named, or all that carry our stamp. Where a live run keeps a daemon, its last word on the daemon's health stands; else the
 // daemon is checked now, once.
 func (e *Engine) Look(ctx context.Context, names ...string) ([]View, error) {
+	return e.look(ctx, e.checkNow, names)
+}
+
+// checker makes a health check of a daemon.
+type checker func(ctx context.Context, o spec.Observed) Health
+
+func (e *Engine) look(ctx context.Context, check checker, names []string) ([]View, error) {
 	if len(names) == 0 {
 		var err error
 		if names, err = e.list(ctx); err != nil {
@@ -33,7 +40,7 @@ func (e *Engine) Look(ctx context.Context, names ...string) ([]View, error) {
 	}
 	views := make([]View, len(found))
 	_ = inParallel(64, indexes(len(found)), func(i int) error {
-		views[i] = e.view(ctx, found[i], kept[found[i].Name], holders)
+		views[i] = e.view(ctx, check, found[i], kept[found[i].Name], holders)
 		return nil
 	})
 	if err := ctx.Err(); err != nil {
@@ -51,7 +58,7 @@ func indexes(n int) []int {
 }
 
 // view judges one daemon.
-func (e *Engine) view(ctx context.Context, o spec.Observed, kept spec.Status, holders map[string]drivers.Holder) View {
+func (e *Engine) view(ctx context.Context, check checker, o spec.Observed, kept spec.Status, holders map[string]drivers.Holder) View {
 	v := View{Observed: o}
 	if o.Stamp != nil {
 		v.Holder = holders[o.Stamp.Owner.Set].ID
@@ -61,7 +68,7 @@ func (e *Engine) view(ctx context.Context, o spec.Observed, kept spec.Status, ho
 		v.Conditions = kept.Conditions
 		return v
 	}
-	h := e.checkNow(ctx, o)
+	h := check(ctx, o)
 	if before := find(kept.Conditions, spec.Ready); fresh && !h.Ready && h.Known && before.Status != spec.True && starting(o) {
 		h.Known = false
 	}
@@ -117,7 +124,31 @@ func (e *Engine) WaitFor(ctx context.Context, names []string, met func(View) boo
 	})
 }
 
-// checkEvery is how often Follow makes health checks: no kernel tells when one would pass.
+// sparing returns a checker for those who look again and again: a daemon that was found Ready is checked once in the interval of its own health check.
+func (e *Engine) sparing() checker {
+	type result struct {
+		Health
+		at time.Time
+	}
+	var mu sync.Mutex
+	last := map[string]result{}
+	return func(ctx context.Context, o spec.Observed) Health {
+		mu.Lock()
+		before := last[o.Name]
+		mu.Unlock()
+		if before.Ready && before.Instance == instanceID(o) && o.State == spec.Running && o.Stamp != nil && o.Stamp.Spec.Health != nil &&
+			time.Since(before.at) < o.Stamp.Spec.Health.Interval.D() {
+			return before.Health
+		}
+		now := result{e.checkNow(ctx, o), time.Now()}
+		mu.Lock()
+		last[o.Name] = now
+		mu.Unlock()
+		return now.Health
+	}
+}
+
+// checkEvery is how often Follow makes health checks of what isn't Ready: no kernel tells when one would pass.
 const checkEvery = 500 * time.Millisecond
 
 // Follow calls yield with the views of names (none: all) at once and whenever one may have changed, until yield returns false or ctx ends.
@@ -132,8 +163,9 @@ func (e *Engine) Follow(ctx context.Context, names []string, yield func([]View) 
 	}
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	check := e.sparing()
 	for {
-		views, err := e.Look(ctx, names...)
+		views, err := e.look(ctx, check, names)
 		if err != nil {
 			return err
 		}

@@ -123,3 +123,22 @@ func TestAHealthCheckThatWasCutOffProvesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestFollowingIsNoLoad follows a daemon for a minute, which is checked as often as a run would: every interval once it is Ready.
+func TestFollowingIsNoLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a", checked(func(h *spec.Health) { h.Interval = spec.Duration(10 * time.Second) })))
+		before := b.Probed("a")
+		ctx, cancel := context.WithTimeout(t.Context(), 59*time.Second)
+		defer cancel()
+		looks := 0
+		err := b.e.Follow(ctx, []string{"a"}, func([]View) bool { looks++; return true })
+		if !errors.Is(err, context.DeadlineExceeded) || looks < 60 {
+			t.Errorf("%d looks, %v", looks, err)
+		}
+		if n := b.Probed("a") - before; n != 6 {
+			t.Errorf("%d checks in a minute, want 6", n)
+		}
+	})
+}
