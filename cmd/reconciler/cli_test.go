@@ -72,17 +72,14 @@ func TestInterrupted(t *testing.T) {
 	d := newDesk(t)
 	d.host.Probes(func(context.Context, string, spec.Health) error { return errors.New("connection refused") })
 	ctx, cancel := context.WithCancelCause(t.Context())
-	var out, err bytes.Buffer
+	out, err := new(screen), new(screen)
 	time.AfterFunc(300*time.Millisecond, func() { cancel(interrupted{os.Interrupt}) })
-	code := d.cli(&out, &err).main(ctx, []string{"apply", "-f", ".", "--wait"})
+	code := d.cli(out, err).main(ctx, []string{"apply", "-f", ".", "--wait"})
 	if code != exitInterrupted {
 		t.Errorf("exit %d, want %d", code, exitInterrupted)
 	}
-	for _, want := range []string{"daemon web", "interrupted"} {
-		if !strings.Contains(err.String(), want) {
-			t.Errorf("stderr has no %q:\n%s", want, err.String())
-		}
-	}
+	err.shows(t, "daemon web on localhost: interrupted before it was settled (interrupted by ^C)", 1)
+	err.shows(t, "ending after the step in hand", 1)
 }
 
 func TestColour(t *testing.T) {

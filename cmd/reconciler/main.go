@@ -19,7 +19,7 @@ func main() {
 	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") {
 		debug.SetGCPercent(400) // a command that ends soon need not tidy up; a run stays, and stays small
 	}
-	ctx, stop := untilSignal(os.Stderr)
+	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()
 	os.Exit(code)

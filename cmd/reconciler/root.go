@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,8 +35,9 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "reconciler", Short: "kubectl for plain daemons", Long: rootLong,
 		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
-		Args: unknownVerb,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:             unknownVerb,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { c.noteInterrupt(cmd) },
 	}
 	root.SetIn(c.in)
 	root.SetOut(c.out)
@@ -61,6 +63,21 @@ func (c *cli) root() *cobra.Command {
 	add("", c.versionCmd())
 	usageErrors(root)
 	return root
+}
+
+// noteInterrupt says at ^C that the step in hand is being finished, where the verb changes daemons; the others just end.
+func (c *cli) noteInterrupt(cmd *cobra.Command) {
+	ctx, verb := cmd.Context(), cmd
+	for verb.HasParent() && verb.Parent().HasParent() {
+		verb = verb.Parent()
+	}
+	if verb.GroupID == groupChange {
+		context.AfterFunc(ctx, func() {
+			if cause := (interrupted{}); errors.As(context.Cause(ctx), &cause) {
+				c.note("%v: ending after the step in hand; once more ends it now", cause)
+			}
+		})
+	}
 }
 
 // flagError tells what is wrong with a flag. What was meant as a verb may have stopped cobra from seeing the verb's flags, so that is told first.
