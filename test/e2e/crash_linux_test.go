@@ -1,0 +1,355 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"reconciler.dev/reconciler/internal/failpoint"
+)
+
+// operation is one thing that a person asks for, to be cut off at every point it passes.
+type operation struct {
+	name string
+	// before brings the machine to where the operation begins, and returns the daemons that are to live when it is over.
+	before func(s *scene)
+	// command is what is cut off, and then done again.
+	command func(s *scene) []string
+	// during is done while the command runs, for one that doesn't end by itself; it ends it, but where it died.
+	during func(s *scene, c *command)
+	// code is what the command exits with when it is done again.
+	code int
+	// after checks what is there once it was done again.
+	after func(s *scene)
+}
+
+// scene is one machine on which an operation is cut off.
+type scene struct {
+	*machine
+	web, old *testimony // old is there only for what removes it
+	written  int        // lines that web wrote to its log
+}
+
+// live checks that a daemon has one process, which get knows, that goes by the given config, and that there is nothing to do.
+func (s *scene) live(w *testimony, config string) {
+	s.t.Helper()
+	w.pid()
+	w.goesBy(config)
+	s.settled(w.name)
+}
+
+// settled checks that another apply has nothing to do.
+func (s *scene) settled(names ...string) {
+	s.t.Helper()
+	var want []string
+	for _, n := range names {
+		want = append(want, "daemon/"+n+" unchanged")
+	}
+	s.ok("apply", "-f", s.path("manifests")).printed(strings.Join(want, "\n"))
+}
+
+// gone checks that a daemon has neither process nor record.
+func (s *scene) gone(w *testimony) {
+	s.t.Helper()
+	if c := w.copies(); len(c) > 0 {
+		s.t.Errorf("daemon %s still lives: %v", w.name, c)
+	}
+	if phase := s.get(w.name).Status.Phase; phase != "Absent" {
+		s.t.Errorf("daemon %s is %s, want Absent", w.name, phase)
+	}
+}
+
+func (s *scene) apply(more ...string) []string {
+	return append([]string{"apply", "-f", s.path("manifests")}, more...)
+}
+
+func operations() []operation {
+	applied := func(s *scene) { s.web.applied() }
+	return []operation{{
+		name:    "first apply",
+		before:  func(s *scene) { s.web.declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after:   func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name:    "first apply of what goes into the background",
+		before:  func(s *scene) { s.web.args = append(s.web.args, "-background"); s.web.declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after: func(s *scene) {
+			s.eventually("the first process of web has ended", func() bool { return len(s.web.copies()) == 1 })
+			s.live(s.web, "one")
+		},
+	}, {
+		name:    "update that restarts",
+		before:  func(s *scene) { s.web.applied(); s.web.args = append(s.web.args, "-stubborn=false"); s.web.declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after: func(s *scene) {
+			s.live(s.web, "one")
+			if args := s.get("web").Spec.Args; !slices.Contains(args, "-stubborn=false") || !slices.Contains(s.web.copies()[0].args, "-stubborn=false") {
+				s.t.Errorf("web doesn't run with its new arguments")
+			}
+		},
+	}, {
+		name:    "update that reloads",
+		before:  func(s *scene) { s.web.applied().configured("two").declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after: func(s *scene) {
+			s.live(s.web, "two")
+			if n := s.web.starts(); n != 1 {
+				s.t.Errorf("web was started %d times, and a reload needs no start", n)
+			}
+		},
+	}, {
+		name:    "stop",
+		before:  applied,
+		command: func(*scene) []string { return []string{"stop", "web"} },
+		after: func(s *scene) {
+			if c := s.web.copies(); len(c) > 0 {
+				s.t.Errorf("it was stopped and lives: %v", c)
+			}
+			s.ok("apply", "-f", s.path("manifests")).said("daemon/web paused")
+		},
+	}, {
+		name:    "stop by every stage",
+		before:  func(s *scene) { s.web.stubborn().applied() },
+		command: func(*scene) []string { return []string{"stop", "web"} },
+		after: func(s *scene) {
+			if c := s.web.copies(); len(c) > 0 {
+				s.t.Errorf("it was stopped and lives: %v", c)
+			}
+		},
+	}, {
+		name:    "start",
+		before:  func(s *scene) { s.web.applied(); s.ok("stop", "web") },
+		command: func(*scene) []string { return []string{"start", "web"} },
+		after:   func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name:    "restart",
+		before:  applied,
+		command: func(*scene) []string { return []string{"restart", "web"} },
+		after:   func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name:    "delete",
+		before:  applied,
+		command: func(*scene) []string { return []string{"delete", "web", "--ignore-not-found"} },
+		after:   func(s *scene) { s.gone(s.web) },
+	}, {
+		name: "prune",
+		before: func(s *scene) {
+			s.old.applied()
+			s.web.applied()
+			s.remove("manifests/old.yaml")
+		},
+		command: func(s *scene) []string { return s.apply("--prune") },
+		after:   func(s *scene) { s.gone(s.old); s.live(s.web, "one") },
+	}, {
+		name:    "undo",
+		before:  func(s *scene) { s.web.applied().configured("two").applied().configured("one").declare() },
+		command: func(*scene) []string { return []string{"rollout", "undo", "web", "--to-revision=1"} },
+		after:   func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name: "roll back",
+		before: func(s *scene) {
+			s.web.applied()
+			s.web.args = append(s.web.args, "-exit=9")
+			s.web.declare()
+		},
+		command: func(s *scene) []string { return s.apply("--wait", "--timeout=20s") },
+		code:    1,
+		after: func(s *scene) {
+			s.web.args = s.web.args[:len(s.web.args)-1]
+			s.ok("apply", "-f", s.web.declare())
+			s.live(s.web, "one")
+		},
+	}, {
+		name:    "a run that finds its daemon dead",
+		before:  func(s *scene) { s.web.applied().kill() },
+		command: func(s *scene) []string { return []string{"run", "-f", s.path("manifests")} },
+		during:  func(s *scene, c *command) { s.untilReady(c, 0) },
+		after:   func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name:    "a run that sees its daemon die",
+		before:  applied,
+		command: func(s *scene) []string { return []string{"run", "-f", s.path("manifests")} },
+		during: func(s *scene, c *command) {
+			if s.untilReady(c, 0); !c.hasEnded() {
+				s.untilReady(c, s.web.kill())
+			}
+		},
+		after: func(s *scene) { s.live(s.web, "one") },
+	}, {
+		name: "a run that rotates a log",
+		before: func(s *scene) {
+			s.web.listening()
+			s.web.spec += "  log: {maxSize: 16K, maxFiles: 50}\n"
+			s.ok("apply", "--wait", "-f", s.web.declare())
+		},
+		command: func(s *scene) []string { return []string{"run", "-f", s.path("manifests"), "--resync=1s"} },
+		during: func(s *scene, c *command) {
+			before := s.rotated("web")
+			const lines = 3000 // more than a log of that size may hold
+			s.web.post(fmt.Sprintf("/write?from=%d&lines=%d", s.written, lines))
+			s.written += lines
+			s.eventually("the log was rotated, or the run died", func() bool { return c.hasEnded() || s.rotated("web") > before })
+			if c.hasEnded() {
+				inOrder(s.t, "logs after a crash", s.ok("logs", "web").stdout.String(), s.written)
+			}
+		},
+		after: func(s *scene) {
+			inOrder(s.t, "logs", s.ok("logs", "web").stdout.String(), s.written)
+			s.live(s.web, "one")
+		},
+	}}
+}
+
+// stubborn makes a daemon one that has to be killed, children and all.
+func (w *testimony) stubborn() *testimony {
+	w.listening()
+	w.args = append(w.args, "-stubborn", "-children=2")
+	w.spec += fmt.Sprintf("  stop: {url: \"http://%s/shutdown\", gracePeriod: 50ms}\n", w.addr)
+	return w
+}
+
+// untilReady waits until a run told that web is Ready with another process than old, or died.
+func (s *scene) untilReady(c *command, old int) {
+	s.t.Helper()
+	s.eventually("web is Ready in the eyes of the run, or the run died", func() bool {
+		now := s.get("web")
+		return c.hasEnded() || now.Status.Holder != "" && now.is("Ready") == "True" && now.Status.PID != old
+	})
+}
+
+func newScene(t testing.TB) *scene {
+	m := newMachine(t)
+	m.bin = failpointed(t)
+	s := &scene{machine: m, web: m.witness("web").configured("one"), old: m.witness("old")}
+	return s
+}
+
+// cutOff runs the operation's command with env set, to its end.
+func (op operation) cutOff(s *scene, env ...string) *command {
+	s.t.Helper()
+	c := s.with(env...).start(op.command(s)...)
+	if op.during != nil {
+		s.eventually("it works, or it died", func() bool { return c.hasEnded() || c.stdout.String() != "" })
+		op.during(s, c)
+		if !c.hasEnded() {
+			c.interrupt()
+		}
+	}
+	c.wait()
+	return c
+}
+
+// TestCrash kills reconciler at every point that every operation passes, and checks that there is never a second copy of a daemon and never a process
+// that reconciler doesn't know, and that doing the same once more ends where it would have ended without the crash.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	passed, whole := map[string]bool{}, 0
+	var hit, missed atomic.Int64
+	t.Run("operations", func(t *testing.T) {
+		for _, op := range operations() {
+			t.Run(op.name, func(t *testing.T) {
+				t.Parallel()
+				points := op.points(t)
+				mu.Lock()
+				whole++
+				for _, p := range points {
+					name, _, _ := strings.Cut(p, ":")
+					passed[name] = true
+				}
+				mu.Unlock()
+				for _, p := range points {
+					t.Run(p, func(t *testing.T) {
+						t.Parallel()
+						if op.crash(newScene(t), p) {
+							hit.Add(1)
+						} else {
+							missed.Add(1)
+						}
+					})
+				}
+			})
+		}
+	})
+	t.Logf("%d crashes", hit.Load())
+	if missed.Load() > hit.Load()/20 {
+		t.Errorf("%d of %d points were passed when everything was observed and not when a crash was ordered there: too many for chance", missed.Load(), hit.Load()+missed.Load())
+	}
+	if whole < len(operations()) {
+		return // only some were asked for by -run, or they failed
+	}
+	for _, p := range failpoint.Names() {
+		if !passed[string(p)] {
+			t.Errorf("no operation passes %s: nothing shows what a crash there does", p)
+		}
+	}
+}
+
+// points runs the operation whole, and returns the points that it passed, as NAME:N for the Nth time.
+func (op operation) points(t *testing.T) []string {
+	s := newScene(t)
+	op.before(s)
+	file := s.path("trace")
+	c := op.cutOff(s, failpoint.TraceEnv+"="+file)
+	if c.code() != op.code {
+		t.Fatalf("exit %d, want %d:\n%v", c.code(), op.code, c)
+	}
+	op.after(s)
+	count := map[string]int{}
+	var points []string
+	for line := range strings.Lines(s.read(file)) {
+		name := strings.TrimSuffix(line, "\n")
+		count[name]++
+		points = append(points, fmt.Sprintf("%s:%d", name, count[name]))
+	}
+	if len(points) == 0 {
+		t.Error("it passes no point at all")
+	}
+	return points
+}
+
+// crash cuts the operation off at a point, and does it again. It says whether the point was passed: how often some are depends on how fast a daemon is.
+func (op operation) crash(s *scene, point string) bool {
+	op.before(s)
+	c := op.cutOff(s, failpoint.Env+"="+point)
+	hit := c.killed()
+	if !hit && c.code() != op.code {
+		s.t.Fatalf("exit %d, want to be killed at %s or %d:\n%v", c.code(), point, op.code, c)
+	}
+	s.afterCrash()
+	if c = op.cutOff(s); c.code() != op.code {
+		s.t.Fatalf("done again: exit %d, want %d:\n%v", c.code(), op.code, c)
+	}
+	op.after(s)
+	return hit
+}
+
+// afterCrash checks what a crash left: no daemon twice, and no process that get doesn't tell of.
+func (s *scene) afterCrash() {
+	s.t.Helper()
+	s.eventually("what was just being started is what it is to become", func() bool {
+		return !slices.ContainsFunc(s.mark.alive(s.t), func(p proc) bool { return p.exe == s.bin })
+	})
+	for _, w := range []*testimony{s.web, s.old} {
+		s.settles(func() string { return s.unknown(w) })
+	}
+}
+
+// unknown says how what lives of a daemon differs from what get tells of it; empty where it doesn't. A daemon that lives twice fails the test at once.
+func (s *scene) unknown(w *testimony) string {
+	s.t.Helper()
+	d := s.get(w.name)
+	mains := slices.DeleteFunc(w.copies(), func(p proc) bool { return slices.Contains(p.args, "-child") })
+	running := d.Status.Phase == "Running"
+	switch {
+	case len(mains) > 1 && !slices.Contains(w.args, "-background"):
+		s.t.Fatalf("after the crash daemon %s has more than one copy: %v", w.name, mains)
+	case running != (len(mains) > 0), running && !slices.ContainsFunc(mains, func(p proc) bool { return p.pid == d.Status.PID }):
+		return fmt.Sprintf("daemon %s is %s with process %d, and these live: %v", w.name, d.Status.Phase, d.Status.PID, mains)
+	}
+	return ""
+}

@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// packaged is a daemon as Debian packages it.
+type packaged struct {
+	program, pkg, account string
+	// spec is its spec in YAML, but for the binary and the account. Its version is 1, 2 (which differs in what serves finds) or "bad".
+	spec func(d *deployed, version string) string
+	// serves returns an error unless the daemon answers as the version does.
+	serves func(d *deployed, version string) error
+	// reloads says that version 2 needs no new process.
+	reloads bool
+	// code is what an apply of the bad version exits with.
+	code int
+	// complaint is what it says of it: the last lines of the daemon's log, where there are any.
+	complaint string
+}
+
+// deployed is one of them on a machine.
+type deployed struct {
+	*machine
+	packaged
+	addr string
+	port int
+}
+
+func redis() packaged {
+	return packaged{
+		program: "redis-server", pkg: "redis-server", account: "redis",
+		spec: func(d *deployed, version string) string {
+			limit := map[string]string{"1": "64mb", "2": "128mb", "bad": "plenty"}[version]
+			return fmt.Sprintf(`  args: [%[1]s]
+  health: {exec: [%[2]s, -h, 127.0.0.1, -p, "%[3]d", ping], interval: 200ms}
+  files:
+    - path: %[1]s
+      content: |
+        bind 127.0.0.1
+        port %[3]d
+        save ""
+        dir /
+        maxmemory %[4]s
+`, d.path("redis.conf"), find(d.t, "redis-cli", "redis-tools"), d.port, limit)
+		},
+		serves: func(d *deployed, version string) error {
+			return d.answers("CONFIG GET maxmemory\r\n", map[string]string{"1": "67108864", "2": "134217728"}[version])
+		},
+		code:      1,
+		complaint: "FATAL CONFIG FILE ERROR",
+	}
+}
+
+func nginx() packaged {
+	return packaged{
+		program: "nginx", pkg: "nginx-light",
+		spec: func(d *deployed, version string) string {
+			health := "200"
+			if version == "bad" {
+				health = "503"
+			}
+			// The old workers may answer for an instant after a reload, so one good answer is not enough to believe the new config.
+			return fmt.Sprintf(`  args: [-e, stderr, -c, %[1]s/nginx.conf, -g, daemon off;]
+  health: {url: "http://%[2]s/healthz", interval: 100ms, successThreshold: 5, startPeriod: 0s}
+  stop: {signal: SIGQUIT, gracePeriod: 5s}
+  reload: {signal: SIGHUP}
+  files:
+    - path: %[1]s/nginx.conf
+      content: |
+        pid %[1]s/nginx.pid;
+        worker_processes 2;
+        events {}
+        http {
+          access_log off;
+          client_body_temp_path %[1]s/nginx-body;
+          proxy_temp_path %[1]s/nginx-proxy;
+          fastcgi_temp_path %[1]s/nginx-fastcgi;
+          uwsgi_temp_path %[1]s/nginx-uwsgi;
+          scgi_temp_path %[1]s/nginx-scgi;
+          server {
+            listen %[2]s;
+            location = /healthz { return %[3]s; }
+            location / { return 200 "version %[4]s\n"; }
+          }
+        }
+`, d.dir, d.addr, health, version)
+		},
+		serves: func(d *deployed, version string) error {
+			body, err := fetch(http.MethodGet, "http://"+d.addr+"/")
+			if err == nil && body != "version "+version+"\n" {
+				err = fmt.Errorf("it serves %q", body)
+			}
+			return err
+		},
+		reloads:   true,
+		code:      3,
+		complaint: "it runs, but isn't Ready: GET http://",
+	}
+}
+
+func memcached() packaged {
+	return packaged{
+		program: "memcached", pkg: "memcached", account: "memcache",
+		spec: func(d *deployed, version string) string {
+			size := map[string]string{"1": "64", "2": "128", "bad": "128, --no-such-option"}[version]
+			return fmt.Sprintf("  args: [--listen=127.0.0.1, --port=%d, --memory-limit=%s]\n  health: {tcp: \"%s\", interval: 200ms}\n", d.port, size, d.addr)
+		},
+		serves: func(d *deployed, version string) error {
+			return d.answers("stats\r\n", "STAT limit_maxbytes "+map[string]string{"1": "67108864", "2": "134217728"}[version]+"\r\n")
+		},
+		code:      1,
+		complaint: "no-such-option",
+	}
+}
+
+// find returns the path of a program, or fails the test with the package that has it.
+func find(t testing.TB, program, pkg string) string {
+	t.Helper()
+	for _, name := range []string{program, "/usr/sbin/" + program} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("this test keeps a real %s alive, and there is none here: install Debian's package %s, or let hack/deps.sh do it", program, pkg)
+	return ""
+}
+
+// deploy makes a machine for a daemon; nothing is applied yet.
+func (p packaged) deploy(t testing.TB) *deployed {
+	d := &deployed{machine: newMachine(t), packaged: p, port: freePorts.port(t)}
+	d.addr = fmt.Sprintf("127.0.0.1:%d", d.port)
+	return d
+}
+
+// manifest declares a version. As root the daemon has Debian's account for it.
+func (d *deployed) manifest(version string) string {
+	d.t.Helper()
+	spec := d.spec(d, version)
+	if d.account != "" && os.Geteuid() == 0 {
+		spec += "  user: " + d.account + "\n"
+	}
+	return d.write("manifests/"+d.program+".yaml", fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  binary: %s\n%s",
+		d.program, find(d.t, d.program, d.pkg), spec))
+}
+
+// answers returns an error unless the daemon answers a question over TCP with something that has want in it.
+func (d *deployed) answers(question, want string) error {
+	conn, err := net.DialTimeout("tcp", d.addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, question); err != nil {
+		return err
+	}
+	var got []byte
+	buf := make([]byte, 4096)
+	for !strings.Contains(string(got), want) {
+		n, err := conn.Read(buf)
+		if got = append(got, buf[:n]...); err != nil {
+			return fmt.Errorf("%w; it answered %q", err, got)
+		}
+	}
+	return nil
+}
+
+// servesSoon waits until the daemon serves a version.
+func (d *deployed) servesSoon(version string) {
+	d.t.Helper()
+	d.settles(func() string {
+		if err := d.serves(d, version); err != nil {
+			return fmt.Sprintf("%s serves version %s: %v", d.program, version, err)
+		}
+		return ""
+	})
+}
+
+// pid is the main process that get tells of; it has to live.
+func (d *deployed) pid() int {
+	d.t.Helper()
+	s := d.get(d.program)
+	if s.Status.Phase != "Running" || !d.mark.on(s.Status.PID) {
+		d.t.Fatalf("%s is %s with process %d", d.program, s.Status.Phase, s.Status.PID)
+	}
+	return s.Status.PID
+}
+
+// kill ends the main process behind reconciler's back.
+func (d *deployed) kill() int {
+	d.t.Helper()
+	pid := d.pid()
+	if err := d.mark.kill(pid); err != nil {
+		d.t.Fatal(err)
+	}
+	return pid
+}
+
+// delete deletes the daemon, after which nothing of it may be alive.
+func (d *deployed) delete() {
+	d.t.Helper()
+	d.ok("delete", d.program).printed("daemon/" + d.program + " deleted")
+	for _, p := range d.mark.alive(d.t) {
+		d.t.Errorf("it was deleted, and this lives: %v", p)
+	}
+	if err := d.serves(d, "1"); err == nil {
+		d.t.Error("it was deleted and still serves")
+	}
+}
+
+// heals kills the daemon while a run keeps it, and waits until it serves again.
+func (d *deployed) heals(version string) {
+	d.t.Helper()
+	run := d.keep("-f", d.path("manifests"))
+	old := d.kill()
+	d.eventually("a run has started it again", func() bool {
+		s := d.get(d.program)
+		return s.Status.Phase == "Running" && s.Status.PID != old && s.is("Ready") == "True"
+	})
+	d.servesSoon(version)
+	run.said("killed by SIGKILL")
+	run.interrupt()
+}
+
+func TestRealDaemons(t *testing.T) {
+	t.Parallel()
+	for _, p := range []packaged{redis(), nginx(), memcached()} {
+		t.Run(p.program, func(t *testing.T) {
+			t.Parallel()
+			d := p.deploy(t)
+			d.ok("apply", "--wait", "-f", d.manifest("1")).printed("daemon/" + p.program + " created")
+			d.servesSoon("1")
+			d.heals("1")
+
+			before := d.pid()
+			d.ok("apply", "--wait", "-f", d.manifest("2")).printed("daemon/" + p.program + " configured")
+			d.servesSoon("2")
+			if kept := d.pid() == before; kept != p.reloads {
+				t.Errorf("the change kept the process: %v, want %v", kept, p.reloads)
+			}
+
+			bad := d.exits(p.code, "apply", "--wait", "--timeout=5s", "-f", d.manifest("bad"))
+			bad.said("daemon/"+p.program+" rolled back", p.complaint, "was put back")
+			d.servesSoon("2")
+			d.ok("rollout", "history", p.program)
+			d.exits(1, "diff", "-f", d.path("manifests"))
+			d.manifest("2")
+			d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + p.program + " unchanged")
+			d.delete()
+		})
+	}
+}
+
+// TestRealDaemonsInTheBackground lets daemons fork themselves into the background, as they do by default. What was started ends at once then, and what
+// serves is a process that was never told of to anybody.
+func TestRealDaemonsInTheBackground(t *testing.T) {
+	t.Parallel()
+	inBackground := func(p packaged, old, new string) packaged {
+		spec := p.spec
+		p.spec = func(d *deployed, version string) string { return strings.Replace(spec(d, version), old, new, 1) }
+		return p
+	}
+	for _, p := range []packaged{
+		inBackground(redis(), "save \"\"\n", "save \"\"\n        daemonize yes\n"),
+		inBackground(nginx(), "daemon off;", "daemon on;"),
+		inBackground(memcached(), "args: [", "args: [-d, "),
+	} {
+		t.Run(p.program, func(t *testing.T) {
+			t.Parallel()
+			d := p.deploy(t)
+			d.ok("apply", "--wait", "-f", d.manifest("1"))
+			d.servesSoon("1")
+			pid := d.pid()
+			d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + p.program + " unchanged")
+			d.heals("1")
+			if now := d.pid(); now == pid {
+				t.Errorf("process %d was killed and is told of", pid)
+			}
+			d.ok("apply", "--wait", "-f", d.manifest("2"))
+			d.servesSoon("2")
+			d.ok("restart", p.program, "--wait")
+			d.servesSoon("2")
+			d.ok("stop", p.program)
+			if left := d.mark.alive(t); len(left) > 0 {
+				t.Errorf("it was stopped, and these live: %v", left)
+			}
+			d.ok("start", p.program, "--wait")
+			d.servesSoon("2")
+			d.delete()
+		})
+	}
+}

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mark tells which test a process belongs to, whatever became of its parents, name, user or environment. It is the soft RLIMIT_RSS, a limit without
+// effect since Linux 2.4.30 (getrlimit(2)), which every descendant inherits. It is not the mark that the program under test relies on, so that the one can
+// bear witness to the other.
+type mark uint64
+
+// marks is held while this process has a mark for a child to inherit, and by all other forks.
+var marks sync.Mutex
+
+const markBit = 1 << 61
+
+func newMark() mark { return markBit | mark(rand.Uint64N(markBit)) }
+
+// start runs fork with m set.
+func (m mark) start(fork func() error) error {
+	marks.Lock()
+	defer marks.Unlock()
+	var old unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_RSS, nil, &old); err != nil {
+		return fmt.Errorf("read RLIMIT_RSS: %w", err)
+	}
+	if err := unix.Prlimit(0, unix.RLIMIT_RSS, &unix.Rlimit{Cur: uint64(m), Max: old.Max}, nil); err != nil {
+		return fmt.Errorf("mark a process by RLIMIT_RSS, whose hard limit (%d) has to be unlimited: %w", old.Max, err)
+	}
+	err := fork()
+	return errors.Join(err, unix.Prlimit(0, unix.RLIMIT_RSS, &old, nil))
+}
+
+// proc is a living process.
+type proc struct {
+	pid, ppid int
+	exe       string
+	args      []string
+	tag       uint64 // the soft RLIMIT_LOCKS, by which the program under test knows its own
+}
+
+func (p proc) String() string {
+	return fmt.Sprintf("process %d (parent %d, %s, tag %x): %s", p.pid, p.ppid, p.exe, p.tag, strings.Join(p.args, " "))
+}
+
+// alive returns the processes with the mark that haven't ended, the oldest first.
+func (m mark) alive(t testing.TB) []proc {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []proc
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !m.on(pid) {
+			continue
+		}
+		if p, ok := look(pid); ok {
+			found = append(found, p)
+		}
+	}
+	slices.SortFunc(found, func(a, b proc) int { return cmp.Compare(a.pid, b.pid) })
+	return found
+}
+
+// on tells whether a process has the mark.
+func (m mark) on(pid int) bool {
+	v, ok := limit(pid, unix.RLIMIT_RSS, "Max resident set")
+	return ok && v == uint64(m)
+}
+
+// limit reads a soft limit of a process. prlimit(2) is fast, but root needs CAP_SYS_RESOURCE for the processes of others, which containers lack.
+func limit(pid, resource int, name string) (uint64, bool) {
+	var lim unix.Rlimit
+	err := unix.Prlimit(pid, resource, nil, &lim)
+	if !errors.Is(err, unix.EPERM) {
+		return lim.Cur, err == nil
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	_, rest, found := strings.Cut(string(text), "\n"+name)
+	if fields := strings.Fields(rest); err == nil && found && len(fields) > 0 {
+		v, err := strconv.ParseUint(fields[0], 10, 64)
+		return v, err == nil
+	}
+	return 0, false
+}
+
+// look reads what there is to know of a process; not ok where it has ended, reaped or not.
+func look(pid int) (p proc, ok bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return p, false
+	}
+	text := string(stat)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
+		return p, false
+	}
+	p.pid = pid
+	p.ppid, _ = strconv.Atoi(fields[1])
+	p.exe, _ = os.Readlink(filepath.Join(dir, "exe"))
+	args, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	p.args = strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
+	p.tag, _ = limit(pid, 10, "Max file locks") // RLIMIT_LOCKS
+	return p, true
+}
+
+// kill ends a process that has the mark, and nothing else: what the number means is held fast before it is looked at.
+func (m mark) kill(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if !m.on(pid) {
+		return fmt.Errorf("process %d isn't one of this test", pid)
+	}
+	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+}
