@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +29,7 @@ type Scanner struct {
 type scan struct {
 	done  chan struct{}
 	found map[Tag][]int
+	self  int
 	sure  bool
 	err   error
 	// callers is how many it serves.
@@ -34,7 +37,7 @@ type scan struct {
 }
 
 // Members returns the processes that have the tag, without this one, at a moment after the call began. Some may have ended and not been noticed by their parent.
-// sure is false where one may have been missed that was made during the scan with a number that the scan had passed already.
+// sure is false where processes are being made so fast that one may have been missed.
 func (s *Scanner) Members(t Tag) (members []int, sure bool, err error) {
 	all := s.all()
 	return all.found[t], all.sure, all.err
@@ -86,30 +89,98 @@ func (s *Scanner) work(mine *scan) {
 	}
 }
 
-// run scans. Numbers are given out ascending, and the scan ascends too, so none can be given out behind it unless the numbers have begun anew, now or before.
+// run scans. First come the processes that are listed. One that ends before its turn may have had children meanwhile, so then come, in the order of their making, the numbers that have been
+// given out since, until none has been given out after a look at the last one. Whoever lives then was seen, or was being made by one who was.
 func (s *scan) run() {
-	s.found = map[Tag][]int{}
-	before, err := LastPID()
+	s.found, s.self = map[Tag][]int{}, os.Getpid()
+	last, err := LastPID()
 	if err != nil {
 		s.err = err
 		return
 	}
-	self, highest := os.Getpid(), 0
 	for pid, err := range PIDs() {
 		if err != nil {
 			s.err = err
 			return
 		}
-		highest = pid
-		if pid == self {
+		s.see(pid)
+	}
+	for range maxRounds {
+		now, err := LastPID()
+		if err != nil || now == last {
+			s.sure, s.err = err == nil, err
+			return
+		}
+		if s.err = s.catchUp(last, now); s.err != nil {
+			return
+		}
+		last = now
+	}
+}
+
+const (
+	// maxRounds bounds how long a scan runs after processes that are made all the time.
+	maxRounds = 1000
+	// maxGap is more numbers than can be given out during a scan.
+	maxGap = 100_000
+)
+
+// see notes a process that has a tag, once.
+func (s *scan) see(pid int) {
+	if pid == s.self {
+		return
+	}
+	if t := glance(pid); t != 0 && !slices.Contains(s.found[t], pid) {
+		s.found[t] = append(s.found[t], pid)
+	}
+}
+
+// catchUp sees the processes whose numbers were given out after last, up to now. Numbers are given out ascending, and begin anew after the highest.
+func (s *scan) catchUp(last, now int) error {
+	if now < last {
+		highest, err := maxPID()
+		if err != nil {
+			return err
+		}
+		s.seeNew(last+1, highest)
+		last = 0
+	}
+	s.seeNew(last+1, now)
+	return nil
+}
+
+// seeNew sees the processes with numbers from first to last. Some of these are threads.
+func (s *scan) seeNew(first, last int) {
+	for pid := first; pid <= min(last, first+maxGap); pid++ {
+		if glance(pid) == 0 {
 			continue
 		}
-		if t := glance(pid); t != 0 {
-			s.found[t] = append(s.found[t], pid)
+		if leader, err := processOf(pid); err == nil {
+			s.see(leader)
 		}
 	}
-	after, err := LastPID()
-	s.sure, s.err = before == after || before < after && highest <= after, err
+}
+
+// processOf returns the process that a thread belongs to.
+func processOf(thread int) (int, error) {
+	var buf [512]byte
+	text, err := readSmall("/proc/"+strconv.Itoa(thread)+"/status", buf[:])
+	if err != nil {
+		return 0, gone(thread, err)
+	}
+	_, rest, _ := bytes.Cut(text, []byte("\nTgid:"))
+	word, _, _ := bytes.Cut(rest, []byte("\n"))
+	return number(bytes.TrimSpace(word)), nil
+}
+
+// maxPID returns what the numbers of processes stay below.
+func maxPID() (int, error) {
+	var buf [32]byte
+	text, err := readSmall("/proc/sys/kernel/pid_max", buf[:])
+	if err != nil {
+		return 0, fmt.Errorf("read the highest process number: %w", err)
+	}
+	return number(bytes.TrimSpace(text)), nil
 }
 
 // glance reads a tag as ReadTag does, at the least cost: a process that we may not even signal isn't ours, and takes no reading of a file.

@@ -58,7 +58,7 @@ func (d *Driver) askByURL(ctx context.Context, e *ending) (gone bool, err error)
 	for {
 		select {
 		case <-ended:
-			living, err := d.living(tag(e.inst))
+			living, err := d.living(tag(e.inst), mainProcess(e.inst))
 			return err == nil && len(living) == 0, err
 		case err := <-answer:
 			if errors.Is(err, errRefused) {
@@ -84,7 +84,7 @@ func (d *Driver) askBySignal(ctx context.Context, e *ending) (gone bool, err err
 	}
 	var asked []int
 	for {
-		tree, err := d.open(tag(e.inst))
+		tree, err := d.open(tag(e.inst), mainProcess(e.inst))
 		if err != nil || len(tree) == 0 {
 			return err == nil, err
 		}
@@ -116,9 +116,9 @@ type member struct {
 	fd  pidfd.FD
 }
 
-// open opens the living processes with a tag, each verified.
-func (d *Driver) open(t procfs.Tag) (tree []member, err error) {
-	living, err := d.living(t)
+// open opens the living processes with a tag, each verified, as living finds them.
+func (d *Driver) open(t procfs.Tag, dead ...identity) (tree []member, err error) {
+	living, err := d.living(t, dead...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (d *Driver) open(t procfs.Tag) (tree []member, err error) {
 		tree = append(tree, member{p.PID, fd})
 	}
 	if len(tree) == 0 && len(living) > 0 {
-		return d.open(t) // they ended meanwhile, and may have left children
+		return d.open(t, dead...) // they ended meanwhile, and may have left children
 	}
 	return tree, nil
 }

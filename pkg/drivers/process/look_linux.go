@@ -3,6 +3,7 @@ package process
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -69,9 +70,11 @@ func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
 		f.busy = spec.Starting
 		return true, nil
 	}
-	main, err := d.mainOf(in.Instance)
-	if err != nil {
-		return false, err
+	var main *spec.Instance
+	if f.rec.By.BootID == d.self.BootID {
+		if main, err = d.mainOf(in.Instance); err != nil {
+			return false, err
+		}
 	}
 	next := *f.rec
 	next.Intent, next.By = nil, nil
@@ -104,7 +107,9 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	next := *f.rec
 	next.Instance = &i
 	f.rec, f.changed = &next, true
-	if exit.Signal == "" {
+	if i.BootID != d.self.BootID {
+		next.Gone = true
+	} else if exit.Signal == "" {
 		main, err := d.mainOf(&i)
 		if err != nil {
 			return err
@@ -117,7 +122,7 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 		}
 		next.Gone = true
 	} else {
-		d.beginStrayLook(tag(&i))
+		d.beginStrayLook(&i)
 	}
 	exit.Asked = next.Asked
 	i.Exit = exit
@@ -203,7 +208,7 @@ func same(fd pidfd.FD, i *spec.Instance) (bool, error) {
 
 // mainOf returns the instance with the process that stands for it when its first one isn't there: the oldest one, session leaders first; nil where none lives.
 func (d *Driver) mainOf(i *spec.Instance) (*spec.Instance, error) {
-	living, err := d.living(tag(i))
+	living, err := d.living(tag(i), mainProcess(i))
 	if err != nil || len(living) == 0 {
 		return nil, err
 	}
@@ -222,35 +227,45 @@ func leads(s procfs.Stat) int {
 	return 0
 }
 
-// scansForNone is how many scans must find nothing before we believe it, where none is sure of itself.
-const scansForNone = 3
+// identity is a process of this boot.
+type identity struct {
+	pid   int
+	start uint64
+}
 
-// living returns the processes with a tag that haven't ended.
-func (d *Driver) living(t procfs.Tag) ([]procfs.Stat, error) {
-	for n := 1; ; n++ {
+func mainProcess(i *spec.Instance) identity { return identity{i.PID, i.StartTicks} }
+
+// maxScans bounds how often a tree is looked for that seems to be gone, and to leave somebody behind each time.
+const maxScans = 100
+
+// living returns the processes with a tag that haven't ended. It returns none only where a look at all processes found none but those that had ended before it: one that ends after it was
+// seen may have left a child. Known to have ended before are dead.
+func (d *Driver) living(t procfs.Tag, dead ...identity) ([]procfs.Stat, error) {
+	for range maxScans {
 		members, sure, err := d.scans.Members(t)
 		if err != nil {
 			return nil, err
 		}
-		living, err := thatLive(members)
-		if err != nil || len(living) > 0 || sure || n == scansForNone {
-			return living, err
+		var living []procfs.Stat
+		for _, pid := range members {
+			st, err := procfs.ReadStat(pid)
+			switch who := (identity{pid, st.Start}); {
+			case errors.Is(err, procfs.ErrGone):
+				sure = false
+			case err != nil:
+				return nil, err
+			case st.Dead() && !slices.Contains(dead, who):
+				sure = false
+				dead = append(slices.Clip(dead), who)
+			case !st.Dead():
+				living = append(living, st)
+			}
+		}
+		if len(living) > 0 || sure {
+			return living, nil
 		}
 	}
-}
-
-func thatLive(members []int) (living []procfs.Stat, err error) {
-	for _, pid := range members {
-		st, err := procfs.ReadStat(pid)
-		switch {
-		case errors.Is(err, procfs.ErrGone):
-		case err != nil:
-			return nil, err
-		case !st.Dead():
-			living = append(living, st)
-		}
-	}
-	return living, nil
+	return nil, fmt.Errorf("look for the processes with tag %s: processes come and go too fast to find them all", id(t))
 }
 
 func pids(ps []procfs.Stat) (out []int) {

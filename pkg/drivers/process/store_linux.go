@@ -297,17 +297,17 @@ func (f *recordFile) replace(payload []byte) error {
 	return unix.Fstat(f.fd, &f.st)
 }
 
-func pread(fd int, data []byte) (int, error) {
-	for at := 0; ; {
+// pread fills data from the beginning of a file, as far as that goes.
+func pread(fd int, data []byte) (at int, err error) {
+	for at < len(data) {
 		n, err := unix.Pread(fd, data[at:], int64(at))
 		switch {
 		case err == unix.EINTR:
-		case err != nil:
+		case err != nil || n == 0:
 			return at, err
-		case n == 0:
-			return at, nil
 		default:
 			at += n
 		}
 	}
+	return at, nil
 }

@@ -22,7 +22,8 @@ type strayLook struct {
 }
 
 // begin begins the look at a tree whose main process has ended, if nobody has.
-func (d *Driver) beginStrayLook(t procfs.Tag) *strayLook {
+func (d *Driver) beginStrayLook(i *spec.Instance) *strayLook {
+	t := tag(i)
 	s := &d.strays
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +37,7 @@ func (d *Driver) beginStrayLook(t procfs.Tag) *strayLook {
 	s.looks[t] = l
 	go func() {
 		defer close(l.done)
-		if l.living, l.err = d.living(t); l.err != nil || len(l.living) > 0 {
+		if l.living, l.err = d.living(t, mainProcess(i)); l.err != nil || len(l.living) > 0 {
 			s.forget(t) // the next one looks again
 		}
 	}()
@@ -52,7 +53,7 @@ func (s *strays) forget(t procfs.Tag) {
 
 // lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says nothing.
 func (d *Driver) lookForStrays(f *finding, wait bool) error {
-	l := d.beginStrayLook(tag(f.rec.Instance))
+	l := d.beginStrayLook(f.rec.Instance)
 	if !wait {
 		select {
 		case <-l.done:
