@@ -16,13 +16,18 @@ import (
 type Engine struct {
 	host drivers.Host
 	opt  Options
+	busy chan struct{} // one token for each daemon that is being worked on, and not just waited for
 
 	reporting sync.Mutex
 }
 
+// busiest is how many daemons are worked on at once: enough for the machine's cores and disks, and few enough that what blocks in the kernel doesn't cost
+// hundreds of threads. Waiting for daemons to end isn't work.
+const busiest = 16
+
 // New returns an engine for host. It does nothing by itself.
 func New(host drivers.Host, o Options) *Engine {
-	return &Engine{host: host, opt: o}
+	return &Engine{host: host, opt: o, busy: make(chan struct{}, busiest)}
 }
 
 // ErrTimeout marks what didn't get where it should in its time.
@@ -143,7 +148,11 @@ func (e *Engine) wasReady(ctx context.Context, o spec.Observed) bool {
 	return ready.Status == spec.True && ready.ObservedGeneration == o.Stamp.Generation
 }
 
-// step does one step through its driver and tells of it.
+// work waits for a place among the busiest, and rest gives it back.
+func (e *Engine) work() { e.busy <- struct{}{} }
+func (e *Engine) rest() { <-e.busy }
+
+// step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.
 func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	drv, err := e.host.Driver(s.Driver)
 	if err != nil {
@@ -158,7 +167,13 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	if word, ok := doing[s.Verb]; ok {
 		e.report(s.Name, word, s.Reason)
 	}
+	if s.Verb == spec.VerbStop {
+		e.rest()
+	}
 	err = drv.Apply(ctx, s)
+	if s.Verb == spec.VerbStop {
+		e.work()
+	}
 	switch {
 	case err == nil:
 		if s.Verb == spec.VerbRemove {

@@ -140,7 +140,9 @@ func (l *loop) run(ctx context.Context) {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
+				l.work()
 				again := l.handle(ctx, name, found[i])
+				l.rest()
 				l.queue.Done(name)
 				if again > 0 {
 					l.queue.AddAfter(name, again)

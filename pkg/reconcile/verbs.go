@@ -38,7 +38,7 @@ func (e *Engine) Delete(ctx context.Context, names []string, o DeleteOptions) ([
 	if err := refusals(&Review{Items: items}); err != nil {
 		return append(items, missing...), errors.Join(err, refusals(&Review{Items: missing}))
 	}
-	del := &Engine{host: e.host, opt: e.opt}
+	del := New(e.host, e.opt)
 	del.opt.Owner = spec.Owner{}
 	items, err = del.converge(ctx, items, ApplyOptions{Timeout: o.Timeout})
 	return append(items, missing...), errors.Join(err, refusals(&Review{Items: missing}))
@@ -120,7 +120,7 @@ func (e *Engine) again(ctx context.Context, names []string, verb Action, o Apply
 		}
 		wants = append(wants, w)
 	}
-	same := &Engine{host: e.host, opt: e.opt}
+	same := New(e.host, e.opt)
 	same.opt.Owner = spec.Owner{}
 	r, err := same.review(ctx, wants, PruneOptions{}, verb)
 	if err != nil {
@@ -159,7 +159,7 @@ func (e *Engine) Undo(ctx context.Context, name string, revision int64, o ApplyO
 	if err != nil {
 		return Item{}, err
 	}
-	as := &Engine{host: e.host, opt: e.opt}
+	as := New(e.host, e.opt)
 	if as.opt.Owner.Set == "" && found[0].Stamp == nil {
 		as.opt.Owner.Set = r.Owner.Set
 	}
@@ -220,6 +220,8 @@ func (e *Engine) each(ctx context.Context, names []string, plan func(spec.Observ
 		}
 		items[i] = plan(o)
 		wg.Go(func() {
+			e.work()
+			defer e.rest()
 			for _, s := range items[i].Steps {
 				if err := e.untilStill(ctx, s); err != nil {
 					items[i].Action, items[i].Err = Failed, err
