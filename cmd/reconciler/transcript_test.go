@@ -161,11 +161,25 @@ func rolloutSession(d *desk) {
 }
 
 func pruneSession(d *desk) {
+	for _, name := range []string{"cache", "queue"} {
+		d.write(name+".yaml", "{apiVersion: reconciler.dev/v1, kind: DaemonSpec, metadata: {name: "+name+"}, spec: {binary: /bin/sleep}}")
+	}
 	d.must(0, "apply", "-f", ".")
+	d.must(5, "apply", "-f", "db.yaml", "--prune", "--dry-run=server")
+	d.must(5, "apply", "-f", "db.yaml", "--prune")
+	d.must(2, "diff", "-f", "db.yaml", "--prune")
+	d.must(5, "plan", "-f", "db.yaml", "--prune", "-o", "prune.plan")
+	d.must(0, "apply", "-f", "db.yaml", "-f", "web.yaml", "--prune", "--prune-guard=2")
+	d.note("cache and queue are gone")
 	if err := os.Remove("web.yaml"); err != nil {
 		d.t.Fatal(err)
 	}
 	d.note("web.yaml is removed")
+	for _, name := range []string{"cache.yaml", "queue.yaml"} {
+		if err := os.Remove(name); err != nil {
+			d.t.Fatal(err)
+		}
+	}
 	d.must(0, "apply", "-f", ".", "--prune", "--dry-run=server")
 	d.must(0, "apply", "-f", ".", "--prune")
 	d.must(0, "apply", "-f", ".", "--prune", "--set=other", "--force")
