@@ -90,6 +90,9 @@ func (c *cli) apply(ctx context.Context, a *applyFlags, plan *savedPlan) error {
 	if a.dryRun.value == dryServer {
 		return errors.Join(c.printResults(a.out.value, r.Items, dryServer), outcome(r.Items, nil), refused(r.Guard))
 	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
 	items, err := s.Apply(ctx, r, reconcile.ApplyOptions{Wait: a.wait, Timeout: limit(*a.timeout), Rollback: a.rollback})
 	if perr := c.printResults(a.out.value, items, ""); perr != nil {
 		return perr

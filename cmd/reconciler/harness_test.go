@@ -50,7 +50,7 @@ func (d *desk) cli(stdout, stderr io.Writer) *cli {
 			host := d.host.Reopen()
 			dirs, err := c.dirs()
 			o.Tool = "test"
-			return &session{engine: reconcile.New(host, o), host: host, dirs: dirs}, err
+			return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: func() error { return nil }}, err
 		},
 	}
 }

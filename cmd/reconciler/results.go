@@ -100,7 +100,21 @@ func (c *cli) progress() func(reconcile.Progress) {
 	if c.verbose == 0 && !terminal(c.err) {
 		return nil
 	}
-	return func(p reconcile.Progress) { fmt.Fprintln(c.err, progressLine(p)) }
+	return func(p reconcile.Progress) {
+		if !isResult(p) {
+			fmt.Fprintln(c.err, progressLine(p))
+		}
+	}
+}
+
+// isResult says whether a progress is the last word on a daemon, which the results say too.
+func isResult(p reconcile.Progress) bool {
+	switch reconcile.Action(p.Phase) {
+	case reconcile.Unchanged, reconcile.Created, reconcile.Configured, reconcile.Healed, reconcile.Restarted, reconcile.Started, reconcile.Stopped,
+		reconcile.Paused, reconcile.Pruned, reconcile.Deleted, reconcile.RolledBack, reconcile.Refused, reconcile.Failed:
+		return true
+	}
+	return false
 }
 
 func progressLine(p reconcile.Progress) string {

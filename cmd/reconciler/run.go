@@ -60,6 +60,9 @@ func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error
 	if err != nil {
 		return err
 	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
 	say(reconcile.Progress{Phase: "keep", Message: fmt.Sprintf("set %s on %s from %s; ^C ends this and leaves the daemons running", *p.set, s.host.Name(), strings.Join(p.Files, ", "))})
 	err = s.Run(ctx, src, reconcile.RunOptions{Prune: p.pruneOptions(), Resync: resync, Holder: holder})
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {

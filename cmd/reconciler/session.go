@@ -35,6 +35,8 @@ type session struct {
 	engine
 	host drivers.Host
 	dirs layout.Dirs
+	// prepare makes what the first daemon needs. Verbs that only look leave no trace on a machine.
+	prepare func() error
 }
 
 func (s *session) close() { _ = s.host.Close() }
@@ -62,7 +64,7 @@ func connectLocal(c *cli, o reconcile.Options) (*session, error) {
 		return nil, err
 	}
 	host := local.New(dirs, driver)
-	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs}, nil
+	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: dirs.Make}, nil
 }
 
 // open connects for a verb that acts for set.

@@ -143,6 +143,23 @@ func TestWholeCommand(t *testing.T) {
 	}
 }
 
+// TestLookingLeavesNoTrace looks at a machine where nothing was ever applied, and applies where nothing can be kept.
+func TestLookingLeavesNoTrace(t *testing.T) {
+	m := newMachine(t)
+	for _, args := range [][]string{{"get"}, {"diff", "-f", "sleeper.yaml"}, {"apply", "-f", "sleeper.yaml", "--dry-run=server"}, {"events"}, {"plan", "-f", "sleeper.yaml"}} {
+		if code, out := m.run(args...); code > exitError {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "state")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("looking made a state directory: %v", err)
+	}
+	code, out := m.run("apply", "-f", "sleeper.yaml", "--state-dir=/proc/state") // where nobody can make a directory
+	if code != exitError || !strings.Contains(out, "give --state-dir") {
+		t.Errorf("a state directory that can't be one: exit %d, %s", code, out)
+	}
+}
+
 // TestWholeRun heals what is killed, leaves daemons alone at ^C, and adopts them when it comes back.
 func TestWholeRun(t *testing.T) {
 	m := newMachine(t)
