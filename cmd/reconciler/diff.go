@@ -25,7 +25,7 @@ func (c *cli) planningFlags(cmd *cobra.Command, p *planning) {
 	f := cmd.Flags()
 	f.BoolVar(&p.force, "force", false, "take over daemons that another set, or a run that is alive, owns, and write over files that stand in the way")
 	f.BoolVar(&p.prune, "prune", false, "remove what this set applied before and the manifests no longer have")
-	f.IntVar(&p.guard, "prune-guard", 0, "how many daemons prune may remove, and never more than half of the set (0: ten); -1 for no guard")
+	f.IntVar(&p.guard, "prune-guard", 0, "how many daemons prune may remove (default: ten, and at most half of the set); -1 for any number")
 }
 
 func (p *planning) check(cmd *cobra.Command) error {

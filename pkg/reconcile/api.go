@@ -91,7 +91,7 @@ type Review struct {
 type PruneOptions struct {
 	// Enabled removes what the same set applied before and no longer wants.
 	Enabled bool
-	// Guard is how many may go at most: by default 10, and never more than half of the set. Negative: no guard.
+	// Guard is how many may go at most. Zero: ten, and not more than half of the set. Negative: any number.
 	Guard int
 }
 

@@ -20,7 +20,8 @@ const defaultGuard = 10
 // stamps are all of the host.
 //
 // objection is set, and lists them all, where they may not go: never when nothing is wanted at all or when a daemon that stays depends on one of
-// them, and, unless guard is negative, not when they are more than guard (0: ten) or more than half of what the set has. It wraps ErrGuard.
+// them; not when they are more than guard; and where guard is 0, because nobody said how many, not when they are more than ten or more than half of what
+// the set has. A negative guard allows any number. It wraps ErrGuard.
 func Prune(set string, stamps []spec.Stamp, wants []*spec.Daemon, guard int) (going []string, objection error) {
 	uses, has := map[string][]string{}, 0
 	wanted := make(map[string]bool, len(wants))
@@ -53,8 +54,9 @@ func Prune(set string, stamps []spec.Stamp, wants []*spec.Daemon, guard int) (go
 
 // whyNotPrune says why daemons that are no longer wanted have to stay; empty where they may go.
 func whyNotPrune(going []string, uses map[string][]string, has, wants, guard int) string {
+	most := guard
 	if guard == 0 {
-		guard = defaultGuard
+		most = defaultGuard
 	}
 	user, used := stillUsed(going, uses)
 	switch {
@@ -64,10 +66,10 @@ func whyNotPrune(going []string, uses map[string][]string, has, wants, guard int
 		return fmt.Sprintf("%s stays and depends on %s; declare that, or end the dependency", user, used)
 	case guard < 0:
 		return ""
-	case len(going) > guard:
-		return fmt.Sprintf("at most %d may go at once; --prune-guard says otherwise", guard)
-	case 2*len(going) > has:
-		return "that is more than half of them; --prune-guard=-1 says that it is meant"
+	case len(going) > most:
+		return fmt.Sprintf("at most %d may go at once; --prune-guard=%d says that it is meant", most, len(going))
+	case guard == 0 && 2*len(going) > has:
+		return fmt.Sprintf("that is more than half of them; --prune-guard=%d says that it is meant", len(going))
 	}
 	return ""
 }

@@ -225,6 +225,9 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 			delete(l.entries, en.name)
 		}
 		l.mu.Unlock()
+		if c.acted {
+			l.report(en.name, string(Pruned), "")
+		}
 		return 0
 	}
 	if c.err != nil {

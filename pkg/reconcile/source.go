@@ -179,7 +179,7 @@ func (l *lastGood) Load(ctx context.Context) ([]*spec.Daemon, error) {
 		return nil, err
 	case err.Error() != l.problem:
 		l.problem = err.Error()
-		l.report(fmt.Errorf("keep the last good set of %d daemons (%s), because the manifests can't be loaded: %w", len(l.good), some(l.good), err))
+		l.report(fmt.Errorf("keep the last good set (%d: %s), because the manifests can't be loaded: %w", len(l.good), some(l.good), err))
 	}
 	return l.good, nil
 }

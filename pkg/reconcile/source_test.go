@@ -206,11 +206,11 @@ func TestLastGood(t *testing.T) {
 	}{
 		{"good sets pass", []string{"a", "a b", ""}, []string{"a", "a b", ""}, nil},
 		{"nothing to keep at first", []string{"!torn", "a"}, []string{"!torn", "a"}, nil},
-		{"a broken one keeps the last", []string{"a b", "!torn"}, []string{"a b", "a b"}, []string{"keep the last good set of 2 daemons (a, b)"}},
+		{"a broken one keeps the last", []string{"a b", "!torn"}, []string{"a b", "a b"}, []string{"keep the last good set (2: a, b)"}},
 		{"a problem is reported once", []string{"a", "!torn", "!torn"}, []string{"a", "a", "a"}, []string{": torn"}},
 		{"and another one again", []string{"a", "!torn", "!worn"}, []string{"a", "a", "a"}, []string{": torn", ": worn"}},
 		{"and its end too", []string{"a", "!torn", "b", "!torn"}, []string{"a", "a", "b", "b"}, []string{": torn", "", ": torn"}},
-		{"an empty set is one to keep", []string{"", "!torn"}, []string{"", ""}, []string{"set of 0"}},
+		{"an empty set is one to keep", []string{"", "!torn"}, []string{"", ""}, []string{"set (0: )"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var reported []string
