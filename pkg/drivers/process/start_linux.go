@@ -20,6 +20,12 @@ import (
 
 // start starts the daemon where no process of it lives.
 func (d *Driver) start(ctx context.Context, step spec.Step) error {
+	select {
+	case d.starts <- struct{}{}:
+		defer func() { <-d.starts }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	f, err := d.settleTree(step.Name)
 	if err != nil {
 		return err
