@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,4 +242,24 @@ func waitFor(t *testing.T, get func() int) int {
 	}
 	t.Fatal("it doesn't come up")
 	return 0
+}
+
+// TestSquatter: a daemon isn't well because somebody else answers on its port, and the message says who does.
+func TestSquatter(t *testing.T) {
+	m := newMachine(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	m.write("sleeper.yaml", fmt.Sprintf(`
+apiVersion: reconciler.dev/v1
+kind: DaemonSpec
+metadata: {name: sleeper}
+spec: {binary: sleep, args: ["86400"], stop: {gracePeriod: 2s}, health: {tcp: %q}}
+`, l.Addr()))
+	code, out := m.run("apply", "-f", "sleeper.yaml", "--wait", "--timeout", "1s")
+	if want := fmt.Sprintf("(pid %d), which isn't this daemon", os.Getpid()); code == 0 || !strings.Contains(out, want) {
+		t.Errorf("apply: exit %d, %s, want %q", code, out, want)
+	}
 }

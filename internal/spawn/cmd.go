@@ -1,6 +1,11 @@
 package spawn
 
-import "os"
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
 
 // Cmd is a process to be.
 type Cmd struct {
@@ -46,4 +51,19 @@ func (a *Account) Environ() []string {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
 		"HOME=" + a.Home, "USER=" + a.Name, "LOGNAME=" + a.Name, "SHELL=" + a.Shell,
 	}
+}
+
+// EnvironWith returns those variables with vars over them, sorted.
+func (a *Account) EnvironWith(vars map[string]string) []string {
+	all := map[string]string{}
+	for _, kv := range a.Environ() {
+		k, v, _ := strings.Cut(kv, "=")
+		all[k] = v
+	}
+	maps.Copy(all, vars)
+	env := make([]string, 0, len(all))
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		env = append(env, k+"="+all[k])
+	}
+	return env
 }

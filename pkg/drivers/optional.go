@@ -18,3 +18,9 @@ type Housekeeper interface {
 	// Housekeep does what has come due. An error says what couldn't be done; the rest was done.
 	Housekeep(ctx context.Context) error
 }
+
+// Tree is a Driver that can tell which processes of this machine are a daemon's.
+type Tree interface {
+	// PIDs returns all processes that live of the instance of name that runs, its main process and workers that have left it alike; none where nothing runs.
+	PIDs(ctx context.Context, name string) ([]int, error)
+}

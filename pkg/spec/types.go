@@ -104,11 +104,13 @@ type EnvVar struct {
 
 // Health is a check: exactly one of url, tcp and exec.
 type Health struct {
-	// URL is fetched with GET; see expectStatus.
+	// URL is fetched with GET; see expectStatus. On an address of this machine it must be the daemon itself that
+	// answers: what another program answers there is a failure.
 	URL string `json:"url,omitempty"`
-	// TCP is an address HOST:PORT that must accept a connection.
+	// TCP is an address HOST:PORT that must accept a connection; as with url, the daemon's.
 	TCP string `json:"tcp,omitempty"`
-	// Exec is a command (no shell) that must exit 0.
+	// Exec is a command (no shell) that must exit 0. It runs as the daemon's user and group, in its workingDir, with
+	// its env, less what is secret.
 	Exec []string `json:"exec,omitempty"`
 	// Interval is the time between two checks. Default: 10s.
 	Interval Duration `json:"interval,omitempty"`

@@ -29,6 +29,8 @@ type Host struct {
 	mu       sync.Mutex
 	releases map[int]func() // of the set locks that are held
 	taken    int
+	// answered has, by daemon, the instance of which it is settled who answers on its port.
+	answered map[string]string
 }
 
 var _ drivers.Host = (*Host)(nil)
@@ -36,7 +38,7 @@ var _ drivers.Host = (*Host)(nil)
 // New returns this machine with the drivers that it has, the best first. What all drivers share, config files and pauses, is added to them here. dirs is where
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
-	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, releases: map[int]func(){}}
+	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, releases: map[int]func(){}, answered: map[string]string{}}
 	for _, d := range ds {
 		h.drivers = append(h.drivers, drivers.Decorate(d, dirs))
 	}

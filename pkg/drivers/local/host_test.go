@@ -19,6 +19,27 @@ func newHost(t *testing.T) *Host {
 	return New(layout.Under(t.TempDir()), driverstest.NewFake())
 }
 
+// hostWith returns a host on whose driver the daemon web runs.
+func hostWith(t *testing.T, d drivers.Driver, s spec.Spec) *Host {
+	t.Helper()
+	h := New(layout.Under(t.TempDir()), d)
+	startWeb(t, d, s, "")
+	return h
+}
+
+// startWeb starts web where instance is what there is of it.
+func startWeb(t *testing.T, d drivers.Driver, s spec.Spec, instance string) {
+	t.Helper()
+	if s.Binary == "" {
+		s.Binary = "/bin/web"
+	}
+	want := &spec.Daemon{Metadata: spec.Metadata{Name: "web"}, Spec: s, Digest: "sha256:0"}
+	step := spec.Step{Verb: spec.VerbStart, Name: "web", Want: want, Owner: spec.Owner{Set: "default"}, Generation: 1, Instance: instance}
+	if err := d.Apply(t.Context(), step); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDriver(t *testing.T) {
 	h := newHost(t)
 	d, err := h.Driver(spec.DriverAuto)
@@ -88,7 +109,7 @@ func TestProbe(t *testing.T) {
 			if c.check.Timeout == 0 {
 				c.check.Timeout = timeout
 			}
-			err := newHost(t).Probe(t.Context(), "web", c.check)
+			err := hostWith(t, driverstest.NewFake(), spec.Spec{}).Probe(t.Context(), "web", c.check)
 			switch {
 			case err == nil && c.want != "":
 				t.Errorf("it passed, want %q", c.want)

@@ -8,13 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"reconciler.dev/reconciler/internal/plaintext"
-	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -34,30 +32,41 @@ func probeClient() *http.Client {
 	}
 }
 
-// Probe makes one health check within its timeout. The error says what was found.
+// Probe makes one health check within its timeout. The error says what was found. A check by URL or TCP that passes on an address of this machine also asks, once for
+// each instance, whether it was the daemon that answered.
 func (h *Host) Probe(ctx context.Context, daemon string, check spec.Health) error {
 	ctx, cancel := context.WithTimeout(ctx, check.Timeout.D())
 	defer cancel()
 	switch {
 	case check.URL != "":
-		return h.probeURL(ctx, check)
+		at, err := h.probeURL(ctx, check)
+		if err != nil {
+			return err
+		}
+		return h.checkAnswerer(ctx, daemon, at)
 	case check.TCP != "":
-		return probeTCP(ctx, check)
+		at, err := probeTCP(ctx, check)
+		if err != nil {
+			return err
+		}
+		return h.checkAnswerer(ctx, daemon, at)
 	default:
 		return h.probeExec(ctx, daemon, check)
 	}
 }
 
-func (h *Host) probeURL(ctx context.Context, check spec.Health) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, check.URL, nil)
+// probeURL returns the address that answered.
+func (h *Host) probeURL(ctx context.Context, check spec.Health) (at net.Addr, err error) {
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { at = c.Conn.RemoteAddr() }})
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, check.URL, nil)
 	if err != nil {
-		return fmt.Errorf("check by URL: %s", plain(ctx, err, check))
+		return nil, fmt.Errorf("check by URL: %s", plain(ctx, err, check))
 	}
 	req.Header.Set("User-Agent", "reconciler")
 	shown := req.URL.Redacted() // a URL may have a password in it
 	resp, err := h.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("GET %s: %s", shown, plain(ctx, err, check))
+		return nil, fmt.Errorf("GET %s: %s", shown, plain(ctx, err, check))
 	}
 	defer resp.Body.Close()
 	want, ok := "want 200 to 399", resp.StatusCode >= 200 && resp.StatusCode < 400
@@ -65,60 +74,19 @@ func (h *Host) probeURL(ctx context.Context, check spec.Health) error {
 		want, ok = fmt.Sprintf("want %d", check.ExpectStatus), resp.StatusCode == check.ExpectStatus
 	}
 	if ok {
-		return nil
+		return at, nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4*excerpt)) // as much as comes in time
-	return fmt.Errorf("GET %s: HTTP %d, %s%s", shown, resp.StatusCode, want, quoted(body))
+	return nil, fmt.Errorf("GET %s: HTTP %d, %s%s", shown, resp.StatusCode, want, quoted(body))
 }
 
-func probeTCP(ctx context.Context, check spec.Health) error {
+// probeTCP returns the address that answered.
+func probeTCP(ctx context.Context, check spec.Health) (net.Addr, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", check.TCP)
 	if err != nil {
-		return fmt.Errorf("connect to %s: %s", check.TCP, plain(ctx, err, check))
+		return nil, fmt.Errorf("connect to %s: %s", check.TCP, plain(ctx, err, check))
 	}
-	return conn.Close()
-}
-
-func (h *Host) probeExec(ctx context.Context, daemon string, check spec.Health) error {
-	sp, err := h.spawner()
-	if err != nil {
-		return fmt.Errorf("check daemon %s: %w", daemon, err)
-	}
-	account, _, err := spawn.LookupAccount("", "")
-	if err != nil {
-		return fmt.Errorf("check daemon %s: %w", daemon, err)
-	}
-	env := account.Environ()
-	path, err := program(check.Exec[0], env)
-	if err != nil {
-		return fmt.Errorf("check daemon %s: %w", daemon, err)
-	}
-	out, err := sp.Run(ctx, spawn.Cmd{Path: path, Args: check.Exec, Env: env, Dir: "/", Umask: 0o022}, 4*excerpt)
-	if err != nil {
-		return fmt.Errorf("%s%s", plain(ctx, err, check), quoted(out))
-	}
-	return nil
-}
-
-// program finds a command by its path, or by its name in the PATH of env.
-func program(name string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	for _, v := range env {
-		dirs, ok := strings.CutPrefix(v, "PATH=")
-		if !ok {
-			continue
-		}
-		for _, dir := range filepath.SplitList(dirs) {
-			path := filepath.Join(dir, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-				return path, nil
-			}
-		}
-		return "", fmt.Errorf("there is no command %q in %s", name, dirs)
-	}
-	return "", fmt.Errorf("there is no command %q", name)
+	return conn.RemoteAddr(), conn.Close()
 }
 
 // plain says in few words what went wrong.

@@ -91,6 +91,26 @@ func (d *Driver) settle(name string) (finding, error) {
 	return f, nil
 }
 
+// PIDs returns all processes of the instance that runs, by the tag that they carry.
+func (d *Driver) PIDs(_ context.Context, name string) ([]int, error) {
+	rec, err := d.store.read(name)
+	if err != nil || rec == nil {
+		return nil, err
+	}
+	inst := rec.Instance
+	if rec.Intent != nil {
+		inst = rec.Intent.Instance
+	}
+	if inst == nil {
+		return nil, nil
+	}
+	living, err := d.living(tag(inst))
+	if err != nil {
+		return nil, fmt.Errorf("list the processes of daemon %s: %w", name, err)
+	}
+	return pids(living), nil
+}
+
 func (d *Driver) observed(name string, f finding) spec.Observed {
 	o := spec.Observed{Name: name, State: spec.Absent, Driver: spec.DriverProcess}
 	if f.rec == nil {

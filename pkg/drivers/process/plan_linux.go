@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -84,10 +83,6 @@ func (d *Driver) logPath(name string, s *spec.Spec) string {
 // environ returns the account's variables with those of the spec over them.
 func environ(want *spec.Daemon, a *spawn.Account) ([]string, error) {
 	vars := map[string]string{}
-	for _, kv := range a.Environ() {
-		k, v, _ := strings.Cut(kv, "=")
-		vars[k] = v
-	}
 	for k, v := range want.Spec.Env {
 		switch secret, ok := want.Secrets[k]; {
 		case v.Value != nil:
@@ -98,11 +93,7 @@ func environ(want *spec.Daemon, a *spawn.Account) ([]string, error) {
 			return nil, fmt.Errorf("spec.env.%s: its value was not read: %w", k, drivers.ErrPermanent)
 		}
 	}
-	env := make([]string, 0, len(vars))
-	for _, k := range slices.Sorted(maps.Keys(vars)) {
-		env = append(env, k+"="+vars[k])
-	}
-	return env, nil
+	return a.EnvironWith(vars), nil
 }
 
 // losses lists what s asks for and a plain process can't have.

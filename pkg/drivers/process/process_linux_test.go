@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -221,5 +222,28 @@ func TestLifeOfADaemon(t *testing.T) {
 	r.apply(spec.VerbRemove, d)
 	if o := r.look1("web"); o.State != spec.Absent || o.Stamp != nil {
 		t.Errorf("after the removal: %+v", o)
+	}
+}
+
+func TestPIDsNamesTheWholeTree(t *testing.T) {
+	r := newRig(t)
+	if got, err := r.PIDs(t.Context(), "web"); err != nil || len(got) != 0 {
+		t.Errorf("before the start: %v, %v", got, err)
+	}
+	d := shell("web", `setsid sleep 1000 & (setsid sh -c 'echo ready; exec sleep 1000' &); exec sleep 1000`)
+	o := r.started(d)
+	r.printed("web", "ready")
+	var want []int
+	for _, p := range r.members(o.Instance) {
+		want = append(want, p.PID)
+	}
+	got, err := r.another().PIDs(t.Context(), "web")
+	slices.Sort(got)
+	if err != nil || len(want) < 3 || !slices.Contains(got, o.Instance.PID) || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	r.apply(spec.VerbStop, d)
+	if got, err := r.PIDs(t.Context(), "web"); err != nil || len(got) != 0 {
+		t.Errorf("after the stop: %v, %v", got, err)
 	}
 }
