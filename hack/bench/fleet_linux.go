@@ -38,6 +38,9 @@ func (b *bench) fleet(n int) (*fleet, error) {
 	if err := os.Mkdir(f.manifests, 0o755); err != nil {
 		return nil, err
 	}
+	if err := b.onTmpfs(f.state); err != nil {
+		return nil, err
+	}
 	for i := range n {
 		name := fmt.Sprintf("t%03d", i)
 		f.names = append(f.names, name)
@@ -47,6 +50,18 @@ func (b *bench) fleet(n int) (*fleet, error) {
 		}
 	}
 	return f, nil
+}
+
+// onTmpfs puts the records of a state directory where they lie by default: on a tmpfs, as /run is.
+func (b *bench) onTmpfs(state string) error {
+	if b.fast == "" {
+		return nil
+	}
+	run := filepath.Join(b.fast, filepath.Base(state))
+	if err := errors.Join(os.Mkdir(state, 0o755), os.Mkdir(run, 0o700)); err != nil {
+		return err
+	}
+	return os.Symlink(run, filepath.Join(state, "run"))
 }
 
 // command prepares reconciler on this fleet's state.
@@ -166,7 +181,7 @@ func (f *fleet) stop(ctx context.Context, running []began) (gone, returned time.
 	return e.took, returned, errors.Join(err, e.err)
 }
 
-// clear ends whatever daemons of this bench are left, and removes its folder. They are known by their binary, which lies in that folder.
+// clear ends whatever daemons of this bench are left, and removes its folders. They are known by their binary, which lies in that folder.
 func (b *bench) clear() error {
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
@@ -186,7 +201,12 @@ func (b *bench) clear() error {
 			errs = append(errs, fmt.Errorf("end the tinyd %d that is left: %w", pid, err))
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+	for _, dir := range []string{b.dir, b.fast} {
+		if dir != "" {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func tail(text string, lines int) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -33,6 +34,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
+	flag.StringVar(&b.tmpfs, "tmpfs", "/dev/shm", "a tmpfs for what lies in /run otherwise: records that no reboot survives; empty: beside the rest in TMPDIR")
 	flag.Parse()
 	if err := b.run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -46,10 +48,13 @@ type bench struct {
 	n, few        int
 	rounds, kills int
 	idle          time.Duration
+	tmpfs         string
 	out           io.Writer
 
-	dir, tinyd string
-	files      int
+	dir   string // all of it, but for
+	fast  string // what lies on the tmpfs
+	tinyd string
+	files int
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -60,6 +65,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.clear()) }()
+	if b.tmpfs != "" {
+		if b.fast, err = os.MkdirTemp(b.tmpfs, "reconciler-bench-"); err != nil {
+			return err
+		}
+	}
 	if b.reconciler != "" {
 		if b.reconciler, err = filepath.Abs(b.reconciler); err != nil {
 			return err
@@ -72,7 +82,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "load average before: %s\n", strings.Join(strings.Fields(string(load))[:3], " "))
+	fmt.Fprintf(b.out, "load average before: %s; state in %s, records in %s\n", strings.Join(strings.Fields(string(load))[:3], " "), b.dir, cmp.Or(b.fast, b.dir))
 
 	var rows []row
 	for _, part := range []func(context.Context) ([]row, error){b.startAndStop, b.heal, b.idleRun} {
