@@ -78,7 +78,10 @@ func operations() []operation {
 		before:  func(s *scene) { s.web.args = append(s.web.args, "-background"); s.web.declare() },
 		command: func(s *scene) []string { return s.apply() },
 		after: func(s *scene) {
-			s.eventually("the first process of web has ended", func() bool { return len(s.web.copies()) == 1 })
+			s.eventually("the first process of web has ended, and get tells of the other", func() bool {
+				c := s.web.copies()
+				return len(c) == 1 && s.web.started(c[0].pid) && s.get("web").Status.PID == c[0].pid
+			})
 			s.live(s.web, "one")
 		},
 	}, {

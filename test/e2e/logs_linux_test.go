@@ -18,10 +18,7 @@ func TestLogsAcrossRotations(t *testing.T) {
 	run := m.keep("-f", m.path("manifests"), "--resync=1s")
 	w.becomes(0)
 	m.ok("wait", "web", "--for=condition=Ready", "--timeout=20s")
-	follow := m.start("logs", "web", "-f")
-	m.mu.Lock()
-	m.background = append(m.background, follow)
-	m.mu.Unlock()
+	follow := m.background("logs", "web", "-f")
 	follow.says("is up")
 	for i := range chunks {
 		w.post(fmt.Sprintf("/write?from=%d&lines=%d", i*chunk, chunk))

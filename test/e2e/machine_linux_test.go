@@ -25,7 +25,7 @@ type machine struct {
 	bin  string // the program under test
 
 	mu         sync.Mutex
-	background []*command
+	ends       []*command // what the end of the test has to end
 	transcript []*command
 }
 
@@ -51,9 +51,9 @@ func newMachine(t testing.TB) *machine {
 // end ends everything and checks that nothing is left.
 func (m *machine) end() {
 	m.mu.Lock()
-	background := slices.Clone(m.background)
+	ends := slices.Clone(m.ends)
 	m.mu.Unlock()
-	for _, c := range background {
+	for _, c := range ends {
 		c.kill()
 	}
 	if names := strings.Fields(m.run("get", "-o", "name").stdout.String()); len(names) > 0 {
@@ -248,19 +248,30 @@ func (p prepared) exits(code int, args ...string) *command {
 
 func (m *machine) start(args ...string) *command { m.t.Helper(); return m.with().start(args...) }
 func (m *machine) run(args ...string) *command   { m.t.Helper(); return m.with().run(args...) }
-func (m *machine) ok(args ...string) *command    { m.t.Helper(); return m.with().ok(args...) }
+func (m *machine) background(args ...string) *command {
+	m.t.Helper()
+	return m.with().background(args...)
+}
+func (m *machine) ok(args ...string) *command { m.t.Helper(); return m.with().ok(args...) }
 func (m *machine) exits(code int, args ...string) *command {
 	m.t.Helper()
 	return m.with().exits(code, args...)
 }
 
-// keep starts a run that lives until the test ends or ends it, and returns once it keeps its set.
+// background starts a command that lives until the test ends it, or ends.
+func (p prepared) background(args ...string) *command {
+	p.t.Helper()
+	c := p.start(args...)
+	p.mu.Lock()
+	p.ends = append(p.ends, c)
+	p.mu.Unlock()
+	return c
+}
+
+// keep starts a run in the background, and returns once it keeps its set.
 func (m *machine) keep(args ...string) *command {
 	m.t.Helper()
-	c := m.start(append([]string{"run"}, args...)...)
-	m.mu.Lock()
-	m.background = append(m.background, c)
-	m.mu.Unlock()
+	c := m.background(append([]string{"run"}, args...)...)
 	c.says("ends this and leaves the daemons running")
 	return c
 }
