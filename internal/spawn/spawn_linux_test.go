@@ -315,7 +315,7 @@ func TestLookupAccount(t *testing.T) {
 			t.Errorf("%q: %v, want %q", name, err, want)
 		}
 	}
-	a, become, err := LookupAccount("nobody", "")
+	a, become, err := LookupAccount(map[bool]string{true: "nobody", false: "root"}[os.Geteuid() == 0], "")
 	if os.Geteuid() != 0 {
 		if !errors.Is(err, ErrNotPermitted) {
 			t.Errorf("nobody, asked for by somebody: %v", err)

@@ -57,7 +57,9 @@ func beChild() {
 			s.Instance = i.ID
 		}
 		if verb == "Crash" { // the daemon's main process, not ours
-			unix.Kill(o[0].Instance.PID, unix.SIGKILL)
+			if i := o[0].Instance; i != nil && i.PID != 0 {
+				unix.Kill(i.PID, unix.SIGKILL)
+			}
 			continue
 		}
 		if err := d.Apply(ctx, s); err != nil && !errors.Is(err, drivers.ErrMoved) {

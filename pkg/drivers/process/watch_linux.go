@@ -52,6 +52,7 @@ func (d *Driver) adopt(name string, i *spec.Instance, fd pidfd.FD) {
 		fd.Close()
 		return
 	}
+	w.reap(name)
 	w.drop(name)
 	a := &arm{id: i.ID, pid: i.PID, fd: fd}
 	cancel, err := d.ends.Add(fd, func() { go w.dispatch(name, a) })
@@ -238,12 +239,15 @@ func (d *Driver) arm(name string) {
 	d.adopt(name, rec.Instance, fd)
 }
 
-// reap ends the watch of a name whose end somebody else recorded. Where the process was our child, nobody but us can clear it away.
+// reap ends the watch of a name whose process has ended, after somebody recorded that. Where it was our child, nobody but us can clear it away. One that lives is watched on, whatever the
+// record said when it was read. The caller holds the mutex.
 func (w *watching) reap(name string) {
-	if a := w.armed[name]; a != nil {
-		if ended, err := a.fd.Ended(); ended && err == nil {
-			a.fd.Status(a.pid, false)
-		}
+	a := w.armed[name]
+	if a == nil {
+		return
+	}
+	if ended, err := a.fd.Ended(); ended && err == nil {
+		a.fd.Status(a.pid, false)
 		w.drop(name)
 	}
 }

@@ -1,0 +1,246 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// watched begins to watch and returns what is told, once the watch is armed.
+func (r *rig) watched() <-chan string {
+	r.Helper()
+	told := make(chan string, 10_000)
+	ctx, cancel := context.WithCancel(r.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Watch(ctx, func(name string) { told <- name }) }()
+	r.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			r.Errorf("the watch ended: %v", err)
+		}
+		if n := len(r.Driver.watch.armed); n != 0 {
+			r.Errorf("%d processes are watched after the watch ended", n)
+		}
+	})
+	if first := <-told; first != "" {
+		r.Fatalf("the first thing told is %q", first)
+	}
+	return told
+}
+
+// hears waits until name is told.
+func (r *rig) hears(told <-chan string, name string) {
+	r.Helper()
+	for {
+		select {
+		case got := <-told:
+			if got == name {
+				return
+			}
+		case <-time.After(20 * time.Second):
+			r.Fatalf("nothing is told of %s", name)
+		}
+	}
+}
+
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// TestWatchingManyTakesNothingEach: one goroutine, no thread and no time for daemons that just run.
+func TestWatchingManyTakesNothingEach(t *testing.T) {
+	r := newRig(t)
+	threads := func() int {
+		es, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es)
+	}
+	told := r.watched()
+	ds, names := manyWants(100)
+	r.each(spec.VerbStart, ds[:1], 1)
+	r.hears(told, names[0])
+	goroutines, before := runtime.NumGoroutine(), threads()
+	r.each(spec.VerbStart, ds[1:], workers)
+	for len(told) > 0 {
+		<-told
+	}
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := runtime.NumGoroutine() - goroutines; n > 0 {
+		t.Errorf("99 more daemons take %d more goroutines", n)
+	}
+	if n := threads() - before; n > 2*workers {
+		t.Errorf("99 more daemons take %d more threads", n)
+	}
+	if n := len(r.Driver.watch.armed); n != len(names) {
+		t.Errorf("%d of %d are watched", n, len(names))
+	}
+	runtime.GC() // what it would do in a while is no cost of watching
+	spent := cpuTime(t)
+	time.Sleep(500 * time.Millisecond)
+	if spent = cpuTime(t) - spent; spent > 20*time.Millisecond {
+		t.Errorf("half a second of nothing took %v of CPU time", spent)
+	}
+}
+
+// TestWatchLearnsHowSomebodyElsesChildEnded: a daemon outlives the command that started it, and is nobody's child that we know.
+func TestWatchLearnsHowSomebodyElsesChildEnded(t *testing.T) {
+	r := newRig(t)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childDir+"="+strings.TrimSuffix(r.dirs.Run, "/run"), childVerbs+"=Start", childMarker+"="+newMarker(7777))
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	told := r.watched()
+	i := r.look1("web").Instance
+	if st, err := procfs.ReadStat(i.PID); err != nil || st.PPID == os.Getpid() {
+		t.Fatalf("%+v, %v: it is our child", st, err)
+	}
+	unix.Kill(i.PID, unix.SIGKILL)
+	r.hears(told, "web")
+	o := r.look1("web")
+	if e := o.Instance.Exit; o.State != spec.Exited || e == nil || kernelTells(t) && (!e.Known || e.Signal != "SIGKILL") {
+		t.Errorf("it is %s, exit %+v", o.State, e)
+	}
+}
+
+// kernelTells tells whether the kernel tells everybody how a process ended: Linux 6.15.
+func kernelTells(t *testing.T) bool {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	version := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
+	major, _ := strconv.Atoi(version[0])
+	minor, _ := strconv.Atoi(version[1])
+	return major > 6 || major == 6 && minor >= 15
+}
+
+// TestWatchRecordsAnEndAtOnce, so that those who look later, in whichever process, know how it ended.
+func TestWatchRecordsAnEndAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.watched()
+	i := r.started(shell("web", "exec sleep 1000")).Instance
+	unix.Kill(i.PID, unix.SIGKILL)
+	other := r.another().store
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		rec, err := other.read("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := rec.Instance.Exit; e != nil {
+			if e.Signal != "SIGKILL" || rec.Ended == 0 {
+				t.Errorf("recorded is %+v", e)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody looks, and nothing is recorded")
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := procfs.ReadStat(i.PID); errors.Is(err, procfs.ErrGone) {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("our child isn't reaped: %v", err)
+		}
+	}
+}
+
+// TestWatchFollowsTheMainProcess from one to the next.
+func TestWatchFollowsTheMainProcess(t *testing.T) {
+	r := newRig(t)
+	told := r.watched()
+	r.started(shell("web", `setsid sh -c 'echo ready; exec sleep 1000' & sleep 0.1; exit 0`))
+	r.printed("web", "ready")
+	first := r.look1("web").Instance.PID
+	o := r.until("web", func(o spec.Observed) bool { return o.Instance.PID != first })
+	for len(told) > 0 {
+		<-told
+	}
+	unix.Kill(o.Instance.PID, unix.SIGKILL)
+	r.hears(told, "web")
+	r.until("web", is(spec.Exited))
+}
+
+// TestCancelledStopIsWatchedAgain: the daemon goes on, and so does the watch for its end.
+func TestCancelledStopIsWatchedAgain(t *testing.T) {
+	r := newRig(t)
+	told := r.watched()
+	d := shell("web", "trap '' TERM; echo ready; while :; do sleep 1; done")
+	i := r.started(d).Instance
+	r.printed("web", "ready")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.Apply(ctx, r.step(spec.VerbStop, d)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	if o := r.look1("web"); o.State != spec.Running {
+		t.Errorf("nobody stops it any more, and it is %s", o.State)
+	}
+	for len(told) > 0 {
+		<-told
+	}
+	unix.Kill(i.PID, unix.SIGKILL)
+	r.hears(told, "web")
+	if e := r.look1("web").Instance.Exit; e == nil || !e.Asked {
+		t.Errorf("exit %+v: it was asked to end", e)
+	}
+}
+
+func TestWatchEndsWithItsDirectory(t *testing.T) {
+	r := newRig(t)
+	done := make(chan error, 1)
+	armed := make(chan string, 10)
+	go func() { done <- r.Watch(t.Context(), func(name string) { armed <- name }) }()
+	<-armed
+	if err := os.RemoveAll(r.store.dir); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "it was removed") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the watch goes on without its directory")
+	}
+}
+
+// TestWatchTellsOnceForAStep, although the step writes the record more than once.
+func TestWatchTellsOnceForAStep(t *testing.T) {
+	r := newRig(t)
+	told := r.watched()
+	d := want("web", "/bin/sleep", "1000")
+	r.started(d)
+	r.apply(spec.VerbStop, d)
+	r.started(d)
+	time.Sleep(100 * time.Millisecond)
+	var heard []string
+	for len(told) > 0 {
+		heard = append(heard, <-told)
+	}
+	if len(heard) != 3 || !slices.Contains(heard, "web") {
+		t.Errorf("three steps were told as %q", heard)
+	}
+}
