@@ -8,7 +8,8 @@ import (
 )
 
 // strays remembers which trees have lost their main process, and what a look at all processes since then has found of them. Where it found nothing, nothing can ever carry the tree's
-// tag again, so one look serves all who ask later; and it can go on while the end is being dealt with.
+// tag again, so one look serves all who ask later; and it can go on while the end is being dealt with. Where it found something, the next one looks again, and who doesn't wait for
+// that is told what was found before.
 type strays struct {
 	mu    sync.Mutex
 	looks map[procfs.Tag]*strayLook
@@ -16,6 +17,8 @@ type strays struct {
 
 // strayLook is one look for what is left of a tree.
 type strayLook struct {
+	// before is what the look before this one found.
+	before []int
 	done   chan struct{}
 	living []procfs.Stat
 	err    error
@@ -27,21 +30,33 @@ func (d *Driver) beginStrayLook(i *spec.Instance) *strayLook {
 	s := &d.strays
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.looks[t]; l != nil {
-		return l
-	}
 	l := &strayLook{done: make(chan struct{})}
+	if last := s.looks[t]; last != nil {
+		if !last.isDone() || len(last.living) == 0 {
+			return last
+		}
+		l.before = pids(last.living)
+	}
 	if s.looks == nil {
 		s.looks = map[procfs.Tag]*strayLook{}
 	}
 	s.looks[t] = l
 	go func() {
 		defer close(l.done)
-		if l.living, l.err = d.living(t, mainProcess(i)); l.err != nil || len(l.living) > 0 {
+		if l.living, l.err = d.living(t, mainProcess(i)); l.err != nil {
 			s.forget(t) // the next one looks again
 		}
 	}()
 	return l
+}
+
+func (l *strayLook) isDone() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // forget forgets a look. Those who wait for it get what it finds.
@@ -51,15 +66,12 @@ func (s *strays) forget(t procfs.Tag) {
 	delete(s.looks, t)
 }
 
-// lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says nothing.
+// lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says what the look before it found.
 func (d *Driver) lookForStrays(f *finding, wait bool) error {
 	l := d.beginStrayLook(f.rec.Instance)
-	if !wait {
-		select {
-		case <-l.done:
-		default:
-			return nil
-		}
+	if !wait && !l.isDone() {
+		f.strays = l.before
+		return nil
 	}
 	<-l.done
 	if l.err != nil {
