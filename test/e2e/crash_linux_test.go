@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -238,9 +239,7 @@ func (op operation) cutOff(s *scene, env ...string) *command {
 	if op.during != nil {
 		s.eventually("it works, or it died", func() bool { return c.hasEnded() || c.stdout.String() != "" })
 		op.during(s, c)
-		if !c.hasEnded() {
-			c.interrupt()
-		}
+		_ = c.cmd.Process.Signal(os.Interrupt) // it may have died
 	}
 	c.wait()
 	return c

@@ -111,13 +111,14 @@ func (w *testimony) copies() []proc {
 	return slices.DeleteFunc(w.m.mark.alive(w.m.t), func(p proc) bool { return !slices.Contains(p.args, "-name="+w.name) })
 }
 
-// pid is the process that get says it has, once it has one and only one.
+// pid is the process that get says it has, which has to be its only one. It waits until that has come as far as its own code.
 func (w *testimony) pid() int {
 	w.m.t.Helper()
 	s, copies := w.m.get(w.name), w.copies()
 	if s.Status.Phase != "Running" || len(copies) != 1 || copies[0].pid != s.Status.PID {
 		w.m.t.Fatalf("daemon %s is %s with process %d, and these are alive: %v", w.name, s.Status.Phase, s.Status.PID, copies)
 	}
+	w.m.eventually(fmt.Sprintf("process %d of %s has come to its own code", s.Status.PID, w.name), func() bool { return w.started(s.Status.PID) })
 	return s.Status.PID
 }
 
@@ -151,6 +152,9 @@ func (w *testimony) testified(what string) string {
 
 // starts is how often it was started.
 func (w *testimony) starts() int { return strings.Count(w.testified("starts"), "\n") }
+
+// everStarted tells whether it was started, be it just now.
+func (w *testimony) everStarted() bool { return len(w.copies()) > 0 || w.starts() > 0 }
 
 // started tells whether a process has come as far as its own code.
 func (w *testimony) started(pid int) bool {
