@@ -2,57 +2,42 @@ package drivers
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/filewatch"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// pauses remembers users' stops in State/paused/NAME.json, so that they outlive a reboot as well.
+// pauses remembers users' stops, so that they outlive a reboot as well.
 type pauses struct {
 	Driver
 	dirs layout.Dirs
+	book *pauseBook
 }
 
-func withPauses(d Driver, dirs layout.Dirs) Driver { return &pauses{d, dirs} }
+func withPauses(d Driver, dirs layout.Dirs) Driver { return &pauses{d, dirs, &pauseBook{dirs: dirs}} }
 
 // Unwrap is for Find.
 func (p *pauses) Unwrap() Driver { return p.Driver }
 
-func (p *pauses) dir() string { return filepath.Join(p.dirs.State, "paused") }
-
-func (p *pauses) path(name string) string { return filepath.Join(p.dir(), name+".json") }
-
-// Observe fills in Paused. Names that nobody paused cost nothing but one look at the directory.
+// Observe fills in Paused. Where the book of pauses can't be read everybody counts as paused, because starting what a user stopped is the worse mistake.
 func (p *pauses) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	found, err := p.Driver.Observe(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(p.dir())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("look for paused daemons: %w", err)
-	}
-	paused := make(map[string]*spec.Pause, len(entries))
-	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !atomicfile.IsTemp(e.Name()) {
-			paused[name] = p.read(name)
-		}
-	}
+	paused, err := p.book.read()
 	for i := range found {
-		if at := paused[found[i].Name]; at != nil {
-			c := *at
-			found[i].Paused = &c
+		at, there := paused[found[i].Name]
+		if err != nil {
+			at, there = spec.Pause{By: "unreadable " + p.book.path()}, true
+		}
+		if there {
+			found[i].Paused = &at
 		}
 	}
 	return found, nil
@@ -64,18 +49,21 @@ func (p *pauses) Watch(ctx context.Context, changed func(name string)) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	w := filewatch.New(filewatch.Options{Roots: []string{p.dir()}, Quiet: afterwards})
-	before := p.names()
+	w := filewatch.New(filewatch.Options{Roots: []string{p.book.path()}, Quiet: afterwards})
+	before, _ := p.book.read() // an error is found by the next look, which reads it too
 	wg.Go(func() {
 		_ = w.Run(ctx, func() { // it ends only with ctx
-			now := p.names()
+			now, err := p.book.read()
+			if err != nil {
+				changed("")
+			}
 			for name := range before {
-				if !now[name] {
+				if _, still := now[name]; !still {
 					changed(name)
 				}
 			}
 			for name := range now {
-				if !before[name] {
+				if _, already := before[name]; !already {
 					changed(name)
 				}
 			}
@@ -83,31 +71,6 @@ func (p *pauses) Watch(ctx context.Context, changed func(name string)) error {
 		})
 	})
 	return p.Driver.Watch(ctx, changed)
-}
-
-// names are those that are paused.
-func (p *pauses) names() map[string]bool {
-	entries, _ := os.ReadDir(p.dir()) // an error is found by the next look, which reads it too
-	names := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !atomicfile.IsTemp(e.Name()) {
-			names[name] = true
-		}
-	}
-	return names
-}
-
-// read returns the pause of name; one that can't be read is a pause all the same, because starting what a user stopped is the worse mistake.
-func (p *pauses) read(name string) *spec.Pause {
-	text, err := os.ReadFile(p.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var at spec.Pause
-	if err != nil || json.Unmarshal(text, &at) != nil {
-		return &spec.Pause{By: "unreadable " + p.path(name)}
-	}
-	return &at
 }
 
 // Apply does Pause and Resume, and forgets the pause of what is removed.
@@ -122,10 +85,10 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 			case step.Instance != "" && o.State == spec.Absent:
 				return fmt.Errorf("it was planned against %s and there is nothing of that name: %w", instance(step.Instance), ErrMoved)
 			}
-			return p.write(step)
+			return p.book.set(ctx, step.Name, &spec.Pause{At: time.Now(), By: step.By})
 		})
 	case spec.VerbResume:
-		return p.change(ctx, step, func() error { return p.forget(step.Name) })
+		return p.change(ctx, step, func() error { return p.book.set(ctx, step.Name, nil) })
 	case spec.VerbRemove:
 		// The pause goes first: were it left behind by a crash, it would stop a daemon that is made later under the same name.
 		err := p.change(ctx, step, func() error {
@@ -133,7 +96,7 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 			if err != nil || !removable(step, o) {
 				return err
 			}
-			return p.forget(step.Name)
+			return p.book.set(ctx, step.Name, nil)
 		})
 		if err != nil {
 			return err
@@ -142,10 +105,6 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 	default:
 		return p.Driver.Apply(ctx, step)
 	}
-}
-
-func (p *pauses) forget(name string) error {
-	return atomicfile.Remove(p.path(name), atomicfile.Durable)
 }
 
 // change runs f under the name's lock.
@@ -159,18 +118,4 @@ func (p *pauses) change(ctx context.Context, step spec.Step, f func() error) err
 		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
 	}
 	return nil
-}
-
-func (p *pauses) write(step spec.Step) error {
-	if p.read(step.Name) != nil {
-		return nil
-	}
-	text, err := json.Marshal(spec.Pause{At: time.Now(), By: step.By})
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.MkdirAll(p.dir(), 0o700, atomicfile.Durable); err != nil {
-		return err
-	}
-	return atomicfile.Write(p.path(step.Name), text, 0o600, atomicfile.Durable)
 }

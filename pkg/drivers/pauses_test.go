@@ -22,33 +22,51 @@ func TestPausesOutliveTheBoot(t *testing.T) {
 	}
 }
 
-// TestAnUnreadablePauseIsAPause: what a user stopped must not start because a disk failed.
-func TestAnUnreadablePauseIsAPause(t *testing.T) {
+// TestAnUnreadableBookPausesEverybody: what a user stopped must not start because a disk failed.
+func TestAnUnreadableBookPausesEverybody(t *testing.T) {
 	f := newFixture(t)
-	dir := filepath.Join(f.dirs.State, "paused")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	book := filepath.Join(f.dirs.State, "paused.json")
+	for name, text := range map[string]string{"half": `{"web":`, "no list of pauses": `["web"]`} {
+		t.Run(name, func(t *testing.T) {
+			f.write(book, text)
+			for _, daemon := range []string{"web", "db"} {
+				if o := f.observe(daemon); o.Paused == nil || !strings.Contains(o.Paused.By, book) {
+					t.Errorf("%s: paused %+v", daemon, o.Paused)
+				}
+			}
+			for _, verb := range []spec.Verb{spec.VerbPause, spec.VerbResume} {
+				err := f.Apply(t.Context(), f.step(verb, f.daemon("web")))
+				if err == nil || !strings.Contains(err.Error(), book) {
+					t.Errorf("%s: %v", verb, err)
+				}
+			}
+			if text, err := os.ReadFile(book); err != nil || len(text) == 0 {
+				t.Errorf("the book is gone: %q, %v", text, err)
+			}
+		})
+	}
+	if err := os.Remove(book); err != nil {
 		t.Fatal(err)
 	}
-	f.write(filepath.Join(dir, "web.json"), "{half")
-	if o := f.observe("web"); o.Paused == nil || !strings.Contains(o.Paused.By, "web.json") {
-		t.Errorf("paused: %+v", o.Paused)
-	}
-	f.must(spec.VerbResume, f.daemon("web"))
 	if o := f.observe("web"); o.Paused != nil {
-		t.Errorf("paused after resume: %+v", o.Paused)
+		t.Errorf("without the file it is paused: %+v", o.Paused)
 	}
 }
 
-func TestHalfWrittenPausesAreNone(t *testing.T) {
+func TestTheLastResumeLeavesNoBook(t *testing.T) {
 	f := newFixture(t)
-	dir := filepath.Join(f.dirs.State, "paused")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
+	f.must(spec.VerbPause, f.daemon("web"))
+	f.must(spec.VerbPause, f.daemon("db"))
+	f.must(spec.VerbResume, f.daemon("web"))
+	if o := f.observe("web"); o.Paused != nil {
+		t.Errorf("web: %+v", o.Paused)
 	}
-	f.write(filepath.Join(dir, ".web.json.tmp-1"), "{half")
-	for _, name := range []string{"web", ".web", ".web.json.tmp-1"} {
-		if o := f.observe(name); o.Paused != nil {
-			t.Errorf("%s is paused: %+v", name, o.Paused)
-		}
+	if o := f.observe("db"); o.Paused == nil {
+		t.Error("db isn't paused any more")
+	}
+	f.must(spec.VerbResume, f.daemon("db"))
+	left, err := os.ReadDir(f.dirs.State)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left in the state directory: %v, %v", left, err)
 	}
 }

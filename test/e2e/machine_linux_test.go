@@ -87,7 +87,7 @@ func (m *machine) leftovers() []string {
 	var left []string
 	err := filepath.WalkDir(m.dir, func(path string, d os.DirEntry, err error) error {
 		rel, _ := filepath.Rel(m.dir, path)
-		if err == nil && !d.IsDir() && (strings.Contains(rel, "run/daemons/") || strings.Contains(rel, "run/status/") || strings.Contains(rel, "state/paused/") || strings.Contains(rel, ".tmp-") && !strings.Contains(rel, "state/history/")) {
+		if err == nil && !d.IsDir() && (strings.Contains(rel, "run/daemons/") || strings.Contains(rel, "run/status/") || strings.Contains(rel, "state/paused") || strings.Contains(rel, ".tmp-") && !strings.Contains(rel, "state/history/")) {
 			left = append(left, rel)
 		}
 		return err

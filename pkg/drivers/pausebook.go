@@ -1,0 +1,134 @@
+package drivers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// pauseBook is State/paused.json: which daemons users stopped. It is one file, and edits that wait for the disk at the same time are written together, so
+// that a stop of 500 daemons costs a few flushes of the disk and not two for each.
+type pauseBook struct {
+	dirs layout.Dirs
+
+	mu      sync.Mutex
+	text    []byte                // the file as it was read last
+	paused  map[string]spec.Pause // what it says; never changed, only replaced
+	waiting []*pauseEdit
+	writing bool // somebody writes, and will see to those who wait
+}
+
+// pauseEdit is a pause to remember, or with nil to forget.
+type pauseEdit struct {
+	name  string
+	pause *spec.Pause
+	done  chan error
+}
+
+// bookLock is the lock of the whole book among those of LockName. It is no name of a daemon.
+const bookLock = "/paused"
+
+func (b *pauseBook) path() string { return filepath.Join(b.dirs.State, "paused.json") }
+
+// read returns who is paused. The map is not to be changed.
+func (b *pauseBook) read() (map[string]spec.Pause, error) {
+	text, err := os.ReadFile(b.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for paused daemons: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paused != nil && bytes.Equal(text, b.text) {
+		return b.paused, nil
+	}
+	paused := map[string]spec.Pause{}
+	if err := json.Unmarshal(text, &paused); err != nil {
+		return nil, fmt.Errorf("look for paused daemons: read %s: %w; until it is put right all daemons count as paused, and without the file none does", b.path(), err)
+	}
+	b.text, b.paused = text, paused
+	return paused, nil
+}
+
+// set remembers or forgets a pause and returns when that is on the disk. The caller holds the lock of the name.
+func (b *pauseBook) set(ctx context.Context, name string, pause *spec.Pause) error {
+	paused, err := b.read()
+	if err != nil {
+		return err
+	}
+	if _, there := paused[name]; there == (pause != nil) {
+		return nil
+	}
+	e := &pauseEdit{name, pause, make(chan error, 1)}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, e)
+	lead := !b.writing
+	b.writing = true
+	b.mu.Unlock()
+	if lead {
+		b.work(ctx)
+	}
+	return <-e.done
+}
+
+// work writes the edits that wait, and those that came meanwhile, until there are none.
+func (b *pauseBook) work(ctx context.Context) {
+	for {
+		b.mu.Lock()
+		edits := b.waiting
+		b.waiting, b.writing = nil, len(edits) > 0
+		b.mu.Unlock()
+		if len(edits) == 0 {
+			return
+		}
+		err := b.write(ctx, edits)
+		for _, e := range edits {
+			e.done <- err
+		}
+	}
+}
+
+func (b *pauseBook) write(ctx context.Context, edits []*pauseEdit) error {
+	lock, err := LockName(ctx, b.dirs, bookLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	was, err := b.read()
+	if err != nil {
+		return err
+	}
+	paused := make(map[string]spec.Pause, len(was)+len(edits))
+	maps.Copy(paused, was)
+	for _, e := range edits {
+		if e.pause == nil {
+			delete(paused, e.name)
+		} else {
+			paused[e.name] = *e.pause
+		}
+	}
+	if len(paused) == 0 {
+		return atomicfile.Remove(b.path(), atomicfile.Durable)
+	}
+	text, err := json.Marshal(paused)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.MkdirAll(b.dirs.State, 0o700, atomicfile.Durable); err != nil {
+		return err
+	}
+	return atomicfile.Write(b.path(), text, 0o600, atomicfile.Durable)
+}
