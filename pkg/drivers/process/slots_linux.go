@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -16,12 +17,19 @@ const firstSeq = 1
 // page is what slots are made of.
 const page = 4096
 
-// A line is {"seq":"…","sum":"…","record":…} with a number that grows by one with each write, and the checksum of number and record, in hexadecimal digits.
+// A line is {"seq":"…","sum":"…","len":"…","record":…} with a number that grows by one with each write, the checksum of number and record, and the length of the record, all in hexadecimal digits.
 const (
 	seqKey    = `{"seq":"`
 	sumKey    = `","sum":"`
+	lenKey    = `","len":"`
 	recordKey = `","record":`
-	headSize  = len(seqKey) + 16 + len(sumKey) + 8 + len(recordKey)
+
+	seqAt    = len(seqKey)
+	sumAt    = seqAt + 16 + len(sumKey)
+	lenAt    = sumAt + 8 + len(lenKey)
+	headSize = lenAt + 8 + len(recordKey)
+	// tailSize is the brace and the newline.
+	tailSize = 2
 )
 
 // slotted is what a file holds.
@@ -34,57 +42,59 @@ type slotted struct {
 
 // split finds the newest whole version in a file.
 func split(file []byte) slotted {
-	s := slotted{size: len(file) / 2}
-	if s.size == 0 || len(file)%(2*page) != 0 {
+	size := len(file) / 2
+	if size == 0 || len(file)%(2*page) != 0 {
 		return slotted{}
 	}
-	for slot := range 2 {
-		payload, seq, ok := parseLine(file[slot*s.size : (slot+1)*s.size])
-		if ok && (s.payload == nil || seq > s.seq) {
-			s.payload, s.seq, s.slot = payload, seq, slot
+	slots := [2][]byte{file[:size], file[size:]}
+	newest := 0
+	if seqOf(slots[1]) > seqOf(slots[0]) {
+		newest = 1
+	}
+	for _, slot := range []int{newest, 1 - newest} {
+		if payload, seq, ok := parseLine(slots[slot]); ok {
+			return slotted{payload, seq, slot, size}
 		}
 	}
-	return s
+	return slotted{size: size}
 }
 
+// seqOf returns what a line says is its number, 0 where it says nothing.
+func seqOf(line []byte) uint64 {
+	seq, _ := strconv.ParseUint(string(line[seqAt:seqAt+16]), 16, 64)
+	return seq
+}
+
+// parseLine returns the version in a line that is whole.
 func parseLine(line []byte) (payload []byte, seq uint64, ok bool) {
-	line = bytes.TrimRight(line, " \n")
-	if len(line) <= headSize || line[len(line)-1] != '}' {
+	sum, sumErr := strconv.ParseUint(string(line[sumAt:sumAt+8]), 16, 32)
+	n, lenErr := strconv.ParseUint(string(line[lenAt:lenAt+8]), 16, 32)
+	if sumErr != nil || lenErr != nil || int(n) > len(line)-headSize-tailSize {
 		return nil, 0, false
 	}
-	head := string(line[:headSize])
-	seqAt := len(seqKey)
-	sumAt := seqAt + 16 + len(sumKey)
-	seq, seqErr := strconv.ParseUint(head[seqAt:seqAt+16], 16, 64)
-	sum, sumErr := strconv.ParseUint(head[sumAt:sumAt+8], 16, 32)
-	payload = line[headSize : len(line)-1]
-	if seqErr != nil || sumErr != nil || head != lineHead(seq, uint32(sum)) || checksum(seq, payload) != uint32(sum) {
-		return nil, 0, false
-	}
-	return payload, seq, true
-}
-
-func lineHead(seq uint64, sum uint32) string {
-	return fmt.Sprintf("%s%016x%s%08x%s", seqKey, seq, sumKey, sum, recordKey)
+	seq, payload = seqOf(line), line[headSize:headSize+int(n)]
+	whole := seq > 0 && checksum(seq, payload) == uint32(sum) && line[headSize+int(n)] == '}' &&
+		string(line[:seqAt]) == seqKey && string(line[sumAt-len(sumKey):sumAt]) == sumKey &&
+		string(line[lenAt-len(lenKey):lenAt]) == lenKey && string(line[headSize-len(recordKey):headSize]) == recordKey
+	return payload, seq, whole
 }
 
 func checksum(seq uint64, payload []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
-	sum := crc32.Checksum(strconv.AppendUint(nil, seq, 16), table)
+	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, seq), table)
 	return crc32.Update(sum, table, payload)
 }
 
 // line fills a slot of size bytes, nil where it doesn't fit.
 func line(size int, seq uint64, payload []byte) []byte {
-	if headSize+len(payload)+2 > size {
+	if headSize+len(payload)+tailSize > size {
 		return nil
 	}
-	out := make([]byte, 0, size)
-	out = append(out, lineHead(seq, checksum(seq, payload))...)
-	out = append(out, payload...)
-	out = append(out, '}')
-	out = append(out, bytes.Repeat([]byte{' '}, size-len(out)-1)...)
-	return append(out, '\n')
+	out := bytes.Repeat([]byte{' '}, size)
+	head := fmt.Appendf(out[:0], "%s%016x%s%08x%s%08x%s", seqKey, seq, sumKey, checksum(seq, payload), lenKey, len(payload), recordKey)
+	copy(out[len(head):], payload)
+	out[len(head)+len(payload)], out[size-1] = '}', '\n'
+	return out
 }
 
 // fresh makes a file with one version in it, and room to grow.

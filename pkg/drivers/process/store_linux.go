@@ -192,7 +192,7 @@ func (s *store) put(rec *record, payload []byte) error {
 		defer f.close()
 	}
 	hash := maphash.Bytes(s.seed, payload)
-	if f == nil || f.payload == nil || headSize+len(payload)+2 > f.size {
+	if f == nil || f.payload == nil || headSize+len(payload)+tailSize > f.size {
 		s.writing(rec.Name, written{firstSeq, hash})
 		return s.create(rec.Name, payload)
 	}
