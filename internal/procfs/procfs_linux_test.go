@@ -254,6 +254,31 @@ func TestLastPIDMoves(t *testing.T) {
 	}
 }
 
+// TestScanCatchesUp with what was made while it ran, also where numbers began anew, and takes a thread for the process it belongs to.
+func TestScanCatchesUp(t *testing.T) {
+	tag, cmd := tagged(t, "exec sleep 60")
+	pid := cmd.Process.Pid
+	highest, err := maxPID()
+	if err != nil || highest <= pid {
+		t.Fatalf("the highest number is %d, %v, and process %d was made", highest, err, pid)
+	}
+	for last, want := range map[int][]int{pid - 1: {pid}, highest: {pid}, pid: nil} {
+		s := scan{found: map[Tag][]int{}, self: os.Getpid()}
+		if err := s.catchUp(last, pid); err != nil || !slices.Equal(s.found[tag], want) {
+			t.Errorf("after %d it sees %v, %v; want %v", last, s.found[tag], err, want)
+		}
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		if got, err := processOf(number([]byte(thread.Name()))); got != os.Getpid() || err != nil {
+			t.Errorf("thread %s belongs to process %d, %v", thread.Name(), got, err)
+		}
+	}
+}
+
 func BenchmarkScan(b *testing.B) {
 	for b.Loop() {
 		var s scan

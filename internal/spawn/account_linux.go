@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,16 +131,12 @@ func named(uid string) *Account {
 }
 
 // MayExecute asks the kernel whether an account, nil for that of this process, may execute a file or enter a directory.
-func MayExecute(a *Account, path string) error {
+func MayExecute(a *Account, path string) (err error) {
 	if a == nil {
 		return mayExecute(path)
 	}
-	answer := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread, which takes the account's place for files, ends with the goroutine
-		answer <- asAccount(a, path)
-	}()
-	return <-answer
+	onLostThread(func() { err = asAccount(a, path) })
+	return err
 }
 
 // asAccount changes the calling thread alone, which Go's own functions wouldn't. Giving up user 0 for files gives up the privileges over files as well.

@@ -49,8 +49,36 @@ func slow(c Cmd) Cmd {
 	return c
 }
 
-// ways are the two ways to start c, which must come to the same.
+// ways are the ways to start c, which must come to the same.
 func ways(c Cmd) map[string]Cmd { return map[string]Cmd{"directly": c, "by the launcher": slow(c)} }
+
+// TestUmaskAndNiceOfAThread are not ours afterwards.
+func TestUmaskAndNiceOfAThread(t *testing.T) {
+	s := newSpawner(t)
+	for range 20 {
+		c := script("umask; nice; pwd")
+		c.Umask, c.Nice, c.Dir = 0o77, 7, "/usr"
+		if text, _ := output(t, s, c); text != "0077\n7\n/usr\n" {
+			t.Errorf("got %q", text)
+		}
+		if text, _ := output(t, s, script("umask; nice")); text != "0022\n0\n" {
+			t.Errorf("the next child got %q", text)
+		}
+	}
+	in, err := procfs.ReadInherited()
+	if err != nil || in.Umask != s.umask {
+		t.Errorf("our umask is %04o, %v; it was %04o", in.Umask, err, s.umask)
+	}
+	c := script("true")
+	c.Nice, c.Stdout, c.Stderr = -100, os.Stderr, os.Stderr // the kernel takes that for -20
+	p, err := s.Start(c)
+	if os.Geteuid() != 0 && (err == nil || !strings.Contains(err.Error(), "set its priority")) {
+		t.Errorf("a priority that takes root: %v", err)
+	}
+	if err == nil {
+		end(p)
+	}
+}
 
 // output starts c and returns what it printed and how it ended.
 func output(t testing.TB, s *Spawner, c Cmd) (string, unix.WaitStatus) {
@@ -368,7 +396,11 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	c := Cmd{Path: "/bin/true", Args: []string{"true"}, Dir: "/", Umask: 0o22, Stdout: null, Stderr: null, Tag: uint64(procfs.NewTag())}
-	for name, c := range ways(c) {
+	all := ways(c)
+	other := c
+	other.Umask = 0o27
+	all["with another umask"] = other
+	for name, c := range all {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				p, err := s.Start(c)

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -111,17 +112,65 @@ func dispose(n int, how uintptr) {
 // Start starts c in a session of its own, with only descriptors 0, 1 and 2, all signals at their default and none blocked. It returns when the program has been
 // executed. The error is an *Error where the child couldn't become what c says; nothing is left of it then.
 func (s *Spawner) Start(c Cmd) (Process, error) {
-	if c.Umask == s.umask && c.Nice == s.nice && len(c.Rlimits) == 0 {
-		p, err := fork(procfs.Tag(c.Tag), c.Path, c.Args, &syscall.ProcAttr{
-			Dir: c.Dir, Env: c.Env, Files: s.files(c),
-			Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential(c.Account)},
-		})
-		if err != nil {
-			return Process{}, explain(c, "", err)
-		}
-		return p, nil
+	switch {
+	case len(c.Rlimits) > 0:
+		return s.launch(c)
+	case c.Umask == s.umask && c.Nice == s.nice:
+		return s.direct(c)
 	}
-	return s.launch(c)
+	p, err := s.onOwnThread(c)
+	if errors.Is(err, errNoThread) {
+		return s.launch(c)
+	}
+	return p, err
+}
+
+// direct starts c from the calling thread, whose umask and priority it inherits.
+func (s *Spawner) direct(c Cmd) (Process, error) {
+	p, err := fork(procfs.Tag(c.Tag), c.Path, c.Args, &syscall.ProcAttr{
+		Dir: c.Dir, Env: c.Env, Files: s.files(c),
+		Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential(c.Account)},
+	})
+	if err != nil {
+		return Process{}, explain(c, "", err)
+	}
+	return p, nil
+}
+
+// errNoThread says that a thread can't have a umask of its own here: some containers forbid unshare(2).
+var errNoThread = errors.New("no umask for a thread")
+
+// onOwnThread starts c from a thread of its own, which has the umask and the priority that c is to inherit, and ends then: on Linux both can belong to a thread.
+func (s *Spawner) onOwnThread(c Cmd) (p Process, err error) {
+	onLostThread(func() {
+		if unix.Unshare(unix.CLONE_FS) != nil {
+			err = errNoThread
+			return
+		}
+		unix.Umask(c.Umask)
+		if niceErr := setNice(c.Nice); niceErr != nil {
+			err = explain(c, stages[atNice], niceErr)
+			return
+		}
+		p, err = s.direct(c)
+	})
+	return p, err
+}
+
+// onLostThread runs f on a thread that ends with it, so that what f does to its thread does nothing to anybody else. That is never the main thread, by which others see the process.
+func onLostThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			onLostThread(f) // on another one, because this one is taken
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
+	<-done
 }
 
 func (s *Spawner) files(c Cmd) []uintptr {
