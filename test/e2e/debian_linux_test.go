@@ -145,8 +145,12 @@ func (p packaged) deploy(t testing.TB) *deployed {
 func (d *deployed) manifest(version string) string {
 	d.t.Helper()
 	spec := d.spec(d, version)
-	if d.account != "" && os.Geteuid() == 0 {
+	switch {
+	case d.account == "":
+	case os.Geteuid() == 0:
 		spec += "  user: " + d.account + "\n"
+	default:
+		d.t.Logf("not shown here, because it needs root: %s under Debian's account %s", d.program, d.account)
 	}
 	return d.write("manifests/"+d.program+".yaml", fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  binary: %s\n%s",
 		d.program, find(d.t, d.program, d.pkg), spec))
