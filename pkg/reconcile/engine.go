@@ -152,6 +152,11 @@ func (e *Engine) wasReady(ctx context.Context, o spec.Observed) bool {
 func (e *Engine) work() { e.busy <- struct{}{} }
 func (e *Engine) rest() { <-e.busy }
 
+// waits says that a step of that verb mostly waits: for a daemon to end, or for the one flush of the disk that all pauses at a time share.
+func waits(v spec.Verb) bool {
+	return v == spec.VerbStop || v == spec.VerbPause || v == spec.VerbResume
+}
+
 // step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.
 func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	drv, err := e.host.Driver(s.Driver)
@@ -167,11 +172,12 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	if word, ok := doing[s.Verb]; ok {
 		e.report(s.Name, word, s.Reason)
 	}
-	if s.Verb == spec.VerbStop {
+	resting := waits(s.Verb)
+	if resting {
 		e.rest()
 	}
 	err = drv.Apply(ctx, s)
-	if s.Verb == spec.VerbStop {
+	if resting {
 		e.work()
 	}
 	switch {
