@@ -30,8 +30,10 @@ type scan struct {
 	done  chan struct{}
 	found map[Tag][]int
 	self  int
-	sure  bool
-	err   error
+	// skipped says that not all numbers were looked at.
+	skipped bool
+	sure    bool
+	err     error
 	// callers is how many it serves.
 	callers int
 }
@@ -108,7 +110,7 @@ func (s *scan) run() {
 	for range maxRounds {
 		now, err := LastPID()
 		if err != nil || now == last {
-			s.sure, s.err = err == nil, err
+			s.sure, s.err = err == nil && !s.skipped, err
 			return
 		}
 		if s.err = s.catchUp(last, now); s.err != nil {
@@ -151,6 +153,7 @@ func (s *scan) catchUp(last, now int) error {
 
 // seeNew sees the processes with numbers from first to last. Some of these are threads.
 func (s *scan) seeNew(first, last int) {
+	s.skipped = s.skipped || last-first > maxGap
 	for pid := first; pid <= min(last, first+maxGap); pid++ {
 		if glance(pid) == 0 {
 			continue
