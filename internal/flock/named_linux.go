@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TryLockNamed takes the lock of that name among those that share the file at path, or returns an error that wraps ErrHeld. It is as good as one of TryLock on a file of its own,
-// and makes no file for each name: see "open file description locks" in fcntl(2). Two names may share a lock by chance; there are 2^62 of them.
+// TryLockNamed takes the lock of that name among those that share the file at path, or returns an error that wraps ErrHeld. It is as good as one of TryLock on
+// a file of its own, and makes no file for each name: see "open file description locks" in fcntl(2). Two names may share a lock by chance; there are 2^62 of
+// them.
 func TryLockNamed(path, name string) (*Held, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
 	if err != nil {

@@ -69,11 +69,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := header
+		var again strings.Builder
+		again.WriteString(header)
 		for _, s := range found {
-			again += line(s.Addr.String(), "0A", s.Inode)
+			again.WriteString(line(s.Addr.String(), "0A", s.Inode))
 		}
-		second, err := Parse(strings.NewReader(again))
+		second, err := Parse(strings.NewReader(again.String()))
 		if err != nil || len(second) != len(found) {
 			t.Fatalf("%q was read as %v, and that as %v (%v)", table, found, second, err)
 		}

@@ -25,8 +25,9 @@ type entry struct {
 	ended  func()
 }
 
-// Add calls ended once, from the poller's goroutine, when the process has ended, unless the returned cancel was called before: then it isn't called any
-// more, unless it is being called already. ended must not block. f must stay open until then; cancel before closing it. A process may be added more than once by different FDs.
+// Add calls ended once, from the poller's goroutine, when the process has ended, unless the returned cancel was called before: then it isn't called any more,
+// unless it is being called already. ended must not block. f must stay open until then; cancel before closing it. A process may be added more than once by
+// different FDs.
 func (p *Poller) Add(f FD, ended func()) (cancel func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -91,8 +91,9 @@ func (s *Scanner) work(mine *scan) {
 	}
 }
 
-// run scans. First come the processes that are listed. One that ends before its turn may have had children meanwhile, so then come, in the order of their making, the numbers that have been
-// given out since, until none has been given out after a look at the last one. Whoever lives then was seen, or was being made by one who was.
+// run scans. First come the processes that are listed. One that ends before its turn may have had children meanwhile, so then come, in the order of their
+// making, the numbers that have been given out since, until none has been given out after a look at the last one. Whoever lives then was seen, or was being
+// made by one who was.
 func (s *scan) run() {
 	s.found, s.self = map[Tag][]int{}, os.Getpid()
 	last, err := LastPID()

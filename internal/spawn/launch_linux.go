@@ -16,8 +16,9 @@ import (
 	"reconciler.dev/reconciler/internal/procfs"
 )
 
-// Process limits belong to a whole process, so a child can't inherit them from one that doesn't want them itself: they are set between fork(2) and execve(2). A child of a Go program can't
-// run Go code there, so it executes this program again, as a launcher, which sets them and then becomes the daemon in place: same process, same tag.
+// Process limits belong to a whole process, so a child can't inherit them from one that doesn't want them itself: they are set between fork(2) and execve(2). A
+// child of a Go program can't run Go code there, so it executes this program again, as a launcher, which sets them and then becomes the daemon in place: same
+// process, same tag.
 
 // launcherName is argv[0] of the launcher.
 const launcherName = "reconciler-launch"

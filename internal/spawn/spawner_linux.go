@@ -157,7 +157,8 @@ func (s *Spawner) onOwnThread(c Cmd) (p Process, err error) {
 	return p, err
 }
 
-// onLostThread runs f on a thread that ends with it, so that what f does to its thread does nothing to anybody else. That is never the main thread, by which others see the process.
+// onLostThread runs f on a thread that ends with it, so that what f does to its thread does nothing to anybody else. That is never the main thread, by which
+// others see the process.
 func onLostThread(f func()) {
 	done := make(chan struct{})
 	go func() {

@@ -46,7 +46,7 @@ func beChild() {
 		panic(err)
 	}
 	ctx := context.Background()
-	for _, verb := range strings.Fields(os.Getenv(childVerbs)) {
+	for verb := range strings.FieldsSeq(os.Getenv(childVerbs)) {
 		daemon := crasher(os.Getenv(childMarker))
 		o, err := d.Observe(ctx, "web")
 		if err != nil {
@@ -109,7 +109,8 @@ var crashing = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// TestKilledAtAnyPoint kills a process between any two effects of any step, and looks what that leaves: never two copies, nothing unknown, and whoever comes next makes it right.
+// TestKilledAtAnyPoint kills a process between any two effects of any step, and looks what that leaves: never two copies, nothing unknown, and whoever comes
+// next makes it right.
 func TestKilledAtAnyPoint(t *testing.T) {
 	program, err := crashing()
 	if err != nil {
@@ -176,8 +177,9 @@ func afterwards(t *testing.T, dirs layout.Dirs, marker string) {
 	}
 }
 
-// wantTruth fails unless what the driver sees of web is what there is, and that is one copy at most: a leader, or the child of one that was killed unseen, because nobody knows then that it
-// wasn't the leader's will to leave the child alone. The two looks aren't one: a signal may be on its way, and a process that is just executing a program has no arguments.
+// wantTruth fails unless what the driver sees of web is what there is, and that is one copy at most: a leader, or the child of one that was killed unseen,
+// because nobody knows then that it wasn't the leader's will to leave the child alone. The two looks aren't one: a signal may be on its way, and a process that
+// is just executing a program has no arguments.
 func (r *rig) wantTruth(marker string) {
 	r.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {

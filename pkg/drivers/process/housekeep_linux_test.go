@@ -27,7 +27,8 @@ func stream(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestHousekeepRotatesUnderADaemonThatWrites: the shell writes each line with a write of its own, as fast as it can, and rests now and then, so that even a busy machine gets to rotate.
+// TestHousekeepRotatesUnderADaemonThatWrites: the shell writes each line with a write of its own, as fast as it can, and rests now and then, so that even a
+// busy machine gets to rotate.
 func TestHousekeepRotatesUnderADaemonThatWrites(t *testing.T) {
 	const lines = 20_000
 	r := newRig(t)

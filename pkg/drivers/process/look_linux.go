@@ -238,8 +238,8 @@ func mainProcess(i *spec.Instance) identity { return identity{i.PID, i.StartTick
 // maxScans bounds how often a tree is looked for that seems to be gone, and to leave somebody behind each time.
 const maxScans = 100
 
-// living returns the processes with a tag that haven't ended. It returns none only where a look at all processes found none but those that had ended before it: one that ends after it was
-// seen may have left a child. Known to have ended before are dead.
+// living returns the processes with a tag that haven't ended. It returns none only where a look at all processes found none but those that had ended before it:
+// one that ends after it was seen may have left a child. Known to have ended before are dead.
 func (d *Driver) living(t procfs.Tag, dead ...identity) ([]procfs.Stat, error) {
 	for range maxScans {
 		members, sure, err := d.scans.Members(t)

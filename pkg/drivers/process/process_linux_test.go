@@ -185,11 +185,6 @@ func (r *rig) members(i *spec.Instance) []procfs.Stat {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func pidIn(text string) int {
-	pid, _ := strconv.Atoi(strings.TrimSpace(text))
-	return pid
-}
-
 func TestLifeOfADaemon(t *testing.T) {
 	r := newRig(t)
 	d := want("web", "/bin/sleep", "1000")

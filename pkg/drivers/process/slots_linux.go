@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// A record's file holds its last two versions, each a line of JSON in a slot of its own. A write goes in place to the slot of the older one, so it makes and removes no file, which
-// costs a hundred times more on some file systems; and whoever reads meanwhile, or after a crash in the middle of it, finds the newer version whole in the other slot.
+// A record's file holds its last two versions, each a line of JSON in a slot of its own. A write goes in place to the slot of the older one, so it makes and
+// removes no file, which costs a hundred times more on some file systems; and whoever reads meanwhile, or after a crash in the middle of it, finds the newer
+// version whole in the other slot.
 
 // firstSeq is the number of the first version in a file.
 const firstSeq = 1
@@ -17,7 +18,8 @@ const firstSeq = 1
 // page is what slots are made of.
 const page = 4096
 
-// A line is {"seq":"…","sum":"…","len":"…","record":…} with a number that grows by one with each write, the checksum of number and record, and the length of the record, all in hexadecimal digits.
+// A line is {"seq":"…","sum":"…","len":"…","record":…} with a number that grows by one with each write, the checksum of number and record, and the length of
+// the record, all in hexadecimal digits.
 const (
 	seqKey    = `{"seq":"`
 	sumKey    = `","sum":"`

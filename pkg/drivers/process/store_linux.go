@@ -290,8 +290,8 @@ func (f *recordFile) load(uid int) error {
 	return nil
 }
 
-// lost tells whether the content fell victim to a loss of power: a file system may keep the name of a new file and lose what was in it. Nothing that such a record spoke of has
-// outlived the boot that it is from.
+// lost tells whether the content fell victim to a loss of power: a file system may keep the name of a new file and lose what was in it. Nothing that such a
+// record spoke of has outlived the boot that it is from.
 func (f *recordFile) lost() bool {
 	booted := time.Now().Add(-procfs.SinceBoot()).UnixNano()
 	return f.blank && f.st.Mtim.Nano() < booted

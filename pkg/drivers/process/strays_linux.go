@@ -7,9 +7,9 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// strays remembers which trees have lost their main process, and what a look at all processes since then has found of them. Where it found nothing, nothing can ever carry the tree's
-// tag again, so one look serves all who ask later; and it can go on while the end is being dealt with. Where it found something, the next one looks again, and who doesn't wait for
-// that is told what was found before.
+// strays remembers which trees have lost their main process, and what a look at all processes since then has found of them. Where it found nothing, nothing can
+// ever carry the tree's tag again, so one look serves all who ask later; and it can go on while the end is being dealt with. Where it found something, the next
+// one looks again, and who doesn't wait for that is told what was found before.
 type strays struct {
 	mu    sync.Mutex
 	looks map[procfs.Tag]*strayLook
@@ -66,7 +66,8 @@ func (s *strays) forget(t procfs.Tag) {
 	delete(s.looks, t)
 }
 
-// lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says what the look before it found.
+// lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says
+// what the look before it found.
 func (d *Driver) lookForStrays(f *finding, wait bool) error {
 	l := d.beginStrayLook(f.rec.Instance)
 	if !wait && !l.isDone() {

@@ -251,7 +251,7 @@ func TestStartUnderWayAndCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := want("web", "/bin/sleep", "1000")
-	rec := r.intend(d, actor{PID: st.PID, StartTicks: st.Start, BootID: r.self.BootID})
+	r.intend(d, actor{PID: st.PID, StartTicks: st.Start, BootID: r.self.BootID})
 	if o := r.look1("web"); o.State != spec.Starting || o.Instance == nil || o.Stamp == nil {
 		t.Errorf("while its starter lives it is %s: %+v", o.State, o)
 	}
@@ -261,7 +261,7 @@ func TestStartUnderWayAndCutOff(t *testing.T) {
 		t.Errorf("cut off before the fork it is %s: %+v", o.State, o)
 	}
 
-	rec = r.intend(d, actor{PID: st.PID, StartTicks: st.Start, BootID: r.self.BootID})
+	rec := r.intend(d, actor{PID: st.PID, StartTicks: st.Start, BootID: r.self.BootID})
 	l, err := r.prepare(d)
 	if err != nil {
 		t.Fatal(err)

@@ -239,8 +239,8 @@ func (d *Driver) arm(name string) {
 	d.adopt(name, rec.Instance, fd)
 }
 
-// reap ends the watch of a name whose process has ended, after somebody recorded that. Where it was our child, nobody but us can clear it away. One that lives is watched on, whatever the
-// record said when it was read. The caller holds the mutex.
+// reap ends the watch of a name whose process has ended, after somebody recorded that. Where it was our child, nobody but us can clear it away. One that lives
+// is watched on, whatever the record said when it was read. The caller holds the mutex.
 func (w *watching) reap(name string) {
 	a := w.armed[name]
 	if a == nil {
