@@ -67,7 +67,7 @@ func exitCases() []testCase {
 		}},
 		{"a leader's end is none while its children live", func(b *bench) {
 			o := b.stay()
-			o.Child, o.Exit, o.After = testprog.Session, 3, 50*time.Millisecond
+			o.Child, o.Exit, o.After = testprog.Session, 0, 50*time.Millisecond
 			b.start(b.daemon("web", o))
 			child := b.begun("child")
 			b.eventually("the leader ends", func() bool { return b.copies() == 0 })

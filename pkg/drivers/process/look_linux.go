@@ -1,7 +1,6 @@
 package process
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,7 +71,7 @@ func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
 	}
 	var main *spec.Instance
 	if f.rec.By.BootID == d.self.BootID {
-		if main, err = d.mainOf(in.Instance); err != nil {
+		if main, _, err = d.mainOf(in.Instance, in.Stamp); err != nil {
 			return false, err
 		}
 	}
@@ -99,8 +98,8 @@ func (d *Driver) lookAtStop(f *finding) {
 }
 
 // lookAtEnd finds out how the main process ended, and whether the instance goes on without it, as that of a daemon does which forks itself into the background. One whose
-// main process was ended by a signal is dead, whatever it leaves behind: nobody goes into the background that way, and workers without their master do no good. Where
-// nobody knows how it ended, what lives is left alone.
+// main process was ended by a signal, or failed, is dead, whatever it leaves behind: nobody goes into the background that way, and workers without their master do no
+// good. Where nobody knows how it ended, what lives is left alone.
 func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	i := *f.rec.Instance
 	exit := d.howEnded(f.rec.Name, &i, reap)
@@ -109,18 +108,21 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	f.rec, f.changed = &next, true
 	if i.BootID != d.self.BootID {
 		next.Gone = true
-	} else if exit.Signal == "" {
-		main, err := d.mainOf(&i)
-		if err != nil {
+	} else if exit.Signal == "" && exit.Code == 0 {
+		main, left, err := d.mainOf(&i, f.rec.Stamp)
+		switch {
+		case err != nil:
 			return err
-		}
-		if main != nil {
+		case main != nil:
 			next.Instance = main
 			f.alive = true
 			d.lookAtStop(f)
 			return nil
+		case left:
+			d.beginStrayLook(&i)
+		default:
+			next.Gone = true
 		}
-		next.Gone = true
 	} else {
 		d.beginStrayLook(&i)
 	}
@@ -204,27 +206,6 @@ func same(fd pidfd.FD, i *spec.Instance) (bool, error) {
 	}
 	ended, err := fd.Ended() // while it hasn't, the number couldn't have come to mean another
 	return !ended, err
-}
-
-// mainOf returns the instance with the process that stands for it when its first one isn't there: the oldest one, session leaders first; nil where none lives.
-func (d *Driver) mainOf(i *spec.Instance) (*spec.Instance, error) {
-	living, err := d.living(tag(i), mainProcess(i))
-	if err != nil || len(living) == 0 {
-		return nil, err
-	}
-	main := slices.MinFunc(living, func(a, b procfs.Stat) int {
-		return cmp.Or(leads(b)-leads(a), cmp.Compare(a.Start, b.Start), a.PID-b.PID)
-	})
-	next := *i
-	next.PID, next.StartTicks, next.BootID = main.PID, main.Start, d.self.BootID
-	return &next, nil
-}
-
-func leads(s procfs.Stat) int {
-	if s.Session == s.PID {
-		return 1
-	}
-	return 0
 }
 
 // identity is a process of this boot.

@@ -141,6 +141,21 @@ func TestKilledLeaderIsDeadWhateverItLeaves(t *testing.T) {
 	}
 }
 
+// TestFailedLeaderIsDeadWhateverItLeaves: who goes into the background leaves with status 0, and nobody else keeps a failed daemon looking alive.
+func TestFailedLeaderIsDeadWhateverItLeaves(t *testing.T) {
+	r := newRig(t)
+	d := shell("web", `sleep 1000 & echo ready; exit 3`)
+	first := r.started(d).Instance
+	o := r.until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
+	if !o.Instance.Exit.Known || o.Instance.Exit.Code != 3 || !strings.Contains(o.Message, "left") {
+		t.Errorf("%q, exit %+v", o.Message, o.Instance.Exit)
+	}
+	r.apply(spec.VerbStop, d)
+	if m := r.members(first); len(m) != 0 {
+		t.Errorf("left is %+v", m)
+	}
+}
+
 func TestStopEndsWhatAKilledLeaderLeft(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `sleep 1000 & echo ready; exec sleep 1000`)
