@@ -28,7 +28,7 @@ func (h *Host) checkAnswerer(ctx context.Context, daemon string, at net.Addr) er
 		return nil
 	case a.Who == listeners.Stranger:
 		addr := netip.AddrPortFrom(tcp.AddrPort().Addr().Unmap(), tcp.AddrPort().Port())
-		return fmt.Errorf("%s is answered by %s (pid %d), which isn't this daemon", addr, a.Command, a.PID)
+		return fmt.Errorf("%s is answered by %s (pid %d), which isn't this daemon; if it is meant to answer for it, check with health.exec", addr, a.Command, a.PID)
 	}
 	h.settle(daemon, inst.ID)
 	return nil
