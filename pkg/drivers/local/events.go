@@ -160,45 +160,64 @@ func aggregate(all []spec.Event) []spec.Event {
 // eventReader reads the files of events on from where it was.
 type eventReader struct {
 	log  eventLog
-	f    *os.File // the newest file that was seen
-	rest []byte   // the beginning of a line whose end isn't there yet
+	now  *eventFile // the newest file that was seen; nil before the first
+	last *eventFile // the one before it: whoever opened it before the exchange may still write to it
+}
+
+// eventFile is a file of events that is read on from where it was.
+type eventFile struct {
+	f    *os.File
+	rest []byte // the beginning of a line whose end isn't there yet
 }
 
 func (r *eventReader) close() {
-	if r.f != nil {
-		r.f.Close()
+	r.now.close()
+	r.last.close()
+}
+
+func (e *eventFile) close() {
+	if e != nil {
+		e.f.Close()
 	}
 }
 
-// read returns the events that came since the last read. Where a file was made the old one meanwhile, what was left in it comes first.
+// read returns the events that came since the last read, those in the older file first.
 func (r *eventReader) read(since time.Time) (events []spec.Event, err error) {
-	if r.f == nil {
-		if r.f, err = os.Open(r.log.old()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if r.now == nil {
+		f, err := os.Open(r.log.old())
+		if err == nil {
+			r.now = &eventFile{f: f}
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
 	}
 	for {
-		if r.f != nil {
-			text, err := io.ReadAll(r.f)
+		for _, file := range []*eventFile{r.last, r.now} {
+			more, err := file.read(since)
 			if err != nil {
-				return nil, fmt.Errorf("read events: %w", err)
+				return nil, err
 			}
-			events = append(events, r.parse(text, since)...)
+			events = append(events, more...)
 		}
 		next, err := r.next()
 		if err != nil || next == nil {
 			return events, err
 		}
-		if r.f != nil {
-			late, err := io.ReadAll(r.f) // what came between the read and the exchange
-			if err != nil {
-				return nil, errors.Join(fmt.Errorf("read events: %w", err), next.Close())
-			}
-			events = append(events, r.parse(late, since)...)
-			r.f.Close()
-		}
-		r.f, r.rest = next, nil
+		r.last.close()
+		r.last, r.now = r.now, &eventFile{f: next}
 	}
+}
+
+// read returns the events that came since the last read of e, which may be nil.
+func (e *eventFile) read(since time.Time) ([]spec.Event, error) {
+	if e == nil {
+		return nil, nil
+	}
+	text, err := io.ReadAll(e.f)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return e.parse(text, since), nil
 }
 
 // next opens the file after the one that is being read, or returns nil where that is the last one.
@@ -210,13 +229,13 @@ func (r *eventReader) next() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	if r.f == nil {
+	if r.now == nil {
 		return f, nil
 	}
 	now, err := f.Stat()
 	if err == nil {
 		var before fs.FileInfo
-		if before, err = r.f.Stat(); err == nil && !os.SameFile(before, now) {
+		if before, err = r.now.f.Stat(); err == nil && !os.SameFile(before, now) {
 			return f, nil
 		}
 	}
@@ -224,17 +243,17 @@ func (r *eventReader) next() (*os.File, error) {
 }
 
 // parse returns the events in whole lines. A line that is none is passed over: a power cut may leave anything.
-func (r *eventReader) parse(text []byte, since time.Time) (events []spec.Event) {
-	r.rest = append(r.rest, text...)
+func (e *eventFile) parse(text []byte, since time.Time) (events []spec.Event) {
+	e.rest = append(e.rest, text...)
 	for {
-		line, rest, whole := bytes.Cut(r.rest, []byte("\n"))
+		line, rest, whole := bytes.Cut(e.rest, []byte("\n"))
 		if !whole {
 			return events
 		}
-		r.rest = rest
-		var e spec.Event
-		if json.Unmarshal(line, &e) == nil && !e.At.Before(since) {
-			events = append(events, e)
+		e.rest = rest
+		var ev spec.Event
+		if json.Unmarshal(line, &ev) == nil && !ev.At.Before(since) {
+			events = append(events, ev)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestProbeTellsTheDaemonFromASquatter(t *testing.T) {
 			d := &treeDriver{Fake: driverstest.NewFake()}
 			h := hostWith(t, d, spec.Spec{})
 			probe := func() error { return h.Probe(t.Context(), "web", check) }
-			want := fmt.Sprintf(" (pid %d), which isn't this daemon", os.Getpid())
+			want := fmt.Sprintf(" (pid %d), which isn't this daemon; if it is meant to answer for it, check with health.exec", os.Getpid())
 			for range 2 {
 				if err := probe(); err == nil || !strings.HasPrefix(err.Error(), addr+" is answered by ") || !strings.HasSuffix(err.Error(), want) {
 					t.Fatalf("a stranger: got %v, want %q", err, want)
