@@ -52,6 +52,8 @@ func TestAStopComesTooLate(t *testing.T) {
 		if _, err := b.e.Delete(t.Context(), []string{"a"}, DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		b.e.work() // as whoever does a step is
+		defer b.e.rest()
 		if err := b.e.untilStill(t.Context(), pause); !errors.Is(err, drivers.ErrNotFound) {
 			t.Errorf("got %v, want not found", err)
 		}
