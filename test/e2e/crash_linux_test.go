@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -184,6 +185,23 @@ func operations() []operation {
 		},
 		after: func(s *scene) { s.live(s.web, "one") },
 	}, {
+		name: "an apply that takes over from a run",
+		before: func(s *scene) {
+			s.web.declare()
+			s.keep("-f", s.path("manifests"))
+			s.web.becomes(0)
+			s.web.args = append(s.web.args, "-stubborn=false")
+			s.write("elsewhere/web.yaml", s.web.manifest())
+		},
+		command: func(s *scene) []string { return []string{"apply", "--force", "-f", s.path("elsewhere")} },
+		after: func(s *scene) {
+			s.web.pid()
+			if !slices.Contains(s.web.copies()[0].args, "-stubborn=false") {
+				s.t.Errorf("the run took web back: %v", s.web.copies())
+			}
+			s.ok("apply", "--force", "-f", s.path("elsewhere")).printed("daemon/web unchanged")
+		},
+	}, {
 		name: "a run that rotates a log",
 		before: func(s *scene) {
 			s.web.listening()
@@ -267,11 +285,18 @@ func TestCrash(t *testing.T) {
 				for _, p := range points {
 					t.Run(p, func(t *testing.T) {
 						t.Parallel()
-						if op.crash(newScene(t), p) {
+						if op.crash(newScene(t), p) > 0 {
 							hit.Add(1)
 						} else {
 							missed.Add(1)
 						}
+					})
+				}
+				for range 5 {
+					p := []string{points[rand.IntN(len(points))], points[rand.IntN(len(points))]}
+					t.Run(strings.Join(p, " then "), func(t *testing.T) {
+						t.Parallel()
+						op.crash(newScene(t), p...)
 					})
 				}
 			})
@@ -314,16 +339,21 @@ func (op operation) points(t *testing.T) []string {
 	return points
 }
 
-// crash cuts the operation off at a point, and does it again. It says whether the point was passed: how often some are depends on how fast a daemon is.
-func (op operation) crash(s *scene, point string) bool {
+// crash cuts the operation off at each of points, one after the other, and then does it whole. It says how many were passed: how often some are depends on
+// how fast a daemon is, and on what the crash before left to do.
+func (op operation) crash(s *scene, points ...string) (hit int) {
 	op.before(s)
-	c := op.cutOff(s, failpoint.Env+"="+point)
-	hit := c.killed()
-	if !hit && c.code() != op.code {
-		s.t.Fatalf("exit %d, want to be killed at %s or %d:\n%v", c.code(), point, op.code, c)
+	for _, point := range points {
+		c := op.cutOff(s, failpoint.Env+"="+point)
+		switch {
+		case c.killed():
+			hit++
+		case c.code() != op.code:
+			s.t.Fatalf("exit %d, want to be killed at %s or %d:\n%v", c.code(), point, op.code, c)
+		}
+		s.afterCrash()
 	}
-	s.afterCrash()
-	if c = op.cutOff(s); c.code() != op.code {
+	if c := op.cutOff(s); c.code() != op.code {
 		s.t.Fatalf("done again: exit %d, want %d:\n%v", c.code(), op.code, c)
 	}
 	op.after(s)
@@ -334,7 +364,10 @@ func (op operation) crash(s *scene, point string) bool {
 func (s *scene) afterCrash() {
 	s.t.Helper()
 	s.eventually("what was just being started is what it is to become", func() bool {
-		return !slices.ContainsFunc(s.mark.alive(s.t), func(p proc) bool { return p.exe == s.bin })
+		return !slices.ContainsFunc(s.mark.alive(s.t), func(p proc) bool {
+			isRun := slices.ContainsFunc(s.ends, func(c *command) bool { return c.cmd.Process.Pid == p.pid })
+			return p.exe == s.bin && !isRun
+		})
 	})
 	for _, w := range []*testimony{s.web, s.old} {
 		s.settles(func() string { return s.unknown(w) })
