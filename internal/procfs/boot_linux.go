@@ -3,6 +3,7 @@ package procfs
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -46,8 +47,7 @@ type Inherited struct {
 
 // ReadInherited reads that of this process. It needs Linux 4.7.
 func ReadInherited() (Inherited, error) {
-	var buf [8192]byte
-	text, err := readSmall("/proc/self/status", buf[:])
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return Inherited{}, fmt.Errorf("read the own status: %w", err)
 	}

@@ -30,11 +30,12 @@ const (
 )
 
 // settings are what the launcher is told, in a file that exists in memory only: it may hold secrets, which argv would show to everybody.
+// Strings are bytes there: nothing says that a path, an argument or a secret is UTF-8, which JSON would make of it.
 type settings struct {
-	Path    string
-	Args    []string
-	Env     []string
-	Dir     string
+	Path    []byte
+	Args    [][]byte
+	Env     [][]byte
+	Dir     []byte
 	Umask   int
 	Nice    int
 	Rlimits []Rlimit
@@ -43,7 +44,7 @@ type settings struct {
 
 // launch starts c by way of the launcher. It returns when the program has been executed.
 func (s *Spawner) launch(c Cmd) (Process, error) {
-	data, err := json.Marshal(settings{c.Path, c.Args, c.Env, c.Dir, c.Umask, c.Nice, c.Rlimits, c.Account})
+	data, err := json.Marshal(settings{[]byte(c.Path), toBytes(c.Args), toBytes(c.Env), []byte(c.Dir), c.Umask, c.Nice, c.Rlimits, c.Account})
 	if err != nil {
 		return Process{}, fmt.Errorf("describe the process to be: %w", err)
 	}
@@ -70,6 +71,20 @@ func (s *Spawner) launch(c Cmd) (Process, error) {
 		return Process{}, err
 	}
 	return p, nil
+}
+
+func toBytes(from []string) (to [][]byte) {
+	for _, s := range from {
+		to = append(to, []byte(s))
+	}
+	return to
+}
+
+func toStrings(from [][]byte) (to []string) {
+	for _, b := range from {
+		to = append(to, string(b))
+	}
+	return to
 }
 
 // end kills a child and waits for its end.
@@ -166,10 +181,10 @@ func becomeDaemon() (int, error) {
 	if err := become(set.Account); err != nil {
 		return atAccount, err
 	}
-	if err := syscall.Chdir(set.Dir); err != nil {
+	if err := syscall.Chdir(string(set.Dir)); err != nil {
 		return atDir, err
 	}
-	return atExec, syscall.Exec(set.Path, set.Args, set.Env)
+	return atExec, syscall.Exec(string(set.Path), toStrings(set.Args), toStrings(set.Env))
 }
 
 // setNice sets the priority. The default is no reason to fail: an inherited lower priority can't be shed without privilege.

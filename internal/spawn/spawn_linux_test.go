@@ -139,6 +139,19 @@ func TestChildGetsWhatItIsGivenAndNothingElse(t *testing.T) {
 	}
 }
 
+// TestBytesArriveAsTheyAre, UTF-8 or not.
+func TestBytesArriveAsTheyAre(t *testing.T) {
+	s := newSpawner(t)
+	c := script(`printf '%s\n' "$0" "$X"`)
+	bytes := "\xff\xfe\x01 \u00e4\n\"\\"
+	c.Args, c.Env = append(c.Args, bytes), []string{"X=" + bytes}
+	for name, c := range ways(c) {
+		if text, _ := output(t, s, c); text != bytes+"\n"+bytes+"\n" {
+			t.Errorf("%s: %q, want %q twice", name, text, bytes)
+		}
+	}
+}
+
 func TestUmaskNiceAndRlimits(t *testing.T) {
 	s := newSpawner(t)
 	c := script("umask; nice; ulimit -Sn; ulimit -Hn; ulimit -v; ulimit -p")

@@ -26,14 +26,15 @@ type finding struct {
 	strays []int
 }
 
-// look finds out what is true of the daemon that rec is about; rec may be nil. With reap set, which needs the daemon's lock, the status of an ended child is taken
-// from the kernel, and has to be recorded, and what is left of an ended tree is waited for; else the status is left there, and what isn't known yet is not reported.
-func (d *Driver) look(rec *record, reap bool) (finding, error) {
+// look finds out what is true of the daemon that rec is about; rec may be nil. locked says that the caller holds the daemon's lock, and records what is found: then
+// the status of an ended child is taken from the kernel, what is left of an ended tree is waited for, and nobody else can be starting or stopping the daemon. Else
+// the status is left there, and what isn't known yet is not reported.
+func (d *Driver) look(rec *record, locked bool) (finding, error) {
 	f := finding{rec: rec}
 	if rec == nil {
 		return f, nil
 	}
-	if done, err := d.lookAtIntent(&f); done || err != nil {
+	if done, err := d.lookAtIntent(&f, locked); done || err != nil {
 		return f, err
 	}
 	i := f.rec.Instance
@@ -41,7 +42,7 @@ func (d *Driver) look(rec *record, reap bool) (finding, error) {
 	case i == nil || i.Exit != nil && f.rec.Gone:
 		return f, nil
 	case i.Exit != nil:
-		return f, d.lookForStrays(&f, reap)
+		return f, d.lookForStrays(&f, locked)
 	}
 	alive, err := d.isAlive(i)
 	if err != nil {
@@ -49,21 +50,23 @@ func (d *Driver) look(rec *record, reap bool) (finding, error) {
 	}
 	if alive {
 		f.alive = true
-		d.lookAtStop(&f)
+		d.lookAtStop(&f, locked)
 		return f, nil
 	}
-	return f, d.lookAtEnd(&f, reap)
+	return f, d.lookAtEnd(&f, locked)
 }
 
 // lookAtIntent settles a start that is under way or was cut off. done says that there is nothing more to look at.
-func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
+func (d *Driver) lookAtIntent(f *finding, locked bool) (done bool, err error) {
 	in := f.rec.Intent
 	if in == nil {
 		return false, nil
 	}
-	working, err := f.rec.By.alive(d.self)
-	if err != nil {
-		return false, err
+	working := false
+	if !locked {
+		if working, err = f.rec.By.alive(d.self); err != nil {
+			return false, err
+		}
 	}
 	if working {
 		f.busy = spec.Starting
@@ -88,8 +91,8 @@ func (d *Driver) lookAtIntent(f *finding) (done bool, err error) {
 }
 
 // lookAtStop tells a stop under way from one that was cut off.
-func (d *Driver) lookAtStop(f *finding) {
-	if f.rec.By == nil {
+func (d *Driver) lookAtStop(f *finding, locked bool) {
+	if f.rec.By == nil || locked {
 		return
 	}
 	if working, err := f.rec.By.alive(d.self); working && err == nil {
@@ -100,9 +103,9 @@ func (d *Driver) lookAtStop(f *finding) {
 // lookAtEnd finds out how the main process ended, and whether the instance goes on without it, as that of a daemon does which forks itself into the background. One whose
 // main process was ended by a signal, or failed, is dead, whatever it leaves behind: nobody goes into the background that way, and workers without their master do no
 // good. Where nobody knows how it ended, what lives is left alone.
-func (d *Driver) lookAtEnd(f *finding, reap bool) error {
+func (d *Driver) lookAtEnd(f *finding, locked bool) error {
 	i := *f.rec.Instance
-	exit := d.howEnded(f.rec.Name, &i, reap)
+	exit := d.howEnded(f.rec.Name, &i, locked)
 	next := *f.rec
 	next.Instance = &i
 	f.rec, f.changed = &next, true
@@ -116,7 +119,7 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 		case main != nil:
 			next.Instance = main
 			f.alive = true
-			d.lookAtStop(f)
+			d.lookAtStop(f, locked)
 			return nil
 		case left:
 			d.beginStrayLook(&i)
@@ -135,42 +138,43 @@ func (d *Driver) lookAtEnd(f *finding, reap bool) error {
 	return nil
 }
 
-// howEnded returns how the main process of an instance ended.
+// howEnded returns how the main process of an instance ended, as far as anybody knows.
 func (d *Driver) howEnded(name string, i *spec.Instance, reap bool) *spec.Exit {
-	exit := &spec.Exit{At: time.Now()}
+	unknown := exitOf(0, false)
 	if i.BootID != d.self.BootID {
-		exit.At = exit.At.Add(-procfs.SinceBoot())
-		return exit
+		unknown.At = unknown.At.Add(-procfs.SinceBoot())
+		return unknown
 	}
 	if i.PID == 0 {
-		return exit
+		return unknown
 	}
 	fd, watched := d.watch.borrow(name, i)
 	if !watched {
 		var err error
 		if fd, err = pidfd.Open(i.PID); err != nil {
-			return exit
+			return unknown
 		}
 	}
 	defer fd.Close()
 	if !watched {
 		if st, err := procfs.ReadStat(i.PID); err != nil || st.Start != i.StartTicks {
-			return exit // another process has the number now
+			return unknown // another process has the number now
 		}
 	}
-	if status, known := fd.Status(i.PID, !reap); known {
-		describe(exit, status)
-	}
-	return exit
+	return exitOf(fd.Status(i.PID, !reap))
 }
 
-func describe(e *spec.Exit, s unix.WaitStatus) {
-	e.Known = true
-	if s.Signaled() {
+// exitOf describes an end that is seen now.
+func exitOf(s unix.WaitStatus, known bool) *spec.Exit {
+	e := &spec.Exit{At: time.Now(), Known: known}
+	switch {
+	case !known:
+	case s.Signaled():
 		e.Signal = unix.SignalName(s.Signal())
-		return
+	default:
+		e.Code = s.ExitStatus()
 	}
-	e.Code = s.ExitStatus()
+	return e
 }
 
 // isAlive tells whether the main process of an instance lives. The tag proves it at less cost than the start time.

@@ -51,15 +51,19 @@ func (d *Driver) find(name string) (finding, error) {
 		return finding{}, err
 	}
 	f, err := d.look(rec, false)
-	if err != nil || !f.changed {
+	if err != nil || !f.changed && f.busy == "" {
 		return f, err
 	}
 	lock, err := d.tryLock(name)
 	if lock == nil {
-		return f, err
+		return f, nil // somebody is at it, or nobody can be; what was found is true either way
 	}
 	defer lock.Release()
-	return d.settle(name)
+	g, err := d.settle(name)
+	if err != nil && g.rec != nil {
+		err = nil // found, and not recorded: whoever looks next finds it too
+	}
+	return g, err
 }
 
 // settleTree is settle for those who must know what is left of an instance that ended.

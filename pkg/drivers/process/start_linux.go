@@ -141,7 +141,7 @@ func (d *Driver) withdraw(name string, old *record) error {
 
 // openLog opens the log for appending. A new one belongs to the daemon's account, which may want to open it again as /dev/stderr.
 func openLog(l *launch) (*os.File, error) {
-	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NOCTTY
 	f, err := os.OpenFile(l.log, flags|os.O_EXCL, 0o640)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(l.log), 0o755); err != nil {
@@ -153,7 +153,7 @@ func openLog(l *launch) (*os.File, error) {
 	case err == nil && l.cmd.Account != nil:
 		err = f.Chown(int(l.account.UID), int(l.account.GID))
 	case errors.Is(err, os.ErrExist):
-		if f, err = os.OpenFile(l.log, flags, 0o640); err == nil {
+		if f, err = os.OpenFile(l.log, flags|unix.O_NONBLOCK, 0o640); err == nil {
 			err = checkLog(f)
 		}
 	}

@@ -123,7 +123,7 @@ func (d *Driver) post(ctx context.Context, url string) error {
 	defer resp.Body.Close()
 	io.CopyN(io.Discard, resp.Body, maxAnswer) // only to let the daemon finish writing; its status was the answer
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("POST %s: it answered %s: %w", url, resp.Status, errRefused)
+		return fmt.Errorf("POST %s: it answered %s: %w", req.URL.Redacted(), resp.Status, errRefused)
 	}
 	return nil
 }

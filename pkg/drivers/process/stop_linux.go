@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -79,13 +78,12 @@ func (d *Driver) leave(rec *record) error {
 func (d *Driver) recordStop(rec *record, main pidfd.FD) error {
 	i, next := *rec.Instance, *rec
 	if i.Exit == nil {
-		i.Exit = &spec.Exit{At: time.Now(), Asked: true}
-		next.Ended = procfs.SinceBoot()
-		if main != pidfd.None {
-			if status, known := main.Status(i.PID, false); known {
-				describe(i.Exit, status)
-			}
+		if main == pidfd.None {
+			i.Exit = d.howEnded(rec.Name, &i, true)
+		} else {
+			i.Exit = exitOf(main.Status(i.PID, false))
 		}
+		i.Exit.Asked, next.Ended = true, procfs.SinceBoot()
 	}
 	next.Instance, next.Gone, next.By = &i, true, nil
 	if err := d.store.write(&next); err != nil {

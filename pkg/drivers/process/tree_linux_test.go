@@ -267,9 +267,14 @@ func TestStartUnderWayAndCutOff(t *testing.T) {
 	}
 	d := want("web", "/bin/sleep", "1000")
 	r.intend(d, actor{PID: st.PID, StartTicks: st.Start, BootID: r.self.BootID})
+	lock, err := drivers.LockName(t.Context(), r.dirs, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if o := r.look1("web"); o.State != spec.Starting || o.Instance == nil || o.Stamp == nil {
 		t.Errorf("while its starter lives it is %s: %+v", o.State, o)
 	}
+	lock.Release()
 	starter.Process.Kill()
 	starter.Wait()
 	if o := r.look1("web"); o.State != spec.Exited || o.Instance != nil || o.Stamp.Digest != d.Digest {
