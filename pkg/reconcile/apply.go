@@ -112,6 +112,7 @@ type oneTime struct {
 	item     Item // as it ended
 	deadline time.Time
 	began    bool  // steps were done
+	unseen   bool  // and item.Observed is from before them
 	cause    error // why the previous revision is being put back
 }
 
@@ -122,9 +123,8 @@ type applying struct {
 	deadline time.Time
 	cancel   context.CancelFunc
 
-	mu       sync.Mutex
-	open     int
-	finished []spec.Revision
+	mu   sync.Mutex
+	open int
 }
 
 // enter makes the entries, and those of dependencies that are on the host and not in the apply.
@@ -194,6 +194,16 @@ func (p *applying) needsHealth(en *entry) bool {
 	return false
 }
 
+// watches: where the apply waits for it, or another daemon does, and where it shall go.
+func (p *applying) watches(en *entry) bool {
+	if en.want == nil || p.opt.settle || p.waits(en) {
+		return true
+	}
+	p.loop.mu.Lock()
+	defer p.loop.mu.Unlock()
+	return len(p.loop.dependents[en.name]) > 0
+}
+
 // waits says whether the entry has to be Ready for the apply to end well.
 func (p *applying) waits(en *entry) bool {
 	return en.want != nil && (p.opt.Wait || p.opt.settle && en.once.began || en.once.cause != nil)
@@ -209,7 +219,7 @@ func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.
 			en.once.item.Action = c.decision.Action
 		}
 	}
-	en.once.item.Observed = c.observed
+	en.once.item.Observed, en.once.unseen = c.observed, c.unseen
 	again, failure, done := p.settle(en, c)
 	if !done && failure == nil && time.Now().After(en.once.deadline) {
 		failure = fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), p.pending(en, c), ErrTimeout)
@@ -378,11 +388,6 @@ func (p *applying) finish(_ context.Context, en *entry) {
 	for _, name := range wake {
 		l.queue.Add(name)
 	}
-	if st := item.Observed.Stamp; st != nil && en.once.began && en.want != nil {
-		p.mu.Lock()
-		p.finished = append(p.finished, spec.Revision{Stamp: *st, Ready: p.waits(en) && (item.Err == nil || item.Action == RolledBack)})
-		p.mu.Unlock()
-	}
 	l.report(en.name, string(item.Action), "")
 	p.mu.Lock()
 	p.open--
@@ -395,6 +400,8 @@ func (p *applying) finish(_ context.Context, en *entry) {
 
 // outcome collects the items in their order, and keeps the revisions that came to be.
 func (p *applying) outcome(ctx context.Context, items []Item) ([]Item, error) {
+	ctx = context.WithoutCancel(ctx)
+	p.see(ctx)
 	out := make([]Item, len(items))
 	var errs []error
 	for i, it := range items {
@@ -405,5 +412,18 @@ func (p *applying) outcome(ctx context.Context, items []Item) ([]Item, error) {
 		}
 		errs = append(errs, out[i].Err)
 	}
-	return out, errors.Join(append(errs, p.archive(context.WithoutCancel(ctx)))...)
+	return out, errors.Join(append(errs, p.archive(ctx))...)
+}
+
+// see looks at what wasn't looked at after its steps, in one call.
+func (p *applying) see(ctx context.Context) {
+	var unseen []string
+	for name, en := range p.loop.entries {
+		if en.once.unseen {
+			unseen = append(unseen, name)
+		}
+	}
+	for _, o := range p.loop.look(ctx, unseen) {
+		p.loop.entries[o.Name].once.item.Observed = o
+	}
 }

@@ -31,6 +31,8 @@ type loop struct {
 type policy interface {
 	// needsHealth says whether the entry's readiness matters to anybody.
 	needsHealth(en *entry) bool
+	// watches says whether anybody has to know at once what became of the entry's steps. Where nobody does it isn't looked at for each by itself.
+	watches(en *entry) bool
 	// concluded is told what a look came to, and returns when to look again; zero: when something happens.
 	concluded(ctx context.Context, en *entry, c conclusion) time.Duration
 }
@@ -42,6 +44,7 @@ type conclusion struct {
 	health   Health
 	err      error // of the steps
 	acted    bool
+	unseen   bool // the steps were done, and observed is from before them
 }
 
 // entry is one daemon of the loop. Its fields belong to the worker that has its name, but for those under loop.mu.
@@ -212,6 +215,9 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 			return RetryDelay(name, en.fails)
 		}
 		en.manual = false
+		if c.unseen = c.err == nil && !l.policy.watches(en); c.unseen {
+			return l.policy.concluded(ctx, en, c)
+		}
 		c.observed = l.look(ctx, []string{name})[0]
 		c.health = l.health(name, c.observed)
 	}
@@ -331,8 +337,11 @@ func (l *loop) follow(en *entry, c *conclusion) {
 	if up != en.up || ready != en.ready {
 		wake = l.dependents[en.name]
 	}
-	if proven || en.want == nil && up != en.up {
+	switch {
+	case proven:
 		wake = append(slices.Clone(wake), l.going()...)
+	case en.want == nil && up != en.up:
+		wake = append(slices.Clone(wake), en.uses...)
 	}
 	en.up, en.ready, en.unproven = up, ready, en.unproven && !proven
 	l.mu.Unlock()

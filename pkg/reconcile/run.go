@@ -213,6 +213,9 @@ func (k *keeping) prune(ctx context.Context, wants []*spec.Daemon) error {
 // needsHealth: always, for the conditions tell it.
 func (k *keeping) needsHealth(*entry) bool { return true }
 
+// watches: always, for what was started must be seen to die.
+func (k *keeping) watches(*entry) bool { return true }
+
 func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {
 	l := k.loop
 	if en.passive {

@@ -68,7 +68,12 @@ func (p *applying) note(ctx context.Context, en *entry, c conclusion) {
 
 // archive keeps the revisions that came to be, several at once, for each costs a flush of the disk.
 func (p *applying) archive(ctx context.Context) error {
-	return inParallel(16, p.finished, func(r spec.Revision) error {
-		return p.loop.host.Archive(ctx, r)
-	})
+	var came []spec.Revision
+	for _, en := range p.loop.entries {
+		item := en.once.item
+		if st := item.Observed.Stamp; st != nil && en.once.began && en.want != nil {
+			came = append(came, spec.Revision{Stamp: *st, Ready: p.waits(en) && (item.Err == nil || item.Action == RolledBack)})
+		}
+	}
+	return inParallel(16, came, func(r spec.Revision) error { return p.loop.host.Archive(ctx, r) })
 }
