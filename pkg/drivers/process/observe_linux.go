@@ -54,7 +54,7 @@ func (d *Driver) find(name string) (finding, error) {
 	if err != nil || !f.changed && f.busy == "" {
 		return f, err
 	}
-	lock, err := d.tryLock(name)
+	lock, _ := d.tryLock(name)
 	if lock == nil {
 		return f, nil // somebody is at it, or nobody can be; what was found is true either way
 	}
