@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
@@ -87,6 +88,7 @@ func (b *pauseBook) set(ctx context.Context, name string, pause *spec.Pause) err
 // work writes the edits that wait, and those that came meanwhile, until there are none.
 func (b *pauseBook) work(ctx context.Context) {
 	for {
+		runtime.Gosched() // those who are about to edit join in
 		b.mu.Lock()
 		edits := b.waiting
 		b.waiting, b.writing = nil, len(edits) > 0

@@ -44,6 +44,22 @@ func paused(t *testing.T, b *pauseBook) int {
 	return len(all)
 }
 
+// until waits until cond holds under the book's mutex.
+func until(t *testing.T, b *pauseBook, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		b.mu.Lock()
+		holds := cond()
+		b.mu.Unlock()
+		if holds {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it isn't so within a minute")
+		}
+	}
+}
+
 // TestEditsThatWaitAreWrittenTogether: while one edit waits for another process, all others wait for its writer, who takes them in one go.
 func TestEditsThatWaitAreWrittenTogether(t *testing.T) {
 	b := newBook(t)
@@ -51,25 +67,16 @@ func TestEditsThatWaitAreWrittenTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan []error)
-	go func() { done <- setAll(t.Context(), b, 0, many, &spec.Pause{By: "test"}) }()
-	for deadline := time.Now().Add(time.Minute); ; {
-		b.mu.Lock()
-		n := len(b.waiting)
-		b.mu.Unlock()
-		if n == many-1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d wait, want all but the writer", n)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	first, others := make(chan []error), make(chan []error)
+	go func() { first <- setAll(t.Context(), b, 0, 1, &spec.Pause{By: "test"}) }()
+	until(t, b, func() bool { return b.writing && len(b.waiting) == 0 })
+	go func() { others <- setAll(t.Context(), b, 1, many, &spec.Pause{By: "test"}) }()
+	until(t, b, func() bool { return len(b.waiting) == many-1 })
 	if n := paused(t, b); n != 0 {
 		t.Errorf("%d are paused while another process has the lock", n)
 	}
 	lock.Release()
-	if err := errors.Join(<-done...); err != nil {
+	if err := errors.Join(append(<-first, <-others...)...); err != nil {
 		t.Error(err)
 	}
 	if n := paused(t, b); n != many {
