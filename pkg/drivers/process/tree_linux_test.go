@@ -144,8 +144,10 @@ func TestKilledLeaderIsDeadWhateverItLeaves(t *testing.T) {
 // TestFailedLeaderIsDeadWhateverItLeaves: who goes into the background leaves with status 0, and nobody else keeps a failed daemon looking alive.
 func TestFailedLeaderIsDeadWhateverItLeaves(t *testing.T) {
 	r := newRig(t)
-	d := shell("web", `sleep 1000 & echo ready; exit 3`)
+	d := shell("web", `trap 'exit 3' USR1; sleep 1000 & echo ready; wait`)
 	first := r.started(d).Instance
+	r.printed("web", "ready")
+	unix.Kill(first.PID, unix.SIGUSR1)
 	o := r.until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
 	if !o.Instance.Exit.Known || o.Instance.Exit.Code != 3 || !strings.Contains(o.Message, "left") {
 		t.Errorf("%q, exit %+v", o.Message, o.Instance.Exit)
