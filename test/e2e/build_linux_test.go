@@ -15,7 +15,13 @@ import (
 // bin is where this run of the tests builds what it needs; main makes it and takes it away.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(main(m)) }
+func TestMain(m *testing.M) {
+	if run := os.Getenv(guardEnv); run != "" {
+		guard(run)
+		os.Exit(0)
+	}
+	os.Exit(main(m))
+}
 
 func main(m *testing.M) int {
 	flag.Parse()
@@ -29,6 +35,10 @@ func main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
+	if err := startGuard(); err != nil {
+		fmt.Fprintln(os.Stderr, "guard the processes of the tests:", err)
+		return 1
+	}
 	// Most of a test is waiting for a process to start or end, so more of them than there are CPUs run side by side.
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		if err := parallel.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil {

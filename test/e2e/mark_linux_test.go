@@ -24,9 +24,23 @@ type mark uint64
 // marks is held while this process has a mark for a child to inherit, and by all other forks.
 var marks sync.Mutex
 
-const markBit = 1 << 61
+// A mark has a bit that no limit has that a person set, the number of this run of the tests, and one of its own.
+const (
+	markBit  = 1 << 61
+	ownBits  = 30
+	runShift = ownBits
+)
 
-func newMark() mark { return markBit | mark(rand.Uint64N(markBit)) }
+// thisRun is the number of this run of the tests.
+var thisRun = rand.Uint64N(markBit >> runShift)
+
+func newMark() mark { return mark(markBit | thisRun<<runShift | rand.Uint64N(1<<ownBits)) }
+
+// ofRun tells whether a process was started by a run of the tests.
+func ofRun(pid int, run uint64) bool {
+	v, ok := softLimit(pid, unix.RLIMIT_RSS, "Max resident set")
+	return ok && v>>runShift == (markBit>>runShift|run)
+}
 
 // start runs fork with m set.
 func (m mark) start(fork func() error) error {
@@ -58,14 +72,13 @@ func (p proc) String() string {
 // alive returns the processes with the mark that haven't ended, the oldest first.
 func (m mark) alive(t testing.TB) []proc {
 	t.Helper()
-	entries, err := os.ReadDir("/proc")
+	pids, err := processes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found []proc
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !m.on(pid) {
+	for _, pid := range pids {
+		if !m.on(pid) {
 			continue
 		}
 		if p, ok := look(pid); ok {
@@ -76,14 +89,29 @@ func (m mark) alive(t testing.TB) []proc {
 	return found
 }
 
+// processes lists all there are.
+func processes() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // on tells whether a process has the mark.
 func (m mark) on(pid int) bool {
-	v, ok := limit(pid, unix.RLIMIT_RSS, "Max resident set")
+	v, ok := softLimit(pid, unix.RLIMIT_RSS, "Max resident set")
 	return ok && v == uint64(m)
 }
 
-// limit reads a soft limit of a process. prlimit(2) is fast, but root needs CAP_SYS_RESOURCE for the processes of others, which containers lack.
-func limit(pid, resource int, name string) (uint64, bool) {
+// softLimit reads a soft limit of a process. prlimit(2) is fast, but root needs CAP_SYS_RESOURCE for the processes of others, which containers lack.
+func softLimit(pid, resource int, name string) (uint64, bool) {
 	var lim unix.Rlimit
 	err := unix.Prlimit(pid, resource, nil, &lim)
 	if !errors.Is(err, unix.EPERM) {
@@ -115,18 +143,23 @@ func look(pid int) (p proc, ok bool) {
 	p.exe, _ = os.Readlink(filepath.Join(dir, "exe"))
 	args, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 	p.args = strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
-	p.tag, _ = limit(pid, 10, "Max file locks") // RLIMIT_LOCKS
+	p.tag, _ = softLimit(pid, 10, "Max file locks") // RLIMIT_LOCKS
 	return p, true
 }
 
-// kill ends a process that has the mark, and nothing else: what the number means is held fast before it is looked at.
+// kill ends a process that has the mark, and nothing else.
 func (m mark) kill(pid int) error {
+	return killIf(pid, m.on)
+}
+
+// killIf ends a process if is says so. What the number means is held fast before it is asked.
+func killIf(pid int, is func(pid int) bool) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if !m.on(pid) {
+	if !is(pid) {
 		return fmt.Errorf("process %d isn't one of this test", pid)
 	}
 	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
