@@ -4,7 +4,6 @@ package drivers_test
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,7 +69,7 @@ func TestDecoratedDriversConform(t *testing.T) {
 // keeper is a driver with an optional interface.
 type keeper struct{ drivers.Driver }
 
-func (keeper) Housekeep(context.Context) error { return errors.New("kept") }
+func (keeper) Housekeep(context.Context) (bool, error) { return true, nil }
 
 func TestFindLooksThroughDecorators(t *testing.T) {
 	dirs := newDirs(t)
@@ -79,7 +78,7 @@ func TestFindLooksThroughDecorators(t *testing.T) {
 		t.Error("found an interface that nothing has")
 	}
 	h, ok := drivers.Find[drivers.Housekeeper](drivers.Decorate(keeper{driverstest.NewFake()}, dirs))
-	if !ok || h.Housekeep(t.Context()).Error() != "kept" {
+	if busy, err := h.Housekeep(t.Context()); !ok || !busy || err != nil {
 		t.Error("the driver's own interface wasn't found")
 	}
 	if _, ok := drivers.Find[drivers.Checker](plain); !ok {

@@ -13,10 +13,12 @@ type Checker interface {
 	Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error)
 }
 
-// Housekeeper is a Driver with work that no daemon's change triggers, as the rotation of logs. The loop calls it at every resync.
+// Housekeeper is a Driver with work that no daemon's change triggers, as the rotation of logs. The loop calls it at every resync, and soon again
+// where there was something to do.
 type Housekeeper interface {
-	// Housekeep does what has come due. An error says what couldn't be done; the rest was done.
-	Housekeep(ctx context.Context) error
+	// Housekeep does what has come due. busy says that there was something, and so may be again before long. An error says what couldn't be done; the rest
+	// was done.
+	Housekeep(ctx context.Context) (busy bool, err error)
 }
 
 // Tree is a Driver that can tell which processes of this machine are a daemon's.

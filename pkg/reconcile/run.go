@@ -93,8 +93,10 @@ func (k *keeping) watch(ctx context.Context, wg *sync.WaitGroup) {
 
 // keep follows the manifests, and looks at everything from time to time, until ctx ends.
 func (k *keeping) keep(ctx context.Context) error {
-	resync := time.NewTicker(k.opt.Resync)
+	resync, tidy := time.NewTicker(k.opt.Resync), time.NewTimer(k.opt.Resync)
 	defer resync.Stop()
+	defer tidy.Stop()
+	pause := k.opt.Resync
 	for {
 		select {
 		case <-ctx.Done():
@@ -106,8 +108,12 @@ func (k *keeping) keep(ctx context.Context) error {
 		case <-k.relist:
 			k.all()
 		case <-resync.C:
-			k.housekeep(ctx)
 			k.all()
+		case <-tidy.C:
+			if pause = min(2*pause, k.opt.Resync); k.housekeep(ctx) {
+				pause = min(soonTidy, k.opt.Resync)
+			}
+			tidy.Reset(pause)
 		}
 	}
 }
@@ -121,14 +127,21 @@ func (k *keeping) all() {
 	}
 }
 
-func (k *keeping) housekeep(ctx context.Context) {
+// soonTidy is how soon there is another look for housework where there was some; where there is none it takes twice as long each time, up to the resync.
+const soonTidy = 10 * time.Second
+
+// housekeep says whether there was anything to do.
+func (k *keeping) housekeep(ctx context.Context) (busy bool) {
 	for _, d := range k.loop.host.Drivers() {
 		if h, ok := drivers.Find[drivers.Housekeeper](d); ok {
-			if err := h.Housekeep(ctx); err != nil && ctx.Err() == nil {
+			did, err := h.Housekeep(ctx)
+			if err != nil && ctx.Err() == nil {
 				k.loop.opt.Log.Error(err, "housekeep", "host", k.loop.host.Name(), "driver", d.Kind())
 			}
+			busy = busy || did
 		}
 	}
+	return busy
 }
 
 // load takes the wanted set from the source: what changed in it becomes due, what is no longer in it is let go of or pruned.

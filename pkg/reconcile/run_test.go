@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -367,4 +368,35 @@ func count(lines []string, line string) (n int) {
 		}
 	}
 	return n
+}
+
+// tidied counts the housekeeping of a driver that has work for the first few times.
+type tidied struct {
+	*driverstest.Fake
+	mu   sync.Mutex
+	at   []time.Time
+	work int
+}
+
+func (d *tidied) Housekeep(context.Context) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = append(d.at, time.Now())
+	return len(d.at) <= d.work, nil
+}
+
+func TestRunKeepsHouseMoreOftenWhereThereIsWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &tidied{Fake: driverstest.NewFake(), work: 2}
+		b := &bench{Host: driverstest.NewHost(d)}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
+		defer cancel()
+		_ = b.engine().Run(ctx, &manifests{wants: []*spec.Daemon{manifest("a")}}, RunOptions{})
+		var got []string
+		for _, at := range d.at {
+			got = append(got, at.Sub(began).String())
+		}
+		alike(t, "housekeeping", got, "10m0s", "10m10s", "10m20s", "10m40s", "11m20s")
+	})
 }

@@ -40,7 +40,7 @@ func TestHousekeepRotatesUnderADaemonThatWrites(t *testing.T) {
 	before := r.look1("web").Instance
 	last := fmt.Sprintf("line %d\n", lines-1)
 	r.until("web", func(spec.Observed) bool {
-		if err := r.Housekeep(t.Context()); err != nil {
+		if _, err := r.Housekeep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(d.Spec.Log.Path)
@@ -77,7 +77,7 @@ func TestHousekeepKeepsAsManyFilesAsTheSpecSays(t *testing.T) {
 		if _, err := f.WriteString(strings.Repeat("x", 24<<10)); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Housekeep(t.Context()); err != nil {
+		if _, err := r.Housekeep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,30 +21,32 @@ const (
 // sweepAge is older than any file that is still being written.
 const sweepAge = time.Hour
 
-// Housekeep rotates the logs that have grown beyond their limit, and removes what interrupted writes left.
-func (d *Driver) Housekeep(ctx context.Context) error {
+// Housekeep rotates the logs that have grown beyond their limit, and removes what interrupted writes left. It is busy while logs grow.
+func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 	names, err := d.store.names()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var errs []error
 	for _, name := range names {
 		if ctx.Err() != nil {
-			return errors.Join(append(errs, ctx.Err())...)
+			return busy, errors.Join(append(errs, ctx.Err())...)
 		}
 		rec, err := d.store.read(name)
 		if err != nil || rec == nil {
 			continue // Observe says what is the matter with it
 		}
 		if rec.Stamp != nil {
-			errs = append(errs, d.rotateIfDue(name, &rec.Stamp.Spec))
+			rotated, err := d.rotateIfDue(name, &rec.Stamp.Spec)
+			busy = busy || rotated
+			errs = append(errs, err)
 		}
 		if rec.Instance != nil && rec.Instance.Exit != nil && !rec.Gone {
 			errs = append(errs, d.recordGone(name))
 		}
 	}
 	errs = append(errs, atomicfile.Sweep(d.dirs.Log, sweepAge))
-	return errors.Join(errs...)
+	return busy, errors.Join(errs...)
 }
 
 // recordGone records that nothing is left of an ended instance, so that nobody has to look again.
@@ -62,8 +64,8 @@ func (d *Driver) recordGone(name string) error {
 	return d.store.write(f.rec)
 }
 
-// rotateIfDue rotates a daemon's log under its lock, unless somebody else has that: then it isn't urgent.
-func (d *Driver) rotateIfDue(name string, s *spec.Spec) error {
+// rotateIfDue rotates a daemon's log under its lock where it has come due, unless somebody else has that: then it isn't urgent.
+func (d *Driver) rotateIfDue(name string, s *spec.Spec) (rotated bool, err error) {
 	path, maxSize, maxFiles := d.logPath(name, s), int64(s.Log.MaxSize), s.Log.MaxFiles
 	if maxSize == 0 {
 		maxSize = defaultMaxSize
@@ -73,13 +75,12 @@ func (d *Driver) rotateIfDue(name string, s *spec.Spec) error {
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil || st.Blocks*512 <= maxSize {
-		return nil // not there, or not due; a hole takes no blocks
+		return false, nil // not there, or not due; a hole takes no blocks
 	}
 	lock, err := d.tryLock(name)
 	if lock == nil {
-		return err
+		return false, err
 	}
 	defer lock.Release()
-	_, err = logfile.Rotate(path, maxSize, maxFiles)
-	return err
+	return logfile.Rotate(path, maxSize, maxFiles)
 }
