@@ -62,7 +62,7 @@ func ParseStat(line []byte) (Stat, error) {
 func (s *Stat) set(field int, word []byte) (err error) {
 	switch field {
 	case fieldState:
-		if len(word) != 1 {
+		if len(word) != 1 || word[0] < 'A' || word[0] > 'z' {
 			return fmt.Errorf("%q is no state", word)
 		}
 		s.State = word[0]
