@@ -76,7 +76,7 @@ func fullView() reconcile.View {
 				Last: &spec.Exit{Known: true, Code: 1, At: noon.Add(-time.Minute)},
 			},
 			Paused: &spec.Pause{At: noon, By: "ann"},
-			Drift:  []spec.Drift{{Field: "spec.files[0]", Want: "a", Have: "b"}},
+			Drift:  []spec.Drift{{Field: "spec.files[0]", Want: "a", Have: "b", Class: spec.Reloaded}},
 			Lost:   []spec.Loss{{Field: "spec.cgroup.memoryLimit", Reason: "no controller"}},
 		},
 	}

@@ -69,7 +69,7 @@ func diffSession(d *desk) {
 	d.note("web ends with exit status 3")
 	d.must(1, "diff", "-f", ".")
 	d.must(0, "apply", "-f", ".")
-	d.host.Fake().Drift("db", spec.Drift{Field: "spec.files[0]", Want: "mode 0644", Have: "mode 0666"})
+	d.host.Fake().Drift("db", spec.Drift{Field: "spec.files[0]", Want: "mode 0644", Have: "mode 0666", Class: spec.Reloaded})
 	d.note("somebody changes a file of db")
 	d.must(1, "diff", "-f", ".")
 	d.must(1, "diff", "-f", "db.yaml", "--prune", "--prune-guard=5")
@@ -101,7 +101,7 @@ func getSession(d *desk) {
 func describeSession(d *desk) {
 	d.must(0, "apply", "-f", ".", "--wait")
 	time.Sleep(time.Hour)
-	d.host.Fake().Drift("web", spec.Drift{Field: "spec.files[0]", Want: "mode 0644", Have: "mode 0666"})
+	d.host.Fake().Drift("web", spec.Drift{Field: "spec.files[0]", Want: "mode 0644", Have: "mode 0666", Class: spec.Reloaded})
 	d.must(0, "stop", "db")
 	d.must(0, "describe", "web", "daemon/db")
 	d.must(1, "describe", "nobody")

@@ -56,6 +56,8 @@ type Host interface {
 	Driver(kind spec.DriverKind) (Driver, error)
 	// Drivers lists the drivers of this host, the best first. What is managed on the host is what they list together.
 	Drivers() []Driver
+	// Unavailable says of the drivers that this kind of machine may have and that this host lacks why it does, the best first.
+	Unavailable() []*Unavailable
 	// Probe does one health check from the host and returns nil when it passed. The error says what was found.
 	Probe(ctx context.Context, daemon string, h spec.Health) error
 	// Has and Put keep contents by their digest, for a step and for an undo later.

@@ -49,11 +49,11 @@ func (f *files) drift(want []spec.File) (drift []spec.Drift) {
 		field := "spec.files[" + w.Path + "]"
 		switch have := f.cache.look(w.Path); {
 		case have.what() != "":
-			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.what()})
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.what(), Class: spec.Reloaded})
 		case have.digest != w.Digest:
-			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.digest})
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: w.Digest, Have: have.digest, Class: spec.Reloaded})
 		case have.mode != fileMode(w):
-			drift = append(drift, spec.Drift{Field: field + ".mode", Want: fileMode(w).String(), Have: have.mode.String()})
+			drift = append(drift, spec.Drift{Field: field + ".mode", Want: fileMode(w).String(), Have: have.mode.String(), Class: spec.Reloaded})
 		}
 	}
 	return drift

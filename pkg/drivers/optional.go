@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"io"
 
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -25,4 +26,10 @@ type Housekeeper interface {
 type Tree interface {
 	// PIDs returns all processes that live of the instance of name that runs, its main process and workers that have left it alike; none where nothing runs.
 	PIDs(ctx context.Context, name string) ([]int, error)
+}
+
+// Logger is a Driver whose daemons' output doesn't go to the log file of the tool's own, as that of units goes to the journal.
+type Logger interface {
+	// Logs is as Host.Logs. handled is false where this daemon's output goes to a file after all; then nothing was written.
+	Logs(ctx context.Context, name string, w io.Writer, opts LogOptions) (handled bool, err error)
 }

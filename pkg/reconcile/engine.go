@@ -83,13 +83,9 @@ func (e *Engine) list(ctx context.Context) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// driverFor returns the driver that want resolves to. auto stays with the driver that has the daemon now.
-func (e *Engine) driverFor(want *spec.Daemon, o spec.Observed) (drivers.Driver, error) {
-	kind := want.Spec.Driver
-	if kind == spec.DriverAuto && o.Stamp != nil && o.Driver != "" {
-		kind = o.Driver
-	}
-	d, err := e.host.Driver(kind)
+// driverFor returns the driver that want resolves to: for auto the best that the host has now, so a daemon moves when a better one has become available.
+func (e *Engine) driverFor(want *spec.Daemon) (drivers.Driver, error) {
+	d, err := e.host.Driver(want.Spec.Driver)
 	if err != nil {
 		return nil, fmt.Errorf("daemon %s (%s): %w", want.Name, want.Source, err)
 	}

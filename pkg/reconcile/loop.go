@@ -270,7 +270,7 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 		Driver: o.Driver,
 	}
 	if en.want != nil {
-		drv, err := l.driverFor(en.want, o)
+		drv, err := l.driverFor(en.want)
 		if err != nil {
 			return in, err
 		}

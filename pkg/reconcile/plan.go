@@ -196,7 +196,7 @@ func (p *planner) change() Decision {
 	case class == spec.Reloaded:
 		d.Steps = append(p.files(why), p.step(spec.VerbReload, why), p.step(spec.VerbStamp, why))
 	case len(p.Observed.Drift) > 0 && p.alive():
-		return p.repair(Configured, why)
+		return p.mend(Configured, why)
 	case len(p.Observed.Drift) > 0:
 		d.Steps = append(p.files(why), p.step(spec.VerbStamp, why))
 	default:
@@ -212,7 +212,7 @@ func (p *planner) running() Decision {
 	case in != nil && p.RestartOf == in.ID:
 		return p.replace(Restarted, "a restart was asked for", 0, false)
 	case len(p.Observed.Drift) > 0:
-		return p.repair(Healed, "drift: "+drifts(p.Observed.Drift))
+		return p.mend(Healed, "drift: "+drifts(p.Observed.Drift))
 	case p.Unhealthy != "":
 		return p.replaceUnhealthy()
 	case p.takeover():
@@ -236,6 +236,9 @@ func (p *planner) ended() Decision {
 	if !p.shallStart() {
 		return p.rest(how)
 	}
+	if p.Observed.Restarting && !p.Manual {
+		return Decision{Action: Waiting, Reason: how + "; " + string(p.Observed.Driver) + " starts it again by itself"}
+	}
 	in := p.Observed.Instance
 	if p.Manual || in == nil || in.Exit == nil || in.Exit.Asked || p.RestartOf == in.ID {
 		return p.start(Healed, how, 0, false)
@@ -252,7 +255,11 @@ func (p *planner) rest(how string) Decision {
 	switch {
 	case len(p.Observed.Drift) > 0:
 		why := "drift: " + drifts(p.Observed.Drift)
-		return Decision{Action: Healed, Reason: why, Steps: p.files(why)}
+		d := Decision{Action: Healed, Reason: why, Steps: p.files(why)}
+		if p.drifted(spec.Live) {
+			d.Steps = append(d.Steps, p.step(spec.VerbStamp, why))
+		}
+		return d
 	case p.takeover():
 		return p.restamp(Configured, "taken over by force")
 	}

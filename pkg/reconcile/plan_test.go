@@ -77,7 +77,16 @@ func neverStarted(o *spec.Observed) { o.State, o.Instance = spec.Exited, nil }
 
 func paused(o *spec.Observed) { o.Paused = &spec.Pause{By: "alice"} }
 
-func drifted(o *spec.Observed) { o.Drift = []spec.Drift{{Field: "spec.files[/etc/web.conf]"}} }
+func drifted(o *spec.Observed) {
+	o.Drift = []spec.Drift{{Field: "spec.files[/etc/web.conf]", Class: spec.Reloaded}}
+}
+
+// tampered is what somebody changed in the platform's own settings, and what putting it right costs.
+func tampered(c spec.Class) finding {
+	return func(o *spec.Observed) { o.Drift = append(o.Drift, spec.Drift{Field: "unit", Class: c}) }
+}
+
+func restarting(o *spec.Observed) { o.Restarting = true }
 
 func ofSet(set string) finding { return func(o *spec.Observed) { o.Stamp.Owner.Set = set } }
 
@@ -222,6 +231,9 @@ func TestPlan(t *testing.T) {
 		{"nor who asks for a restart", web, applied(web, ended(exit1, 0), attempts(20)), a{restart}, "healed: Start(g3)"},
 		{"it was stopped, and the start was cut off", web, applied(web, ended(asked, 0), attempts(20)), nil, "healed: Start(g3)"},
 		{"a dependency comes first", web, applied(web, ended(exit1, 0)), a{blocked}, "waiting"},
+		{"the platform does it", web, applied(web, ended(exit1, time.Hour), restarting), nil, "waiting"},
+		{"the platform does it, and a person needn't wait", web, applied(web, ended(exit1, 0), restarting), a{byHand}, "healed: Start(g3)"},
+		{"the platform does it, with a changed manifest", manifest("web", args("-v")), applied(web, ended(exit1, 0), restarting), nil, "configured: Start(g4)"},
 		{"Never", never, applied(never, ended(exit1, 0)), nil, "unchanged"},
 		{"Never, by hand", never, applied(never, ended(exit1, 0)), a{byHand}, "unchanged"},
 		{"Never, but a restart is asked for", never, applied(never, ended(exit1, 0)), a{restart}, "healed: Start(g3)"},
@@ -232,6 +244,10 @@ func TestPlan(t *testing.T) {
 
 		// Somebody touched it.
 		{"a drifted file of one that reloads", manifest("web", files("1"), reloads), applied(manifest("web", files("1"), reloads), drifted), nil, "healed: Files(g3) Reload(g3)"},
+		{"what costs nothing to put right", conf, applied(conf, tampered(spec.Live)), nil, "healed: Stamp(g3)"},
+		{"beside a file of one that reloads", manifest("web", files("1"), reloads), applied(manifest("web", files("1"), reloads), drifted, tampered(spec.Live)), nil, "healed: Files(g3) Reload(g3) Stamp(g3)"},
+		{"what takes a restart", manifest("web", files("1"), reloads), applied(manifest("web", files("1"), reloads), drifted, tampered(spec.Restarted)), nil, "healed: Files(g3) Stop Start(g3)"},
+		{"what costs nothing, of one that has ended for good", manifest("web", policyIs(spec.RestartNever)), applied(manifest("web", policyIs(spec.RestartNever)), tampered(spec.Live), ended(exit0, 0)), nil, "healed: Stamp(g3)"},
 		{"of one that can't", conf, applied(conf, drifted), nil, "healed: Files(g3) Stop Start(g3)"},
 		{"of one that can't, and has to wait for what it depends on", conf, applied(conf, drifted), a{blocked}, "waiting"},
 		{"of one that has ended", conf, applied(conf, drifted, ended(exit1, 0)), nil, "healed: Files(g3) Start(g3, restart 1)"},

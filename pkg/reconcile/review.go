@@ -61,7 +61,7 @@ func (e *Engine) review(ctx context.Context, wants []*spec.Daemon, p PruneOption
 // item plans for one wanted daemon and checks that its host can do it, before anything is touched.
 func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, holders map[string]drivers.Holder, verb Action) Item {
 	in := Input{Name: w.Name, Want: w, Observed: o, Owner: e.opt.Owner, Force: e.opt.Force, Manual: true}
-	drv, err := e.driverFor(w, o)
+	drv, err := e.driverFor(w)
 	if err != nil {
 		return Item{Name: w.Name, Want: w, Observed: o, Action: Refused, Reason: err.Error(), Err: err}
 	}

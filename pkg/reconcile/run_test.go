@@ -349,7 +349,7 @@ func TestRunIdlesWithoutLooking(t *testing.T) {
 func TestRunRepairsDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep(t, newBench(), RunOptions{}, manifest("a"))
-		k.Fake().Drift("a", spec.Drift{Field: "spec.files[0]", Want: "x", Have: "y"})
+		k.Fake().Drift("a", spec.Drift{Field: "spec.files[0]", Want: "x", Have: "y", Class: spec.Reloaded})
 		k.after(time.Second)
 		found := false
 		for _, s := range k.said() {

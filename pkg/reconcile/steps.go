@@ -104,16 +104,36 @@ func (p *planner) recreate(why string) Decision {
 	return d
 }
 
+// mend puts right what somebody changed behind our back, at the cost of the dearest of it.
+func (p *planner) mend(a Action, why string) Decision {
+	class := spec.Live
+	for _, d := range p.Observed.Drift {
+		class = max(class, d.Class)
+	}
+	switch class {
+	case spec.Live:
+		return p.restamp(a, why)
+	case spec.Reloaded:
+		return p.repair(a, why)
+	}
+	return p.replace(a, why, 0, false)
+}
+
 // repair puts drifted files back and makes the daemon read them, by a restart where it can't reload.
 func (p *planner) repair(a Action, why string) Decision {
 	if p.Want.Spec.Reload == nil {
 		return p.replace(a, why, 0, false)
 	}
 	d := Decision{Action: a, Reason: why, Steps: append(p.files(why), p.step(spec.VerbReload, why))}
-	if len(p.changes) > 0 || p.takeover() {
+	if len(p.changes) > 0 || p.takeover() || p.drifted(spec.Live) {
 		d.Steps = append(d.Steps, p.step(spec.VerbStamp, why))
 	}
 	return d
+}
+
+// drifted says whether there is drift of that class.
+func (p *planner) drifted(c spec.Class) bool {
+	return slices.ContainsFunc(p.Observed.Drift, func(d spec.Drift) bool { return d.Class == c })
 }
 
 // Ending says in words how the last instance of a daemon ended.

@@ -76,6 +76,18 @@ type Observed struct {
 	Drift []Drift `json:"drift,omitempty"`
 	// Lost lists what the spec asks for and this driver doesn't enforce.
 	Lost []Loss `json:"lost,omitempty"`
+	// Restarting says that the platform is about to start it again by itself (systemd's auto-restart): Plan leaves that to it.
+	Restarting bool `json:"restarting,omitempty"`
+	// Cgroup is the path of its cgroup below the mount of cgroup v2, as in /rbee.slice/worker/0; empty where it has none of its own.
+	Cgroup string `json:"cgroup,omitempty"`
+	// Limits are what the kernel enforces now, read back from it, by field, as in spec.cgroup.memoryLimit; in the manifest's notation.
+	Limits []Limit `json:"limits,omitempty"`
+}
+
+// Limit is one limit as the kernel has it.
+type Limit struct {
+	Field string `json:"field"`
+	Value string `json:"value"`
 }
 
 // Instance is one process of a daemon, from its start to its end.
@@ -133,6 +145,9 @@ type Drift struct {
 	Field string `json:"field"`
 	Want  string `json:"want"`
 	Have  string `json:"have"`
+	// Class is what putting it right costs: Live (a Stamp does it, and the process isn't touched), Reloaded (the config files are written
+	// again and reread) or Restarted.
+	Class Class `json:"class"`
 }
 
 // Loss is one thing that the spec asks for and the driver can't enforce here.

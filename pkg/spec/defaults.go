@@ -14,6 +14,7 @@ func Defaults(s *Spec) { s.setDefaults() }
 
 func (s *Spec) setDefaults() {
 	fill(&s.Driver, DriverAuto)
+	fill(&s.Type, TypeExec)
 	fill(&s.WorkingDir, "/")
 	fillPtr(&s.Umask, 0o022)
 	s.Stop.setDefaults()

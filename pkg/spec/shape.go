@@ -145,6 +145,12 @@ func words(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[DriverKind]():
 		return []string{"auto", "systemd", "cgroup", "process", "launchd", "job"}
+	case reflect.TypeFor[StartType]():
+		return []string{"exec", "notify", "forking"}
+	case reflect.TypeFor[ProtectSystem]():
+		return []string{"yes", "full", "strict"}
+	case reflect.TypeFor[ProtectHome]():
+		return []string{"yes", "read-only", "tmpfs"}
 	case reflect.TypeFor[FailureAction]():
 		return []string{"Report", "Restart"}
 	case reflect.TypeFor[RestartPolicy]():

@@ -58,6 +58,10 @@ type Spec struct {
 	Rlimits map[string]Rlimit `json:"rlimits,omitempty" class:"restart"`
 	// HealthURL is short for health.url.
 	HealthURL string `json:"healthURL,omitempty"`
+	// Type says when a start counts as done: exec (the program was executed), notify (it said so by sd_notify(3)) or forking
+	// (its first process left, having put itself into the background). Only systemd needs to be told of forking: the other
+	// drivers find it out; only systemd waits for a notify. Default: exec.
+	Type StartType `json:"type,omitempty" class:"restart"`
 	// Health says how we know that the daemon is well. Omitted: it is Ready once it has stayed up for a second.
 	Health *Health `json:"health,omitempty" class:"live"`
 	// Stop says how the daemon is asked to end.
@@ -68,6 +72,8 @@ type Spec struct {
 	Reload *Reload `json:"reload,omitempty" class:"live"`
 	// Cgroup limits what the daemon may use and says where it sits in the cgroup tree.
 	Cgroup *Cgroup `json:"cgroup,omitempty" class:"live"`
+	// Sandbox takes rights away from the daemon.
+	Sandbox *Sandbox `json:"sandbox,omitempty" class:"restart"`
 	// Files are the daemon's config files, written before it starts.
 	Files []File `json:"files,omitempty" class:"reload"`
 	// DependsOn names the daemons of this host that must be up first.
@@ -87,6 +93,16 @@ const (
 	DriverProcess DriverKind = "process"
 	DriverLaunchd DriverKind = "launchd"
 	DriverJob     DriverKind = "job"
+)
+
+// StartType says when a start counts as done.
+type StartType string
+
+// The start types.
+const (
+	TypeExec    StartType = "exec"
+	TypeNotify  StartType = "notify"
+	TypeForking StartType = "forking"
 )
 
 // EnvVar is one environment variable: a plain value (which may be written as a bare string), or a secret
@@ -183,11 +199,12 @@ type Reload struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Cgroup limits a daemon. A driver that can't enforce a limit says so, or refuses where required is set.
+// Cgroup limits a daemon and places it in the tree of cgroups. A driver that can't enforce a limit says so, or refuses where required is set.
 type Cgroup struct {
-	// Slice is the cgroup slice it is put in.
+	// Slice is the cgroup slice it is put in, as in rbee.slice; a '-' nests, so rbee-gpu.slice is part of rbee.slice.
 	Slice string `json:"slice,omitempty" class:"recreate"`
-	// Service names the kind of worker, as in SLICE/SERVICE/INSTANCE.
+	// Service names the kind of worker. With instance it is the daemon's place: SLICE/SERVICE/INSTANCE, or the unit
+	// SERVICE-INSTANCE.service. Without them that is the daemon's name.
 	Service string `json:"service,omitempty" class:"recreate"`
 	// Instance tells workers of one service apart.
 	Instance string `json:"instance,omitempty" class:"recreate"`
@@ -206,6 +223,33 @@ type Cgroup struct {
 	// Required refuses a host that can't enforce all of these, instead of reporting what is lost.
 	Required bool `json:"required,omitempty"`
 }
+
+// Sandbox takes rights away from a daemon, in the words of systemd.exec(5). A driver that can't do one of them says so, or refuses where
+// required is set.
+type Sandbox struct {
+	// NoNewPrivileges keeps it and its children from gaining rights by executing a program that is setuid or has capabilities.
+	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	// ProtectSystem makes files read-only to it: yes (/usr and the boot loader's), full (/etc too) or strict (all but
+	// /dev, /proc and /sys).
+	ProtectSystem ProtectSystem `json:"protectSystem,omitempty"`
+	// ProtectHome hides /home, /root and /run/user (yes, tmpfs) or makes them read-only (read-only).
+	ProtectHome ProtectHome `json:"protectHome,omitempty"`
+	// PrivateTmp gives it a /tmp and a /var/tmp of its own.
+	PrivateTmp bool `json:"privateTmp,omitempty"`
+	// ReadWritePaths stay writable in spite of protectSystem and protectHome. They must exist.
+	ReadWritePaths []string `json:"readWritePaths,omitempty"`
+	// Capabilities are all that it can ever have (capabilities(7), as in CAP_NET_BIND_SERVICE), or NONE alone. A daemon of
+	// a user other than root starts with them. Omitted: what its user has.
+	Capabilities []string `json:"capabilities,omitempty"`
+	// Required refuses a host that can't do all of these, instead of reporting what is lost.
+	Required bool `json:"required,omitempty"`
+}
+
+// ProtectSystem says which files of the system are read-only.
+type ProtectSystem string
+
+// ProtectHome says what becomes of the home directories.
+type ProtectHome string
 
 // File is a config file of the daemon: content or from, exactly one.
 type File struct {

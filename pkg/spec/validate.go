@@ -24,6 +24,7 @@ func validate(m *Manifest) Problems {
 	v.health()
 	v.stopping()
 	v.cgroup()
+	v.sandbox()
 	v.files()
 	v.dependencies()
 	v.path("spec.log.path", m.Spec.Log.Path)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ func (v *validator) cgroup() {
 			v.bad("spec.cgroup."+part.field, "%q can't be a part of a cgroup's path: it is at most 200 letters, digits and any of -_.:@, and does not begin with '.'", part.name)
 		}
 	}
+	if c.Slice != "" && isCgroupName(c.Slice) && SlicePath(c.Slice) == nil {
+		v.bad("spec.cgroup.slice", "%q can't be a slice: every '-' nests it in the one before, so none begins or ends it, and no two stand together", c.Slice)
+	}
 	for _, limit := range []struct {
 		field string
 		bytes Bytes
@@ -26,6 +30,25 @@ func (v *validator) cgroup() {
 	}
 	if c.MemoryLimit > 0 && c.MemoryHigh > c.MemoryLimit && c.MemoryHigh != Unlimited {
 		v.bad("spec.cgroup.memoryHigh", "%v is more than memoryLimit, %v, and has no effect then", c.MemoryHigh, c.MemoryLimit)
+	}
+}
+
+func (v *validator) sandbox() {
+	s := v.m.Spec.Sandbox
+	if s == nil {
+		return
+	}
+	for i, p := range s.ReadWritePaths {
+		v.path(fmt.Sprintf("spec.sandbox.readWritePaths[%d]", i), p)
+	}
+	for i, c := range s.Capabilities {
+		field := fmt.Sprintf("spec.sandbox.capabilities[%d]", i)
+		switch {
+		case c == NoCapabilities && len(s.Capabilities) > 1:
+			v.bad(field, "%s stands alone", c)
+		case c != NoCapabilities && !slices.Contains(CapabilityNames(), c):
+			v.bad(field, "%q is no capability%s", c, meant(c, CapabilityNames()))
+		}
 	}
 }
 

@@ -76,13 +76,13 @@ func fileCases() []testCase {
 			b.must(spec.VerbFiles, sealed(d))
 			b.noDrift(b.start(d))
 			b.write(path, "wrong", 0o644)
-			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: ContentDigest([]byte("wrong"))})
+			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: ContentDigest([]byte("wrong")), Class: spec.Reloaded})
 			b.write(path, "right", 0o600)
-			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].mode", Want: "0644", Have: "0600"})
+			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].mode", Want: "0644", Have: "0600", Class: spec.Reloaded})
 			if err := b.m.Remove(path); err != nil {
 				b.t.Fatal(err)
 			}
-			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: "missing"})
+			b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: "missing", Class: spec.Reloaded})
 			b.noDrift(b.must(spec.VerbFiles, d))
 			b.holds(path, "right")
 		}},
@@ -93,7 +93,7 @@ func fileCases() []testCase {
 			b.noDrift(b.start(d))
 			for range 20 { // also right after a look, within a tick of the file system's clock
 				b.write(path, "wrong", 0o644)
-				b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: ContentDigest([]byte("wrong"))})
+				b.wantDrift(spec.Drift{Field: "spec.files[" + path + "].content", Want: ContentDigest([]byte("right")), Have: ContentDigest([]byte("wrong")), Class: spec.Reloaded})
 				b.write(path, "right", 0o644)
 				b.noDrift(b.observe("web"))
 			}

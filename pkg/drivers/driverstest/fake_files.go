@@ -67,11 +67,11 @@ func (w *world) fileDrift(want []spec.File) (drift []spec.Drift) {
 		have, ok := w.files[f.Path]
 		switch got := ContentDigest(have.Content); {
 		case !ok:
-			drift = append(drift, spec.Drift{Field: field + ".content", Want: f.Digest, Have: "missing"})
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: f.Digest, Have: "missing", Class: spec.Reloaded})
 		case got != f.Digest:
-			drift = append(drift, spec.Drift{Field: field + ".content", Want: f.Digest, Have: got})
+			drift = append(drift, spec.Drift{Field: field + ".content", Want: f.Digest, Have: got, Class: spec.Reloaded})
 		case have.Mode != fileMode(f):
-			drift = append(drift, spec.Drift{Field: field + ".mode", Want: fileMode(f).String(), Have: have.Mode.String()})
+			drift = append(drift, spec.Drift{Field: field + ".mode", Want: fileMode(f).String(), Have: have.Mode.String(), Class: spec.Reloaded})
 		}
 	}
 	return drift

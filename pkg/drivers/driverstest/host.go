@@ -85,6 +85,9 @@ func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 	return nil, fmt.Errorf("driver %s on localhost: there is only %s: %w", kind, strings.Join(have, ", "), drivers.ErrUnsupported)
 }
 
+// Unavailable returns nothing: the fake host has all that it is made with.
+func (h *Host) Unavailable() []*drivers.Unavailable { return nil }
+
 // Drivers returns what NewHost got.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }
 

@@ -22,6 +22,7 @@ import (
 type Host struct {
 	dirs    layout.Dirs
 	drivers []drivers.Driver
+	lacks   []*drivers.Unavailable
 	http    *http.Client
 	spawner func() (*spawn.Spawner, error)
 	events  eventLog
@@ -51,6 +52,12 @@ func (h *Host) Name() string { return "localhost" }
 // Drivers returns the drivers of this machine, the best first.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }
 
+// Lacks adds what Unavailable returns. Call it before the host is used.
+func (h *Host) Lacks(u ...*drivers.Unavailable) { h.lacks = append(h.lacks, u...) }
+
+// Unavailable returns what Lacks was told.
+func (h *Host) Unavailable() []*drivers.Unavailable { return h.lacks }
+
 // Driver returns the driver of that kind.
 func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 	var have []string
@@ -64,11 +71,16 @@ func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 		return nil, fmt.Errorf("%s has no driver that could run a daemon: %w", h.Name(), drivers.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("driver %s isn't available on %s (%s), which has %s; leave spec.driver out, or say auto, for the best there is: %w",
-		kind, h.Name(), whyNot(kind), strings.Join(have, ", "), drivers.ErrUnsupported)
+		kind, h.Name(), h.whyNot(kind), strings.Join(have, ", "), drivers.ErrUnsupported)
 }
 
 // whyNot says why a host that doesn't have a driver doesn't.
-func whyNot(kind spec.DriverKind) string {
+func (h *Host) whyNot(kind spec.DriverKind) string {
+	for _, u := range h.lacks {
+		if u.Kind == kind {
+			return u.Error()
+		}
+	}
 	switch needs := map[spec.DriverKind]string{
 		spec.DriverLaunchd: "darwin", spec.DriverJob: "windows", spec.DriverSystemd: "linux", spec.DriverCgroup: "linux", spec.DriverProcess: "linux",
 	}[kind]; needs {
