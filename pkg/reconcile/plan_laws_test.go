@@ -255,6 +255,7 @@ func (w *world) apply(s spec.Step) {
 func (w *world) settle() (rounds int) {
 	w.t.Helper()
 	for range 20 {
+		synctest.Wait() // what is due at this very instant happens first
 		in, d := w.round(len("all of them"))
 		switch {
 		case len(d.Steps) > 0:
