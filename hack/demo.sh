@@ -16,7 +16,7 @@ demo=$(mktemp -d "${TMPDIR:-/tmp}/reconciler-demo.XXXXXX")
 manifests=$demo/examples/manifests
 config=$demo/hello.json
 loop=
-export RECONCILER_STATE_DIR="$demo/state"
+export RECONCILER_STATE_DIR="$demo/state" RECONCILER_DRIVERS=process
 PATH="$bin:$PATH"
 
 end() {

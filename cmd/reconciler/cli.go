@@ -23,6 +23,7 @@ type cli struct {
 	connect func(*cli, reconcile.Options) (*session, error)
 
 	stateDir string
+	drivers  string // what auto may choose from, the best first
 	verbose  int
 }
 

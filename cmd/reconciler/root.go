@@ -45,6 +45,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&c.stateDir, "state-dir", c.getenv("RECONCILER_STATE_DIR"), "keep records, locks, logs and history below this directory (RECONCILER_STATE_DIR)")
+	f.StringVar(&c.drivers, "drivers", c.getenv("RECONCILER_DRIVERS"), "choose from these drivers where a manifest says auto, the best first: systemd,cgroup,process (RECONCILER_DRIVERS)")
 	f.IntVarP(&c.verbose, "v", "v", 0, "log to stderr: 1 for changes, 2 for looks too")
 	root.AddGroup(
 		&cobra.Group{ID: groupChange, Title: "Change daemons:"},

@@ -9,8 +9,6 @@ import (
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers"
-	"reconciler.dev/reconciler/pkg/drivers/local"
-	"reconciler.dev/reconciler/pkg/drivers/process"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -59,11 +57,15 @@ func connectLocal(c *cli, o reconcile.Options) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	driver, err := process.New(process.Options{Dirs: dirs})
+	prefer, err := driverKinds(c.drivers)
 	if err != nil {
 		return nil, err
 	}
-	host := local.New(dirs, driver)
+	found, err := detect(candidates(), dirs, prefer)
+	if err != nil {
+		return nil, err
+	}
+	host := found.open(dirs)
 	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: dirs.Make}, nil
 }
 

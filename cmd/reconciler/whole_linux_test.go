@@ -63,7 +63,7 @@ func (m *machine) write(name, text string) {
 func (m *machine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Dir = m.dir
-	cmd.Env = append(os.Environ(), beCommand+"=1", "RECONCILER_STATE_DIR="+filepath.Join(m.dir, "state"),
+	cmd.Env = append(os.Environ(), beCommand+"=1", "RECONCILER_STATE_DIR="+filepath.Join(m.dir, "state"), "RECONCILER_DRIVERS=process",
 		"GORACE=atexit_sleep_ms=0") // the race detector else sleeps a second at every exit
 	return cmd
 }

@@ -67,7 +67,7 @@ func (b *bench) onTmpfs(state string) error {
 // command prepares reconciler on this fleet's state.
 func (f *fleet) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, f.b.reconciler, args...)
-	cmd.Env = append(os.Environ(), "RECONCILER_STATE_DIR="+f.state)
+	cmd.Env = append(os.Environ(), "RECONCILER_STATE_DIR="+f.state, "RECONCILER_DRIVERS=process")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd

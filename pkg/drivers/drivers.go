@@ -58,6 +58,8 @@ type Host interface {
 	Drivers() []Driver
 	// Unavailable says of the drivers that this kind of machine may have and that this host lacks why it does, the best first.
 	Unavailable() []*Unavailable
+	// Fallback says why a daemon with driver auto runs under kind and not under a better driver: those of Unavailable that auto prefers to kind, the best first.
+	Fallback(kind spec.DriverKind) []*Unavailable
 	// Probe does one health check from the host and returns nil when it passed. The error says what was found.
 	Probe(ctx context.Context, daemon string, h spec.Health) error
 	// Has and Put keep contents by their digest, for a step and for an undo later.

@@ -196,7 +196,7 @@ func (p prepared) start(args ...string) *command {
 	c := &command{m: p.machine, ended: make(chan struct{})}
 	c.cmd = exec.Command(p.bin, args...)
 	c.cmd.Dir = p.dir
-	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root}, p.env...)...)
+	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root, "RECONCILER_DRIVERS=process"}, p.env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = strings.NewReader(p.stdin), &c.stdout, &c.stderr
 	began := time.Now()
 	if err := p.mark.start(c.cmd.Start); err != nil {

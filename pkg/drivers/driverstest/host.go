@@ -27,6 +27,7 @@ type hostState struct {
 	holders map[string]drivers.Holder
 	probe   func(context.Context, string, spec.Health) error
 	probes  map[string]int
+	lacks   []*drivers.Unavailable
 }
 
 var _ drivers.Host = (*Host)(nil)
@@ -85,8 +86,22 @@ func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 	return nil, fmt.Errorf("driver %s on localhost: there is only %s: %w", kind, strings.Join(have, ", "), drivers.ErrUnsupported)
 }
 
-// Unavailable returns nothing: the fake host has all that it is made with.
-func (h *Host) Unavailable() []*drivers.Unavailable { return nil }
+// Lacks says that the machine lacks drivers that are better than those it has.
+func (h *Host) Lacks(u ...*drivers.Unavailable) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.lacks = u
+}
+
+// Unavailable returns what Lacks was told.
+func (h *Host) Unavailable() []*drivers.Unavailable {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.s.lacks
+}
+
+// Fallback returns what Lacks was told.
+func (h *Host) Fallback(spec.DriverKind) []*drivers.Unavailable { return h.Unavailable() }
 
 // Drivers returns what NewHost got.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,7 +22,9 @@ import (
 // Host is this machine. Its methods may be called concurrently.
 type Host struct {
 	dirs    layout.Dirs
-	drivers []drivers.Driver
+	drivers []drivers.Driver // those that auto chooses from, and the others after them
+	chosen  int              // how many auto chooses from
+	order   []spec.DriverKind
 	lacks   []*drivers.Unavailable
 	http    *http.Client
 	spawner func() (*spawn.Spawner, error)
@@ -40,38 +43,64 @@ var _ drivers.Host = (*Host)(nil)
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
 	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, releases: map[int]func(){}, answered: map[string]string{}}
-	for _, d := range ds {
-		h.drivers = append(h.drivers, drivers.Decorate(d, dirs))
-	}
+	h.Besides(ds...)
+	h.chosen = len(ds)
 	return h
+}
+
+// Besides adds drivers that auto doesn't choose, and that look after the daemons they have. Call it before the host is used.
+func (h *Host) Besides(ds ...drivers.Driver) {
+	for _, d := range ds {
+		h.drivers = append(h.drivers, drivers.Decorate(d, h.dirs))
+	}
 }
 
 // Name is localhost.
 func (h *Host) Name() string { return "localhost" }
 
-// Drivers returns the drivers of this machine, the best first.
+// Drivers returns the drivers of this machine, the best first, those of Besides last.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }
 
-// Lacks adds what Unavailable returns. Call it before the host is used.
-func (h *Host) Lacks(u ...*drivers.Unavailable) { h.lacks = append(h.lacks, u...) }
+// Lacks sets what Unavailable returns, and the order in which auto prefers drivers, those that the machine has and those that it lacks. Call it before the host is used.
+func (h *Host) Lacks(order []spec.DriverKind, u ...*drivers.Unavailable) { h.order, h.lacks = order, u }
 
 // Unavailable returns what Lacks was told.
 func (h *Host) Unavailable() []*drivers.Unavailable { return h.lacks }
 
+// Fallback returns of what Lacks was told what auto prefers to kind.
+func (h *Host) Fallback(kind spec.DriverKind) (missed []*drivers.Unavailable) {
+	at := slices.Index(h.order, kind)
+	for _, u := range h.lacks {
+		if i := slices.Index(h.order, u.Kind); i >= 0 && (i < at || at < 0) {
+			missed = append(missed, u)
+		}
+	}
+	return missed
+}
+
 // Driver returns the driver of that kind.
 func (h *Host) Driver(kind spec.DriverKind) (drivers.Driver, error) {
 	var have []string
-	for _, d := range h.drivers {
-		if kind == d.Kind() || kind == spec.DriverAuto || kind == "" {
+	for i, d := range h.drivers {
+		if kind == d.Kind() || (kind == spec.DriverAuto || kind == "") && i < h.chosen {
 			return d, nil
 		}
 		have = append(have, string(d.Kind()))
 	}
-	if len(have) == 0 {
-		return nil, fmt.Errorf("%s has no driver that could run a daemon: %w", h.Name(), drivers.ErrUnsupported)
+	if kind == spec.DriverAuto || kind == "" || len(have) == 0 {
+		return nil, fmt.Errorf("%s has no driver that could run a daemon%s: %w", h.Name(), h.reasons(), drivers.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("driver %s isn't available on %s (%s), which has %s; leave spec.driver out, or say auto, for the best there is: %w",
 		kind, h.Name(), h.whyNot(kind), strings.Join(have, ", "), drivers.ErrUnsupported)
+}
+
+// reasons says why each of the drivers that it lacks isn't there.
+func (h *Host) reasons() string {
+	var b strings.Builder
+	for _, u := range h.lacks {
+		b.WriteString("; " + u.Error())
+	}
+	return b.String()
 }
 
 // whyNot says why a host that doesn't have a driver doesn't.
