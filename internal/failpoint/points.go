@@ -21,8 +21,12 @@ const (
 	RecordWrite   Point = "record.write"   // a daemon's record is about to be written
 	RecordWritten Point = "record.written" // it is
 	StartIntended Point = "start.intended" // a start is recorded, and nothing is started
+	StartPlaced   Point = "start.placed"   // the place for the daemon is made, and nothing is started
+	LeafMade      Point = "leaf.made"      // a daemon's cgroup is made, and not marked
+	LeafMarked    Point = "leaf.marked"    // it is, and has no limits
 	StartForked   Point = "start.forked"   // the daemon runs, and the record doesn't know its process
 	StartRecorded Point = "start.recorded" // the start is done
+	StampLimited  Point = "stamp.limited"  // changed limits are in force, and the record doesn't know
 	StopIntended  Point = "stop.intended"  // a stop is recorded, and nobody was asked to end
 	StopPosted    Point = "stop.posted"    // the stop URL didn't help, or there is none
 	StopSignalled Point = "stop.signalled" // the signal didn't help
@@ -31,6 +35,7 @@ const (
 	LogCopied     Point = "log.copied"     // the front of a log is copied, and announced as about to be cut off
 	LogCut        Point = "log.cut"        // it is cut off
 	LogRenamed    Point = "log.renamed"    // the copy has its final name, and isn't counted yet
+	LeafRemoved   Point = "leaf.removed"   // the cgroup of a daemon that ended is gone
 	RemoveRecord  Point = "remove.record"  // the record is about to go
 	RecordRemoved Point = "record.removed" // it is gone
 )
@@ -38,7 +43,7 @@ const (
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, StartForked, StartRecorded,
-		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, LogCut, LogRenamed, RemoveRecord, RecordRemoved,
+		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, StartForked, StartRecorded, StampLimited,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, RecordRemoved,
 	}
 }

@@ -27,6 +27,12 @@ type Cmd struct {
 	Stdout, Stderr *os.File
 	// Tag marks it and its descendants; 0: it inherits what this process has.
 	Tag uint64
+	// Cgroup is a descriptor of the directory of a cgroup v2 that it is in from its first instant (CLONE_INTO_CGROUP, Linux 5.7); 0: that of this process.
+	Cgroup int
+	// NoNewPrivileges keeps it from gaining rights by execve(2): see PR_SET_NO_NEW_PRIVS.
+	NoNewPrivileges bool
+	// Capabilities, by their numbers, are all that it and its children can ever have, and what it starts with; nil: what its account has. See MayDropCapabilities.
+	Capabilities []int
 }
 
 // Rlimit is a process limit: see getrlimit(2).

@@ -40,11 +40,16 @@ type settings struct {
 	Nice    int
 	Rlimits []Rlimit
 	Account *Account
+	// NoNewPrivileges and Capabilities are as in Cmd.
+	NoNewPrivileges bool
+	Capabilities    []int
 }
 
 // launch starts c by way of the launcher. It returns when the program has been executed.
 func (s *Spawner) launch(c Cmd) (Process, error) {
-	data, err := json.Marshal(settings{[]byte(c.Path), toBytes(c.Args), toBytes(c.Env), []byte(c.Dir), c.Umask, c.Nice, c.Rlimits, c.Account})
+	data, err := json.Marshal(settings{
+		[]byte(c.Path), toBytes(c.Args), toBytes(c.Env), []byte(c.Dir), c.Umask, c.Nice, c.Rlimits, c.Account, c.NoNewPrivileges, c.Capabilities,
+	})
 	if err != nil {
 		return Process{}, fmt.Errorf("describe the process to be: %w", err)
 	}
@@ -60,7 +65,7 @@ func (s *Spawner) launch(c Cmd) (Process, error) {
 	defer report.Close()
 	p, err := fork(procfs.Tag(c.Tag), "/proc/self/exe", []string{launcherName}, &syscall.ProcAttr{
 		Dir: "/", Files: append(s.files(c), told.Fd(), reports.Fd()),
-		Sys: &syscall.SysProcAttr{Setsid: true},
+		Sys: inCgroup(&syscall.SysProcAttr{Setsid: true}, c.Cgroup),
 	})
 	reports.Close()
 	if err != nil {
@@ -135,11 +140,12 @@ const (
 	atRlimits
 	atNice
 	atAccount
+	atRights
 	atDir
 	atExec
 )
 
-var stages = [...]string{"read its settings", "set its process limits", "set its priority", "become its user", "enter its working directory", ""}
+var stages = [...]string{"read its settings", "set its process limits", "set its priority", "become its user", "give up rights", "enter its working directory", ""}
 
 // Main becomes a daemon where this process was started to do so, and never returns then; else it does nothing. Call it first in main, and in TestMain of test programs
 // that start daemons.
@@ -178,8 +184,19 @@ func becomeDaemon() (int, error) {
 	if err := setRlimits(set.Rlimits); err != nil {
 		return atRlimits, err
 	}
+	if err := limitCapabilities(set.Capabilities); err != nil {
+		return atRights, err
+	}
 	if err := become(set.Account); err != nil {
 		return atAccount, err
+	}
+	if err := setCapabilities(set.Capabilities); err != nil {
+		return atRights, err
+	}
+	if set.NoNewPrivileges {
+		if err := prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+			return atRights, err
+		}
 	}
 	if err := syscall.Chdir(string(set.Dir)); err != nil {
 		return atDir, err

@@ -17,6 +17,7 @@ func rooms() []room {
 	return []room{
 		{"pkg/spec", nil},
 		{"pkg/drivers", []string{"pkg/spec", "internal/*"}},
+		{"pkg/drivers/cgroup", []string{"pkg/drivers", "pkg/drivers/process", "pkg/spec", "internal/*"}}, // a cgroup daemon is a plain process in a leaf
 		{"pkg/drivers/*", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"pkg/reconcile", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"internal/*", []string{"internal/*"}},
@@ -71,6 +72,7 @@ func dependencies() []dependency {
 		{"go.yaml.in/yaml/v3", []string{"pkg/spec"}},
 		{"github.com/invopop/jsonschema", []string{"pkg/spec"}},
 		{"github.com/fsnotify/fsnotify", []string{"pkg/reconcile", "pkg/drivers", "internal"}},
+		{"github.com/containerd/cgroups/v3", []string{"pkg/drivers/cgroup"}},
 		{"golang.org/x/sys", []string{"pkg/drivers", "pkg/reconcile", "internal", "cmd", "hack", "test"}},
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
 		{"github.com/spf13/cobra", []string{"cmd"}},

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"reconciler.dev/reconciler/internal/flock"
@@ -23,7 +25,7 @@ type Driver struct {
 	dirs   layout.Dirs
 	spawn  *spawn.Spawner
 	store  *store
-	scans  procfs.Scanner
+	trees  Trees
 	ends   pidfd.Poller
 	self   actor
 	own    *spawn.Account
@@ -45,41 +47,60 @@ var (
 )
 
 // New returns the process driver, or an error that wraps ErrUnsupported where this kernel can't carry it. The program must call spawn.Main first thing in main.
-func New(o Options) (*Driver, error) {
+func New(o Options) (*Driver, error) { return NewWith(o, &tags{}) }
+
+// NewWith is New for daemons whose trees are held by something else than their tags. Each kind of trees has records of its own; the locks of names are shared, so no two
+// drivers ever act on one name at once.
+func NewWith(o Options, trees Trees) (*Driver, error) {
 	boot, err := procfs.BootID()
 	if err != nil {
-		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("set up the %s driver: %w: %w", trees.Kind(), err, drivers.ErrUnsupported)
 	}
 	me, err := procfs.ReadStat(os.Getpid())
 	if err != nil {
-		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("set up the %s driver: %w: %w", trees.Kind(), err, drivers.ErrUnsupported)
 	}
 	fd, err := pidfd.Open(me.PID)
 	if err != nil {
-		return nil, fmt.Errorf("set up the process driver: %w: %w", err, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("set up the %s driver: %w: %w", trees.Kind(), err, drivers.ErrUnsupported)
 	}
 	fd.Close()
 	if o.Spawner == nil {
 		if o.Spawner, err = spawn.New(); err != nil {
-			return nil, fmt.Errorf("set up the process driver: %w", err)
+			return nil, fmt.Errorf("set up the %s driver: %w", trees.Kind(), err)
 		}
 	}
 	own, _, err := spawn.LookupAccount("", "")
 	if err != nil {
-		return nil, fmt.Errorf("set up the process driver: %w", err)
+		return nil, fmt.Errorf("set up the %s driver: %w", trees.Kind(), err)
 	}
 	return &Driver{
-		dirs: o.Dirs, own: own, spawn: o.Spawner, store: newStore(o.Dirs), http: newClient(),
+		dirs: o.Dirs, own: own, spawn: o.Spawner, trees: trees, store: newStore(o.Dirs, trees.Kind()), http: newClient(),
 		self:   actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
 		starts: make(chan struct{}, startsAtOnce),
 	}, nil
 }
 
-// Kind is process.
-func (d *Driver) Kind() spec.DriverKind { return spec.DriverProcess }
+// Kind is that of the trees.
+func (d *Driver) Kind() spec.DriverKind { return d.trees.Kind() }
 
-// List returns the names that have a record, an unreadable one included.
-func (d *Driver) List(context.Context) ([]string, error) { return d.store.names() }
+// List returns the names that have a record, an unreadable one included, and those of instances whose record is lost.
+func (d *Driver) List(context.Context) ([]string, error) {
+	names, err := d.store.names()
+	if err != nil {
+		return nil, err
+	}
+	marks, err := d.trees.Marks()
+	if err != nil {
+		return nil, fmt.Errorf("list daemons: %w", err)
+	}
+	if len(marks) > 0 {
+		names = slices.AppendSeq(names, maps.Keys(marks))
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return names, nil
+}
 
 var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
@@ -91,7 +112,7 @@ func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
 	err := func() error {
 		switch {
 		case do == nil:
-			return fmt.Errorf("the process driver has no such step: %w", drivers.ErrUnsupported)
+			return fmt.Errorf("the %s driver has no such step: %w", d.Kind(), drivers.ErrUnsupported)
 		case !goodName.MatchString(step.Name):
 			return fmt.Errorf("%q is no name of a daemon: %w", step.Name, drivers.ErrPermanent)
 		case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):

@@ -12,12 +12,12 @@ import (
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/pidfd"
-	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // ending is a stop under way.
 type ending struct {
+	tree   Tree
 	inst   *spec.Instance
 	main   pidfd.FD // None: it has ended already
 	stop   spec.Stop
@@ -38,7 +38,7 @@ func (d *Driver) endTree(ctx context.Context, e *ending) error {
 		return err
 	}
 	failpoint.Hit(failpoint.StopSignalled)
-	return d.killTree(ctx, tag(e.inst))
+	return d.killTree(ctx, e.tree)
 }
 
 // askByURL posts to the stop URL and waits for the end. It gives up early where the daemon says no, or isn't there to ask.
@@ -58,7 +58,7 @@ func (d *Driver) askByURL(ctx context.Context, e *ending) (gone bool, err error)
 	for {
 		select {
 		case <-ended:
-			living, err := d.living(tag(e.inst), mainProcess(e.inst))
+			living, err := d.living(e.tree, mainProcess(e.inst))
 			return err == nil && len(living) == 0, err
 		case err := <-answer:
 			if errors.Is(err, errRefused) {
@@ -84,7 +84,7 @@ func (d *Driver) askBySignal(ctx context.Context, e *ending) (gone bool, err err
 	}
 	var asked []int
 	for {
-		tree, err := d.open(tag(e.inst), mainProcess(e.inst))
+		tree, err := d.open(e.tree, mainProcess(e.inst))
 		if err != nil || len(tree) == 0 {
 			return err == nil, err
 		}
@@ -116,13 +116,13 @@ type member struct {
 	fd  pidfd.FD
 }
 
-// open opens the living processes with a tag, each verified, as living finds them.
-func (d *Driver) open(t procfs.Tag, dead ...identity) (tree []member, err error) {
+// open opens the living processes of a tree, each verified, as living finds them.
+func (d *Driver) open(t Tree, dead ...Process) (tree []member, err error) {
 	living, err := d.living(t, dead...)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range living {
+	for _, p := range living[:min(len(living), maxOpen)] {
 		fd, err := pidfd.Open(p.PID)
 		if errors.Is(err, pidfd.ErrGone) {
 			continue
@@ -131,7 +131,7 @@ func (d *Driver) open(t procfs.Tag, dead ...identity) (tree []member, err error)
 			shut(tree)
 			return nil, err
 		}
-		if now, err := procfs.ReadTag(p.PID); err != nil || now != t {
+		if ours, err := d.trees.Has(t, p.PID); err != nil || !ours {
 			fd.Close() // it has ended, and another may have its number
 			continue
 		}
@@ -142,6 +142,9 @@ func (d *Driver) open(t procfs.Tag, dead ...identity) (tree []member, err error)
 	}
 	return tree, nil
 }
+
+// maxOpen bounds how many members of a tree are dealt with at once: a daemon may have more processes than we may have descriptors.
+const maxOpen = 400
 
 func shut(tree []member) {
 	for _, m := range tree {
@@ -156,10 +159,13 @@ const (
 	killAgain = 20 * time.Millisecond
 )
 
-// killTree kills what has a tag until nothing has.
-func (d *Driver) killTree(ctx context.Context, t procfs.Tag) error {
+// killTree kills what is part of a tree until nothing is.
+func (d *Driver) killTree(ctx context.Context, t Tree) error {
 	deadline := time.Now().Add(killLimit)
 	for {
+		if err := d.trees.Kill(t); err != nil {
+			return err
+		}
 		tree, err := d.open(t)
 		if err != nil || len(tree) == 0 {
 			return err

@@ -14,30 +14,20 @@ import (
 const settling = 10 * 100
 
 // mainOf returns the instance with the process that stands for it when its first one isn't there, as that of a daemon does which put itself into the background: the oldest
-// one, session leaders first; nil where none lives that may. left says that any process with its tag lives.
+// one, session leaders first; nil where none lives that may. left says that any process of its tree lives.
 //
-// Any process may give itself the tag, which everybody can read. Nobody gains by being stopped for it, but it must not make a dead daemon look alive: so the process has to belong to the
+// Where trees aren't certain, any process may give itself the tag, which everybody can read. Nobody gains by being stopped for it, but it must not make a dead daemon look alive: so the process has to belong to the
 // daemon's user, or to root. A daemon of root's may have given up its rights on the way; such a process has to be in its session, or to have begun with it.
-func (d *Driver) mainOf(i *spec.Instance, stamp *spec.Stamp) (main *spec.Instance, left bool, err error) {
-	living, err := d.living(tag(i), mainProcess(i))
+func (d *Driver) mainOf(t Tree, i *spec.Instance, stamp *spec.Stamp) (main *spec.Instance, left bool, err error) {
+	living, err := d.living(t, mainProcess(i))
 	if err != nil || len(living) == 0 {
 		return nil, false, err
 	}
-	owner, err := ownerOf(stamp)
-	if err != nil {
-		return nil, true, err
-	}
-	var may []procfs.Stat
-	for _, st := range living {
-		switch ok, err := mayStandFor(i, owner, st); {
-		case err != nil:
+	may := living
+	if !d.trees.Certain() {
+		if may, err = trusted(living, i, stamp); err != nil || len(may) == 0 {
 			return nil, true, err
-		case ok:
-			may = append(may, st)
 		}
-	}
-	if len(may) == 0 {
-		return nil, true, nil
 	}
 	first := slices.MinFunc(may, func(a, b procfs.Stat) int {
 		return cmp.Or(leads(b)-leads(a), cmp.Compare(a.Start, b.Start), a.PID-b.PID)
@@ -45,6 +35,23 @@ func (d *Driver) mainOf(i *spec.Instance, stamp *spec.Stamp) (main *spec.Instanc
 	next := *i
 	next.PID, next.StartTicks, next.BootID = first.PID, first.Start, d.self.BootID
 	return &next, true, nil
+}
+
+// trusted returns those of the living that may stand for i.
+func trusted(living []procfs.Stat, i *spec.Instance, stamp *spec.Stamp) (may []procfs.Stat, err error) {
+	owner, err := ownerOf(stamp)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range living {
+		switch ok, err := mayStandFor(i, owner, st); {
+		case err != nil:
+			return nil, err
+		case ok:
+			may = append(may, st)
+		}
+	}
+	return may, nil
 }
 
 // ownerOf is the user that a daemon is started as.

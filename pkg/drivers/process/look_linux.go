@@ -2,8 +2,6 @@ package process
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,15 +72,21 @@ func (d *Driver) lookAtIntent(f *finding, locked bool) (done bool, err error) {
 	}
 	var main *spec.Instance
 	if f.rec.By.BootID == d.self.BootID {
-		if main, _, err = d.mainOf(in.Instance, in.Stamp); err != nil {
+		var left bool
+		if main, left, err = d.mainOf(in.tree(), in.Instance, in.Stamp); err != nil {
 			return false, err
+		}
+		if locked && !left {
+			if err := d.trees.Remove(in.tree()); err != nil {
+				return false, err
+			}
 		}
 	}
 	next := *f.rec
 	next.Intent, next.By = nil, nil
 	switch {
 	case main != nil:
-		next.Stamp, next.Instance, next.Ended, next.Gone, next.Asked = in.Stamp, main, 0, false, false
+		next.Stamp, next.Instance, next.Place, next.Ended, next.Gone, next.Asked = in.Stamp, main, in.Place, 0, false, false
 	case next.Stamp == nil:
 		next.Stamp = in.Stamp
 	}
@@ -105,14 +109,14 @@ func (d *Driver) lookAtStop(f *finding, locked bool) {
 // good. Where nobody knows how it ended, what lives is left alone.
 func (d *Driver) lookAtEnd(f *finding, locked bool) error {
 	i := *f.rec.Instance
-	exit := d.howEnded(f.rec.Name, &i, locked)
+	exit := d.howEnded(f.rec, locked)
 	next := *f.rec
 	next.Instance = &i
 	f.rec, f.changed = &next, true
 	if i.BootID != d.self.BootID {
 		next.Gone = true
 	} else if exit.Signal == "" && exit.Code == 0 {
-		main, left, err := d.mainOf(&i, f.rec.Stamp)
+		main, left, err := d.mainOf(f.rec.tree(), &i, f.rec.Stamp)
 		switch {
 		case err != nil:
 			return err
@@ -122,12 +126,12 @@ func (d *Driver) lookAtEnd(f *finding, locked bool) error {
 			d.lookAtStop(f, locked)
 			return nil
 		case left:
-			d.beginStrayLook(&i)
+			d.beginStrayLook(f.rec)
 		default:
 			next.Gone = true
 		}
 	} else {
-		d.beginStrayLook(&i)
+		d.beginStrayLook(f.rec)
 	}
 	exit.Asked = next.Asked
 	i.Exit = exit
@@ -138,8 +142,19 @@ func (d *Driver) lookAtEnd(f *finding, locked bool) error {
 	return nil
 }
 
-// howEnded returns how the main process of an instance ended, as far as anybody knows.
-func (d *Driver) howEnded(name string, i *spec.Instance, reap bool) *spec.Exit {
+// howEnded returns how the main process of rec's instance ended, as far as anybody knows.
+func (d *Driver) howEnded(rec *record, reap bool) *spec.Exit {
+	exit := d.statusOf(rec.Name, rec.Instance, reap)
+	d.noteOOM(rec, exit)
+	return exit
+}
+
+// noteOOM notes whether it was the kernel that killed the instance for want of memory. Ask before the instance's place is removed.
+func (d *Driver) noteOOM(rec *record, exit *spec.Exit) {
+	exit.OOMKilled = (exit.Signal == "SIGKILL" || !exit.Known) && rec.Instance.BootID == d.self.BootID && d.trees.OOMKilled(rec.tree())
+}
+
+func (d *Driver) statusOf(name string, i *spec.Instance, reap bool) *spec.Exit {
 	unknown := exitOf(0, false)
 	if i.BootID != d.self.BootID {
 		unknown.At = unknown.At.Add(-procfs.SinceBoot())
@@ -212,45 +227,9 @@ func same(fd pidfd.FD, i *spec.Instance) (bool, error) {
 	return !ended, err
 }
 
-// identity is a process of this boot.
-type identity struct {
-	pid   int
-	start uint64
-}
-
-func mainProcess(i *spec.Instance) identity { return identity{i.PID, i.StartTicks} }
-
-// maxScans bounds how often a tree is looked for that seems to be gone, and to leave somebody behind each time.
-const maxScans = 100
-
-// living returns the processes with a tag that haven't ended. It returns none only where a look at all processes found none but those that had ended before it:
-// one that ends after it was seen may have left a child. Known to have ended before are dead.
-func (d *Driver) living(t procfs.Tag, dead ...identity) ([]procfs.Stat, error) {
-	for range maxScans {
-		members, sure, err := d.scans.Members(t)
-		if err != nil {
-			return nil, err
-		}
-		var living []procfs.Stat
-		for _, pid := range members {
-			st, err := procfs.ReadStat(pid)
-			switch who := (identity{pid, st.Start}); {
-			case errors.Is(err, procfs.ErrGone):
-				sure = false
-			case err != nil:
-				return nil, err
-			case st.Dead() && !slices.Contains(dead, who):
-				sure = false
-				dead = append(slices.Clip(dead), who)
-			case !st.Dead():
-				living = append(living, st)
-			}
-		}
-		if len(living) > 0 || sure {
-			return living, nil
-		}
-	}
-	return nil, fmt.Errorf("look for the processes with tag %s: processes come and go too fast to find them all", id(t))
+// living returns the processes of a tree that haven't ended: see Trees.
+func (d *Driver) living(t Tree, dead ...Process) ([]procfs.Stat, error) {
+	return d.trees.Living(t, dead...)
 }
 
 func pids(ps []procfs.Stat) (out []int) {

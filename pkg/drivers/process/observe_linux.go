@@ -17,6 +17,7 @@ const lookers = 2
 // Observe looks at each name. It changes no process; an end that nobody has recorded yet it records, because the kernel won't tell it twice.
 func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	out := make([]spec.Observed, len(names))
+	marks := sync.OnceValues(d.trees.Marks)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	work := func() {
@@ -25,7 +26,7 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 			if i >= len(names) || ctx.Err() != nil {
 				return
 			}
-			out[i] = d.observe(names[i])
+			out[i] = d.observe(names[i], marks)
 		}
 	}
 	for range min(lookers, len(names)) - 1 {
@@ -36,17 +37,17 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 	return out, ctx.Err()
 }
 
-func (d *Driver) observe(name string) spec.Observed {
-	f, err := d.find(name)
+func (d *Driver) observe(name string, marks marks) spec.Observed {
+	f, err := d.find(name, marks)
 	if err != nil {
-		return spec.Observed{Name: name, State: spec.Unknown, Driver: spec.DriverProcess, Message: err.Error()}
+		return spec.Observed{Name: name, State: spec.Unknown, Driver: d.Kind(), Message: err.Error()}
 	}
 	return d.observed(name, f)
 }
 
 // find looks at a daemon, and records what it finds where nobody else is changing the daemon.
-func (d *Driver) find(name string) (finding, error) {
-	rec, err := d.store.read(name)
+func (d *Driver) find(name string, marks marks) (finding, error) {
+	rec, err := d.read(name, marks)
 	if err != nil {
 		return finding{}, err
 	}
@@ -59,7 +60,7 @@ func (d *Driver) find(name string) (finding, error) {
 		return f, nil // somebody is at it, or nobody can be; what was found is true either way
 	}
 	defer lock.Release()
-	g, err := d.settle(name)
+	g, err := d.settle(name, marks)
 	if err != nil && g.rec != nil {
 		err = nil // found, and not recorded: whoever looks next finds it too
 	}
@@ -67,17 +68,20 @@ func (d *Driver) find(name string) (finding, error) {
 }
 
 // settleTree is settle for those who must know what is left of an instance that ended.
-func (d *Driver) settleTree(name string) (finding, error) {
-	f, err := d.settle(name)
-	if err == nil && f.rec != nil && f.rec.Instance != nil && f.rec.Instance.Exit != nil && !f.rec.Gone && f.strays == nil {
-		err = d.lookForStrays(&f, true)
+func (d *Driver) settleTree(name string, marks marks) (finding, error) {
+	f, err := d.settle(name, marks)
+	if err != nil || f.rec == nil || f.rec.Instance == nil || f.rec.Instance.Exit == nil || f.rec.Gone || f.strays != nil {
+		return f, err
+	}
+	if err = d.lookForStrays(&f, true); err == nil && f.rec.Gone {
+		err = d.trees.Remove(f.rec.tree())
 	}
 	return f, err
 }
 
 // settle looks at a daemon whose lock the caller holds, and records what it finds.
-func (d *Driver) settle(name string) (finding, error) {
-	rec, err := d.store.read(name)
+func (d *Driver) settle(name string, marks marks) (finding, error) {
+	rec, err := d.read(name, marks)
 	if err != nil {
 		return finding{}, err
 	}
@@ -92,23 +96,28 @@ func (d *Driver) settle(name string) (finding, error) {
 	if f.alive && d.watch.on() {
 		d.arm(name) // another process stands for the instance now
 	}
+	if f.rec.Gone {
+		return f, d.trees.Remove(f.rec.tree())
+	}
 	return f, nil
 }
 
-// PIDs returns all processes of the instance that runs, by the tag that they carry.
+// PIDs returns all processes of the instance that runs.
 func (d *Driver) PIDs(_ context.Context, name string) ([]int, error) {
-	rec, err := d.store.read(name)
+	rec, err := d.read(name, d.trees.Marks)
 	if err != nil || rec == nil {
 		return nil, err
 	}
-	inst := rec.Instance
-	if rec.Intent != nil {
-		inst = rec.Intent.Instance
-	}
-	if inst == nil {
+	var t Tree
+	switch {
+	case rec.Intent != nil:
+		t = rec.Intent.tree()
+	case rec.Instance != nil:
+		t = rec.tree()
+	default:
 		return nil, nil
 	}
-	living, err := d.living(tag(inst))
+	living, err := d.living(t)
 	if err != nil {
 		return nil, fmt.Errorf("list the processes of daemon %s: %w", name, err)
 	}
@@ -116,8 +125,9 @@ func (d *Driver) PIDs(_ context.Context, name string) ([]int, error) {
 }
 
 func (d *Driver) observed(name string, f finding) spec.Observed {
-	o := spec.Observed{Name: name, State: spec.Absent, Driver: spec.DriverProcess}
+	o := spec.Observed{Name: name, State: spec.Absent, Driver: d.Kind()}
 	if f.rec == nil {
+		o.Foreign = d.trees.Foreign(name)
 		return o
 	}
 	o.State, o.Stamp = spec.Exited, f.rec.Stamp
@@ -141,9 +151,22 @@ func (d *Driver) observed(name string, f finding) spec.Observed {
 		o.Instance = timed(inst, f.rec.Ended, d.self.BootID)
 	}
 	if o.Stamp != nil {
-		o.Lost = losses(&o.Stamp.Spec)
+		d.lookAtPlace(f, &o)
 	}
 	return o
+}
+
+// lookAtPlace fills in what the spec asks for and doesn't get; of an instance that runs, what can be seen of that.
+func (d *Driver) lookAtPlace(f finding, o *spec.Observed) {
+	s := &o.Stamp.Spec
+	if !f.alive {
+		o.Lost = d.losses(o.Name, s)
+		return
+	}
+	o.Lost = losses(s)
+	if err := d.trees.Look(f.rec.tree(), s, o); err != nil {
+		o.Message = err.Error()
+	}
 }
 
 // timed returns a copy of i with what depends on the time of the look. ended is when it ended, since the boot it ran in.

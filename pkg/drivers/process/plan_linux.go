@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -30,8 +31,8 @@ type launch struct {
 // prepare works out how want is started. Its errors are those that a second try can't mend.
 func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 	s := &want.Spec
-	if lost := losses(s); len(lost) > 0 && s.Cgroup.Required {
-		return nil, fmt.Errorf("%s: %s, and cgroup.required is set: %w", lost[0].Field, lost[0].Reason, drivers.ErrUnsupported)
+	if err := d.refuseLosses(want); err != nil {
+		return nil, err
 	}
 	a, become, err := d.account(s)
 	if err != nil {
@@ -53,6 +54,12 @@ func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 	if become {
 		l.cmd.Account = a
 	}
+	if b := s.Sandbox; b != nil {
+		l.cmd.NoNewPrivileges = b.NoNewPrivileges
+		if spawn.MayDropCapabilities() {
+			l.cmd.Capabilities = capabilities(b.Capabilities)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Rlimits)) {
 		if name == "locks" {
 			continue // see losses
@@ -63,6 +70,20 @@ func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 		l.cmd.Rlimits = append(l.cmd.Rlimits, spawn.Rlimit{Name: name, Soft: s.Rlimits[name].Soft, Hard: s.Rlimits[name].Hard})
 	}
 	return l, nil
+}
+
+// capabilities are the numbers of those that are all a daemon can ever have; nil where it may have what its user has.
+func capabilities(names []string) []int {
+	if len(names) == 0 {
+		return nil
+	}
+	caps := []int{}
+	for i, known := range spec.CapabilityNames() {
+		if slices.Contains(names, known) {
+			caps = append(caps, i)
+		}
+	}
+	return caps
 }
 
 // account returns who s runs as, and whether a process must change to be that.
@@ -96,29 +117,45 @@ func environ(want *spec.Daemon, a *spawn.Account) ([]string, error) {
 	return a.EnvironWith(vars), nil
 }
 
-// losses lists what s asks for and a plain process can't have.
+// losses lists what s asks for and no process that we start can have, whatever holds its tree.
 func losses(s *spec.Spec) (lost []spec.Loss) {
 	lose := func(asked bool, field, what string) {
 		if asked {
 			lost = append(lost, spec.Loss{Field: field, Reason: what})
 		}
 	}
-	if _, ok := s.Rlimits["locks"]; ok {
-		lose(true, "spec.rlimits.locks", "Linux has had no limit on locks since 2.4.25")
+	_, locks := s.Rlimits["locks"]
+	lose(locks, "spec.rlimits.locks", "Linux has had no limit on locks since 2.4.25")
+	lose(s.Type == spec.TypeNotify, "spec.type", "only systemd waits for READY=1; it counts as started once its program is executed")
+	if b := s.Sandbox; b != nil {
+		const systemd = "; the driver systemd can"
+		lose(b.ProtectSystem != "", "spec.sandbox.protectSystem", "it takes a file system of its own"+systemd)
+		lose(b.ProtectHome != "", "spec.sandbox.protectHome", "it takes a file system of its own"+systemd)
+		lose(b.PrivateTmp, "spec.sandbox.privateTmp", "it takes a file system of its own"+systemd)
+		lose(len(b.Capabilities) > 0 && !spawn.MayDropCapabilities(), "spec.sandbox.capabilities", "only root may take capabilities from a daemon for ever; run reconciler as root")
 	}
-	c := s.Cgroup
-	if c == nil {
-		return lost
-	}
-	const instead = "; the drivers systemd and cgroup can"
-	lose(c.CPULimit != 0, "spec.cgroup.cpuLimit", "the process driver can't limit CPU time"+instead)
-	lose(c.MemoryLimit != 0 && c.MemoryLimit != spec.Unlimited, "spec.cgroup.memoryLimit", "the process driver can't limit memory"+instead)
-	lose(c.MemoryHigh != 0 && c.MemoryHigh != spec.Unlimited, "spec.cgroup.memoryHigh", "the process driver can't slow a daemon down for its memory"+instead)
-	lose(c.PidsLimit != 0, "spec.cgroup.pidsLimit", "the process driver can't limit the number of a daemon's processes"+instead)
-	lose(c.CPUWeight != 0, "spec.cgroup.cpuWeight", "the process driver can't weigh CPU time"+instead)
-	lose(c.IOWeight != 0, "spec.cgroup.ioWeight", "the process driver can't weigh IO"+instead)
-	lose(c.Slice != "" || c.Service != "" || c.Instance != "", "spec.cgroup.slice", "the process driver puts daemons into no cgroup"+instead)
 	return lost
+}
+
+// losses lists all that s asks for and doesn't get.
+func (d *Driver) losses(name string, s *spec.Spec) []spec.Loss {
+	return append(losses(s), d.trees.Lost(name, s)...)
+}
+
+// refuseLosses refuses a daemon that would lose what it says it must have. The error names all of it.
+func (d *Driver) refuseLosses(want *spec.Daemon) error {
+	s := &want.Spec
+	var all []error
+	for _, l := range d.losses(want.Name, s) {
+		for part, required := range map[string]bool{
+			"spec.cgroup": s.Cgroup != nil && s.Cgroup.Required, "spec.sandbox": s.Sandbox != nil && s.Sandbox.Required,
+		} {
+			if required && strings.HasPrefix(l.Field, part+".") {
+				all = append(all, fmt.Errorf("%s: %s, and %s.required is set: %w", l.Field, l.Reason, strings.TrimPrefix(part, "spec."), drivers.ErrUnsupported))
+			}
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Check looks whether want could be started: its account, its program, its directories.
@@ -128,12 +165,15 @@ func (d *Driver) Check(_ context.Context, want *spec.Daemon) ([]spec.Loss, error
 		if err != nil {
 			return err
 		}
+		if _, err := d.trees.Place(want.Name, &want.Spec); err != nil {
+			return err
+		}
 		return l.check()
 	}()
 	if err != nil {
 		return nil, fmt.Errorf("check daemon %s: %w", want.Name, err)
 	}
-	return losses(&want.Spec), nil
+	return d.losses(want.Name, &want.Spec), nil
 }
 
 // check looks at what the start would need. It asks the kernel as the account that will.

@@ -45,7 +45,7 @@ func TestCheck(t *testing.T) {
 			c.change(&d.Spec)
 			lost, err := r.Check(t.Context(), d)
 			if c.want == "" {
-				if err != nil || len(lost) != len(losses(&d.Spec)) {
+				if err != nil || len(lost) != len(r.losses("web", &d.Spec)) {
 					t.Errorf("lost %+v, %v", lost, err)
 				}
 				return

@@ -71,7 +71,7 @@ func (r *rig) killAll() {
 }
 
 func (r *rig) kill(i *spec.Instance) {
-	if err := r.killTree(context.Background(), tag(i)); err != nil {
+	if err := r.killTree(context.Background(), Tree{ID: i.ID}); err != nil {
 		r.Error(err)
 	}
 }
@@ -176,7 +176,7 @@ func (r *rig) printed(name, text string) string {
 // members returns the living processes of an instance.
 func (r *rig) members(i *spec.Instance) []procfs.Stat {
 	r.Helper()
-	living, err := r.living(tag(i))
+	living, err := r.living(Tree{ID: i.ID})
 	if err != nil {
 		r.Fatal(err)
 	}

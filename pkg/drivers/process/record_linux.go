@@ -19,6 +19,8 @@ type record struct {
 	Stamp *spec.Stamp `json:"stamp,omitempty"`
 	// Instance is the running one or the last one. Its ID is its tag; its Exit says that it ended.
 	Instance *spec.Instance `json:"instance,omitempty"`
+	// Place is where the instance's tree is held, as Trees have it.
+	Place string `json:"place,omitempty"`
 	// Ended is when the instance ended, on the clock since boot.
 	Ended time.Duration `json:"ended,omitempty"`
 	// Gone says that no process of the ended instance's tree is left: nothing can carry its tag ever again.
@@ -35,6 +37,7 @@ type record struct {
 type intent struct {
 	Stamp    *spec.Stamp    `json:"stamp"`
 	Instance *spec.Instance `json:"instance"`
+	Place    string         `json:"place,omitempty"`
 }
 
 // actor is a process of ours.
@@ -55,12 +58,15 @@ const (
 // id writes a tag as the ID of an instance.
 func id(t procfs.Tag) string { return fmt.Sprintf("%016x", uint64(t)) }
 
-// tag reads it back; 0 is none.
-func tag(i *spec.Instance) procfs.Tag {
-	if len(i.ID) != 16 {
+// tag is that of an instance; 0 is none.
+func tag(i *spec.Instance) procfs.Tag { return tagOf(i.ID) }
+
+// tagOf reads a tag back; 0 is none.
+func tagOf(id string) procfs.Tag {
+	if len(id) != 16 {
 		return 0
 	}
-	v, err := strconv.ParseUint(i.ID, 16, 64)
+	v, err := strconv.ParseUint(id, 16, 64)
 	if err != nil {
 		return 0
 	}

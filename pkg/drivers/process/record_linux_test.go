@@ -34,13 +34,13 @@ func fullRecord(name string) *record {
 
 func TestRecordSurvivesTheFile(t *testing.T) {
 	dirs := layout.Under(t.TempDir())
-	s := newStore(dirs)
+	s := newStore(dirs, spec.DriverProcess)
 	first, second := fullRecord("web"), &record{Version: recordVersion, Name: "web", Stamp: fullRecord("web").Stamp}
 	for i, r := range []*record{first, second, first, second, second} {
 		if err := s.write(r); err != nil {
 			t.Fatal(err)
 		}
-		for who, from := range map[string]*store{"the writer": s, "another": newStore(dirs)} {
+		for who, from := range map[string]*store{"the writer": s, "another": newStore(dirs, spec.DriverProcess)} {
 			got, err := from.read("web")
 			if err != nil {
 				t.Fatal(err)
@@ -67,7 +67,7 @@ func TestRecordSurvivesTheFile(t *testing.T) {
 }
 
 func TestRecordOutgrowsItsFile(t *testing.T) {
-	s := newStore(layout.Under(t.TempDir()))
+	s := newStore(layout.Under(t.TempDir()), spec.DriverProcess)
 	r := fullRecord("web")
 	for _, size := range []int{10, 3000, 9000, 100_000, 10} {
 		next := *r
@@ -113,7 +113,7 @@ func TestUnreadableRecordIsNotAbsent(t *testing.T) {
 		"too long":                   {make([]byte, maxRecord+page), 0o600, "bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore(layout.Under(t.TempDir()))
+			s := newStore(layout.Under(t.TempDir()), spec.DriverProcess)
 			if err := s.makeDir(); err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +135,7 @@ func TestUnreadableRecordIsNotAbsent(t *testing.T) {
 		"a pipe":      {func(p string) error { return unix.Mkfifo(p, 0o600) }, "no regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore(layout.Under(t.TempDir()))
+			s := newStore(layout.Under(t.TempDir()), spec.DriverProcess)
 			if err := s.makeDir(); err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +161,7 @@ func wantUnreadable(t *testing.T, s *store, want string) {
 // TestRecordLostWithThePower: a file system may keep a new file's name and lose its content. Before this boot, nothing of it can be alive.
 func TestRecordLostWithThePower(t *testing.T) {
 	for name, content := range map[string][]byte{"empty": nil, "zeros": make([]byte, 2*page)} {
-		s := newStore(layout.Under(t.TempDir()))
+		s := newStore(layout.Under(t.TempDir()), spec.DriverProcess)
 		if err := s.write(fullRecord("web")); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestTornWrite(t *testing.T) {
 // TestReadersSeeWholeRecords reads as fast as it can while another writes.
 func TestReadersSeeWholeRecords(t *testing.T) {
 	dirs := layout.Under(t.TempDir())
-	w, r := newStore(dirs), newStore(dirs)
+	w, r := newStore(dirs, spec.DriverProcess), newStore(dirs, spec.DriverProcess)
 	write := func(i int) {
 		rec := *fullRecord("web")
 		rec.Stamp = &spec.Stamp{Metadata: rec.Stamp.Metadata, Generation: int64(i), Tool: strings.Repeat("x", i%500)}
@@ -253,7 +253,7 @@ func TestReadersSeeWholeRecords(t *testing.T) {
 // TestCachedRecordIsNeverStale writes through one store and reads through another, faster than the clock of files ticks.
 func TestCachedRecordIsNeverStale(t *testing.T) {
 	dirs := layout.Under(t.TempDir())
-	w, r := newStore(dirs), newStore(dirs)
+	w, r := newStore(dirs, spec.DriverProcess), newStore(dirs, spec.DriverProcess)
 	for i := range int64(200) {
 		rec := *fullRecord("web")
 		rec.Stamp = &spec.Stamp{Metadata: rec.Stamp.Metadata, Generation: i}

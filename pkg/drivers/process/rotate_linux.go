@@ -41,7 +41,7 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 			busy = busy || rotated
 			errs = append(errs, err)
 		}
-		if rec.Instance != nil && rec.Instance.Exit != nil && !rec.Gone {
+		if rec.Instance != nil && rec.Instance.Exit != nil && (!rec.Gone || rec.Place != "") {
 			errs = append(errs, d.recordGone(name))
 		}
 	}
@@ -49,19 +49,24 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 	return busy, errors.Join(errs...)
 }
 
-// recordGone records that nothing is left of an ended instance, so that nobody has to look again.
+// recordGone records that nothing is left of an ended instance, so that nobody has to look again, and removes its place.
 func (d *Driver) recordGone(name string) error {
 	lock, err := d.tryLock(name)
 	if lock == nil {
 		return err
 	}
 	defer lock.Release()
-	f, err := d.settleTree(name)
+	f, err := d.settleTree(name, noMarks)
 	if err != nil || f.rec == nil || !f.rec.Gone {
 		return err
 	}
 	d.strays.forgetInstance(f.rec.Instance)
-	return d.store.write(f.rec)
+	next := *f.rec
+	if err := d.trees.Remove(next.tree()); err != nil {
+		return err
+	}
+	next.Place = ""
+	return d.store.write(&next)
 }
 
 // rotateIfDue rotates a daemon's log under its lock where it has come due, unless somebody else has that: then it isn't urgent.

@@ -26,7 +26,7 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	f, err := d.settleTree(step.Name)
+	f, err := d.settleTree(step.Name, noMarks) // Make finds what stands in the way
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,15 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	if len(f.strays) > 0 {
-		if err := d.killTree(ctx, tag(old.Instance)); err != nil {
+		if err := d.killTree(ctx, old.tree()); err != nil {
 			return fmt.Errorf("end what is left of the instance before: %w", err)
 		}
 	}
-	next := d.newIntent(step, old)
+	place, err := d.trees.Place(step.Name, &step.Want.Spec)
+	if err != nil {
+		return err
+	}
+	next := d.newIntent(step, old, place)
 	if err := d.store.write(next); err != nil {
 		return err
 	}
@@ -71,9 +75,9 @@ func checkMoved(step spec.Step, rec *record) error {
 }
 
 // newIntent returns the record of a start that is about to happen. What was before stays in it until the start has succeeded.
-func (d *Driver) newIntent(step spec.Step, old *record) *record {
+func (d *Driver) newIntent(step spec.Step, old *record, place string) *record {
 	now := time.Now()
-	in := &intent{Instance: &spec.Instance{
+	in := &intent{Place: place, Instance: &spec.Instance{
 		ID: id(procfs.NewTag()), StartedAt: now, Generation: step.Generation, SpecDigest: step.Want.Digest, Attempts: step.Attempts,
 	}}
 	next := record{Name: step.Name}
@@ -104,13 +108,20 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 		return err
 	}
 	l.cmd.Stdout, l.cmd.Stderr, l.cmd.Tag = out, out, uint64(tag(in.Instance))
+	into, done, err := d.trees.Make(in.tree(), &Mark{Stamp: in.Stamp, Instance: in.Instance})
+	if err != nil {
+		return err
+	}
+	defer done()
+	l.cmd.Cgroup = into
+	failpoint.Hit(failpoint.StartPlaced)
 	p, err := d.spawn.Start(l.cmd)
 	var spawnErr *spawn.Error
 	if errors.As(err, &spawnErr) && !spawnErr.Temporary() {
 		err = fmt.Errorf("%w: %w", err, drivers.ErrPermanent)
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, d.trees.Remove(in.tree()))
 	}
 	failpoint.Hit(failpoint.StartForked)
 	inst := *in.Instance
@@ -118,12 +129,15 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 	st, err := procfs.ReadStat(p.PID) // ended or not, it is there until it is reaped, and nobody else reaps our child
 	if err == nil {
 		inst.StartTicks = st.Start
-		err = d.store.write(&record{Name: rec.Name, Stamp: in.Stamp, Instance: &inst})
+		err = d.store.write(&record{Name: rec.Name, Stamp: in.Stamp, Instance: &inst, Place: in.Place})
 	}
 	if err != nil {
 		defer p.FD.Close()
-		killErr := d.killTree(context.WithoutCancel(ctx), tag(&inst))
+		killErr := d.killTree(context.WithoutCancel(ctx), in.tree())
 		p.FD.Status(p.PID, false)
+		if killErr == nil {
+			killErr = d.trees.Remove(in.tree())
+		}
 		return errors.Join(fmt.Errorf("record process %d: %w", p.PID, err), killErr)
 	}
 	failpoint.Hit(failpoint.StartRecorded)

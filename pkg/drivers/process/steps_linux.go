@@ -15,9 +15,9 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// stamp writes the stamp and touches no process.
+// stamp writes the stamp, puts changed limits in force, and touches no process.
 func (d *Driver) stamp(_ context.Context, step spec.Step) error {
-	f, err := d.settle(step.Name)
+	f, err := d.settle(step.Name, d.trees.Marks)
 	if err != nil {
 		return err
 	}
@@ -29,12 +29,21 @@ func (d *Driver) stamp(_ context.Context, step spec.Step) error {
 		next = *f.rec
 	}
 	next.Stamp = drivers.NewStamp(step, next.Stamp, time.Now())
+	if f.alive {
+		if err := d.refuseLosses(step.Want); err != nil {
+			return err
+		}
+		if err := d.trees.Limit(next.tree(), &Mark{Stamp: next.Stamp, Instance: next.Instance}); err != nil {
+			return err
+		}
+		failpoint.Hit(failpoint.StampLimited)
+	}
 	return d.store.write(&next)
 }
 
 // reload makes the main process reread its files.
 func (d *Driver) reload(ctx context.Context, step spec.Step) error {
-	f, err := d.settle(step.Name)
+	f, err := d.settle(step.Name, d.trees.Marks)
 	if err != nil {
 		return err
 	}
@@ -70,7 +79,7 @@ func (d *Driver) reload(ctx context.Context, step spec.Step) error {
 
 // remove forgets a daemon that has ended. The lock file stays: to remove it would let two processes hold the same lock.
 func (d *Driver) remove(_ context.Context, step spec.Step) error {
-	f, err := d.settleTree(step.Name)
+	f, err := d.settleTree(step.Name, d.trees.Marks)
 	if err != nil || f.rec == nil {
 		return err
 	}
@@ -79,6 +88,11 @@ func (d *Driver) remove(_ context.Context, step spec.Step) error {
 	}
 	if f.alive || len(f.strays) > 0 {
 		return fmt.Errorf("it is running: stop it first: %w", drivers.ErrMoved)
+	}
+	if f.rec.Instance != nil {
+		if err := d.trees.Remove(f.rec.tree()); err != nil { // before the record: what is found without one is taken for a daemon whose record is lost
+			return err
+		}
 	}
 	failpoint.Hit(failpoint.RemoveRecord)
 	if err := d.store.remove(step.Name); err != nil {

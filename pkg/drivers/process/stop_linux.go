@@ -16,7 +16,7 @@ import (
 
 // stop ends the whole tree of the daemon and records how its main process ended.
 func (d *Driver) stop(ctx context.Context, step spec.Step) error {
-	f, err := d.settleTree(step.Name)
+	f, err := d.settleTree(step.Name, d.trees.Marks)
 	if err != nil || !f.alive && len(f.strays) == 0 {
 		return err
 	}
@@ -35,7 +35,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 	failpoint.Hit(failpoint.StopIntended)
 	main, err := d.watch.take(step.Name, rec.Instance)
 	if err == nil {
-		err = d.endTree(ctx, &ending{inst: rec.Instance, main: main, stop: step.Stop, signal: signal})
+		err = d.endTree(ctx, &ending{tree: rec.tree(), inst: rec.Instance, main: main, stop: step.Stop, signal: signal})
 	}
 	if err != nil {
 		d.adopt(step.Name, rec.Instance, main)
@@ -79,9 +79,10 @@ func (d *Driver) recordStop(rec *record, main pidfd.FD) error {
 	i, next := *rec.Instance, *rec
 	if i.Exit == nil {
 		if main == pidfd.None {
-			i.Exit = d.howEnded(rec.Name, &i, true)
+			i.Exit = d.howEnded(rec, true)
 		} else {
 			i.Exit = exitOf(main.Status(i.PID, false))
+			d.noteOOM(rec, i.Exit)
 		}
 		i.Exit.Asked, next.Ended = true, procfs.SinceBoot()
 	}
@@ -91,5 +92,5 @@ func (d *Driver) recordStop(rec *record, main pidfd.FD) error {
 	}
 	d.strays.forgetInstance(&i)
 	failpoint.Hit(failpoint.StopRecorded)
-	return nil
+	return d.trees.Remove(rec.tree())
 }

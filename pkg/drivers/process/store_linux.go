@@ -17,6 +17,7 @@ import (
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // store keeps the records, one file each. Writers hold the daemon's lock; readers need none.
@@ -48,8 +49,12 @@ const clockStep = 50 * time.Millisecond
 
 const suffix = ".json"
 
-func newStore(dirs layout.Dirs) *store {
-	return &store{dir: filepath.Join(dirs.Run, "daemons"), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}, wrote: map[string][2]written{}}
+func newStore(dirs layout.Dirs, kind spec.DriverKind) *store {
+	folder := string(kind)
+	if kind == spec.DriverProcess {
+		folder = "daemons"
+	}
+	return &store{dir: filepath.Join(dirs.Run, folder), uid: os.Geteuid(), seed: maphash.MakeSeed(), cache: map[string]version{}, wrote: map[string][2]written{}}
 }
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, name+suffix) }

@@ -8,11 +8,11 @@ import (
 )
 
 // strays remembers which trees have lost their main process, and what a look at all processes since then has found of them. Where it found nothing, nothing can
-// ever carry the tree's tag again, so one look serves all who ask later; and it can go on while the end is being dealt with. Where it found something, the next
+// ever be part of the tree again, so one look serves all who ask later; and it can go on while the end is being dealt with. Where it found something, the next
 // one looks again, and who doesn't wait for that is told what was found before.
 type strays struct {
 	mu    sync.Mutex
-	looks map[procfs.Tag]*strayLook
+	looks map[string]*strayLook // by the ID of the instance
 }
 
 // strayLook is one look for what is left of a tree.
@@ -25,26 +25,26 @@ type strayLook struct {
 }
 
 // begin begins the look at a tree whose main process has ended, if nobody has.
-func (d *Driver) beginStrayLook(i *spec.Instance) *strayLook {
-	t := tag(i)
+func (d *Driver) beginStrayLook(rec *record) *strayLook {
+	i := rec.Instance
 	s := &d.strays
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &strayLook{done: make(chan struct{})}
-	if last := s.looks[t]; last != nil {
+	if last := s.looks[i.ID]; last != nil {
 		if !last.isDone() || len(last.living) == 0 {
 			return last
 		}
 		l.before = pids(last.living)
 	}
 	if s.looks == nil {
-		s.looks = map[procfs.Tag]*strayLook{}
+		s.looks = map[string]*strayLook{}
 	}
-	s.looks[t] = l
+	s.looks[i.ID] = l
 	go func() {
 		defer close(l.done)
-		if l.living, l.err = d.living(t, mainProcess(i)); l.err != nil {
-			s.forget(t) // the next one looks again
+		if l.living, l.err = d.living(rec.tree(), mainProcess(i)); l.err != nil {
+			s.forget(i.ID) // the next one looks again
 		}
 	}()
 	return l
@@ -60,16 +60,16 @@ func (l *strayLook) isDone() bool {
 }
 
 // forget forgets a look. Those who wait for it get what it finds.
-func (s *strays) forget(t procfs.Tag) {
+func (s *strays) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.looks, t)
+	delete(s.looks, id)
 }
 
 // lookForStrays looks what is left of the tree of an instance that ended. Without wait it doesn't wait for a look that is under way; until that is done it says
 // what the look before it found.
 func (d *Driver) lookForStrays(f *finding, wait bool) error {
-	l := d.beginStrayLook(f.rec.Instance)
+	l := d.beginStrayLook(f.rec)
 	if !wait && !l.isDone() {
 		f.strays = l.before
 		return nil
@@ -89,6 +89,6 @@ func (d *Driver) lookForStrays(f *finding, wait bool) error {
 // forgetInstance forgets what is remembered of an instance that is recorded as gone, or replaced.
 func (s *strays) forgetInstance(i *spec.Instance) {
 	if i != nil {
-		s.forget(tag(i))
+		s.forget(i.ID)
 	}
 }

@@ -249,7 +249,7 @@ func TestAnotherBoot(t *testing.T) {
 // intend records that a process is about to start d, and returns the record.
 func (r *rig) intend(d *spec.Daemon, by actor) *record {
 	r.Helper()
-	rec := r.newIntent(r.step(spec.VerbStart, d), nil)
+	rec := r.newIntent(r.step(spec.VerbStart, d), nil, "")
 	rec.By = &by
 	if err := r.store.write(rec); err != nil {
 		r.Fatal(err)
@@ -351,13 +351,14 @@ func TestNoZombiesAreLeft(t *testing.T) {
 
 func TestLosses(t *testing.T) {
 	s := want("web", "/bin/true").Spec
-	if lost := losses(&s); len(lost) != 0 {
+	r := newRig(t)
+	if lost := r.losses("web", &s); len(lost) != 0 {
 		t.Errorf("a plain daemon loses %+v", lost)
 	}
 	s.Rlimits = map[string]spec.Rlimit{"locks": {}, "nofile": {}}
 	s.Cgroup = &spec.Cgroup{Slice: "s", CPULimit: 1, MemoryLimit: spec.Unlimited, MemoryHigh: 1, PidsLimit: 1, CPUWeight: 1, IOWeight: 1}
 	var fields []string
-	for _, l := range losses(&s) {
+	for _, l := range r.losses("web", &s) {
 		fields = append(fields, strings.TrimPrefix(l.Field, "spec."))
 	}
 	if want := []string{"rlimits.locks", "cgroup.cpuLimit", "cgroup.memoryHigh", "cgroup.pidsLimit", "cgroup.cpuWeight", "cgroup.ioWeight", "cgroup.slice"}; !slices.Equal(fields, want) {

@@ -273,7 +273,7 @@ func (w *watching) tell(name string) {
 
 func (d *Driver) afterEnd(name string, a *arm, lock *flock.Held) {
 	defer lock.Release()
-	d.settle(name) // what it can't find out, those who are told will
+	d.settle(name, noMarks) // what it can't find out, those who are told will
 	d.watch.mu.Lock()
 	defer d.watch.mu.Unlock()
 	if d.watch.armed[name] == a {

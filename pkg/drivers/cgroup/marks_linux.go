@@ -1,0 +1,88 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/pkg/drivers/process"
+)
+
+// maxDepth is how deep leaves are looked for: a slice nested as deep as its name allows has them deeper than anybody wants.
+const maxDepth = 64
+
+// Marks walks through the slices of the subtree and returns what its leaves say. It looks into none of the leaves.
+func (ts *trees) Marks() (map[string]*process.Mark, error) {
+	found := map[string]*process.Mark{}
+	names, err := subgroups(ts.sub.dir(""))
+	if err != nil {
+		return nil, fmt.Errorf("look for cgroups in %s: %w", ts.sub.dir(""), err)
+	}
+	for _, name := range names {
+		if !isSlice(name) {
+			continue
+		}
+		if err := ts.walk(name, maxDepth, found); err != nil {
+			return nil, fmt.Errorf("look for cgroups in %s: %w", ts.sub.dir(name), err)
+		}
+	}
+	return found, nil
+}
+
+func (ts *trees) walk(place string, depth int, found map[string]*process.Mark) error {
+	names, err := subgroups(ts.sub.dir(place))
+	if errors.Is(err, os.ErrNotExist) || depth == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		below := path.Join(place, name)
+		m, err := ts.Mark(below)
+		switch {
+		case err == nil && m != nil:
+			found[m.Stamp.Name] = m
+		case errors.Is(err, errUnmarked):
+			err = ts.walk(below, depth-1, found)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Mark returns what a leaf of ours says. The error wraps errUnmarked where the group has no label at all.
+func (ts *trees) Mark(place string) (*process.Mark, error) {
+	l, err := readLabel(ts.sub.dir(place))
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case l.Run != ts.run:
+		return nil, nil
+	}
+	l.Place = place
+	return &l.Mark, nil
+}
+
+// Foreign looks at the place that a daemon has whose manifest gives none.
+func (ts *trees) Foreign(name string) string {
+	place, err := placeOf(name, nil)
+	if err != nil {
+		return ""
+	}
+	switch l, err := readLabel(ts.sub.dir(place)); {
+	case errors.Is(err, unix.ENOENT), err == nil && l.of(ts.run, name):
+		return ""
+	case err != nil:
+		return "cgroup " + ts.sub.path(place)
+	default:
+		return "cgroup " + ts.sub.path(place) + ", " + l.who(ts.run) + ","
+	}
+}

@@ -1,0 +1,159 @@
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers/process"
+)
+
+// How often a leaf is looked at that has processes, and none that can be named: those that are just on their way in or out.
+const (
+	maxLooks  = 2000
+	nextLook  = 100 * time.Microsecond
+	fastLooks = 10
+)
+
+// Living reads the leaf. cgroup.events tells when there are none, in it and below it; the kernel counts as gone who has ended, noticed by its parent or not.
+func (ts *trees) Living(t process.Tree, dead ...process.Process) ([]procfs.Stat, error) {
+	if t.Place == "" {
+		return nil, nil
+	}
+	dir, err := ts.dirOf(t)
+	if err != nil {
+		return nil, err
+	}
+	for n := range maxLooks {
+		if full, err := populated(dir); err != nil || !full {
+			return nil, err
+		}
+		living, err := living(dir, dead)
+		if err != nil || len(living) > 0 {
+			return living, err
+		}
+		if n > fastLooks {
+			<-time.After(nextLook)
+		}
+	}
+	return nil, fmt.Errorf("look for the processes in cgroup %s: there are some, and none that can be seen from here", dir)
+}
+
+// populated tells whether a process is in a group or below it.
+func populated(dir string) (bool, error) {
+	text, err := readFile(filepath.Join(dir, "cgroup.events"))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return false, nil // there is no such group
+	}
+	if err != nil {
+		return false, fmt.Errorf("look into cgroup %s: %w", dir, err)
+	}
+	return strings.Contains(text, "populated 1"), nil
+}
+
+// living returns the processes of a group and those below it.
+func living(dir string, dead []process.Process) (all []procfs.Stat, err error) {
+	pids, err := procsIn(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look into cgroup %s: %w", dir, err)
+	}
+	for _, pid := range pids {
+		st, err := procfs.ReadStat(pid)
+		switch {
+		case errors.Is(err, procfs.ErrGone):
+		case err != nil:
+			return nil, err
+		case !st.Dead() || !slices.Contains(dead, process.Process{PID: pid, Start: st.Start}): // one that is dead and listed has threads that live
+			all = append(all, st)
+		}
+	}
+	below, err := subgroups(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look into cgroup %s: %w", dir, err)
+	}
+	for _, name := range below {
+		more, err := living(filepath.Join(dir, name), dead)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+// procsIn returns the processes in a group, not those below it. A group that isn't there has none.
+func procsIn(dir string) (pids []int, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EOPNOTSUPP) { // EOPNOTSUPP: a threaded group, whose processes its root lists
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for word := range bytes.FieldsSeq(text) {
+		if pid, err := strconv.Atoi(string(word)); err == nil && pid > 0 { // 0: in a PID namespace that we don't see
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// Has reads where a process is.
+func (ts *trees) Has(t process.Tree, pid int) (bool, error) {
+	text, err := readFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at process %d: %w", pid, err)
+	}
+	leaf, now := ts.sub.mount.group(ts.sub.path(t.Place)), parseOwn(text)
+	return now == leaf || strings.HasPrefix(now, leaf+"/"), nil
+}
+
+// Kill writes cgroup.kill, which reaches those who are just being made as well. A kernel before 5.14 has no such file: there the leaf is frozen, so that nobody in it makes
+// others, and whoever called kills them one by one, which frozen ones don't survive.
+func (ts *trees) Kill(t process.Tree) error {
+	dir, err := ts.dirOf(t)
+	if err != nil {
+		return err
+	}
+	err = writeFile(filepath.Join(dir, "cgroup.kill"), "1")
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if full, err := populated(dir); err != nil || !full {
+		return err
+	}
+	m, err := cgroup2.Load(ts.sub.path(t.Place), cgroup2.WithMountpoint(ts.sub.mount.point))
+	if err == nil {
+		err = m.Freeze()
+	}
+	if err != nil {
+		return fmt.Errorf("freeze cgroup %s: %w", dir, err)
+	}
+	return nil
+}
+
+// OOMKilled reads the leaf's count, which began with the instance.
+func (ts *trees) OOMKilled(t process.Tree) bool {
+	if !isPlace(t.Place) {
+		return false
+	}
+	m, err := cgroup2.Load(ts.sub.path(t.Place), cgroup2.WithMountpoint(ts.sub.mount.point))
+	if err != nil {
+		return false
+	}
+	stats, err := m.StatFiltered(cgroup2.StatMemoryEvents)
+	return err == nil && stats.MemoryEvents.GetOomKill() > 0
+}

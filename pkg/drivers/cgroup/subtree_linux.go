@@ -1,0 +1,185 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// subtree is the part of the hierarchy that is ours to write in: a group and all below it, but no file of the group itself other than cgroup.procs and
+// cgroup.subtree_control.
+type subtree struct {
+	mount mount
+	// rel is its path below the mount, as in / or /user.slice/x.scope; own is that of the group this process was found in.
+	rel, own string
+	// v1 are the mount points of controllers that cgroup v1 has.
+	v1 map[string]string
+}
+
+// dir is a path of the file system: that of a group below the subtree.
+func (s *subtree) dir(place string) string { return filepath.Join(s.mount.point, s.rel, place) }
+
+// path is what the group is called below the mount.
+func (s *subtree) path(place string) string { return path.Join(s.rel, place) }
+
+// machine is what the search for a subtree asks. It is a value so that tests can be other machines.
+type machine struct {
+	mountinfo, own string
+	uid            int
+	// systemd says that systemd keeps this machine's cgroups.
+	systemd bool
+	// delegated tells whether systemd gave a group, a directory, to whoever is in it.
+	delegated func(dir string) bool
+	// writable says why a group, a directory, is not ours to write in; nil: it is.
+	writable func(dir string) error
+}
+
+// thisMachine is the one we run on.
+func thisMachine() (machine, error) {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return machine{}, err
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return machine{}, err
+	}
+	_, err = os.Stat("/run/systemd/system") // sd_booted(3)
+	return machine{string(mountinfo), string(own), os.Geteuid(), err == nil, isDelegated, isWritable}, nil
+}
+
+// isDelegated looks for what systemd puts on a group of a unit with Delegate=: see https://systemd.io/CGROUP_DELEGATION.
+func isDelegated(dir string) bool {
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		var b [2]byte
+		if n, err := unix.Getxattr(dir, name, b[:]); err == nil && string(b[:n]) == "1" {
+			return true
+		}
+	}
+	return false
+}
+
+// isWritable asks for what a fork into a group below takes: that we may make groups there, and may write the cgroup.procs of what we and the new group have in common.
+func isWritable(dir string) error {
+	if err := unix.Faccessat2(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// find returns the subtree that is ours, or an *drivers.Unavailable that says why there is none and what makes one.
+func (m machine) find() (*subtree, error) {
+	all, own := parseMounts(m.mountinfo), parseOwn(m.own)
+	if len(all.v2) == 0 {
+		return nil, m.unavailable("no cgroup2 file system is mounted", m.mountRemedy())
+	}
+	if own == "" {
+		return nil, m.unavailable("/proc/self/cgroup names no group of cgroup v2", "")
+	}
+	for _, mt := range slices.Backward(all.v2) {
+		if rel, ok := mt.within(own); ok {
+			return m.findIn(&subtree{mount: mt, own: rel, v1: all.v1})
+		}
+	}
+	return nil, m.unavailable(fmt.Sprintf("no mount of cgroup2 shows our own group, %s: %s shows %s", own, all.v2[0].point, all.v2[0].root), "")
+}
+
+// findIn looks for the topmost group of a mount that we may write; on a machine of systemd's for the group that it delegated to us.
+func (m machine) findIn(s *subtree) (*subtree, error) {
+	if s.mount.readOnly {
+		return nil, m.unavailable(s.mount.point+" is mounted read-only", "mount -o remount,rw "+s.mount.point)
+	}
+	if m.systemd {
+		return m.findDelegated(s)
+	}
+	var why error
+	for _, s.rel = range downTo(s.own) {
+		err := m.writable(s.dir(""))
+		if err == nil {
+			return s, nil
+		}
+		why = err
+	}
+	return nil, m.unavailable(fmt.Sprintf("user %d may write no cgroup from %s down to %s (%v)", m.uid, s.mount.point, s.dir(""), bare(why)), m.chownRemedy(s))
+}
+
+// findDelegated takes the nearest delegated group. That of a user manager is the manager's own, as is the root of the hierarchy: systemd is in there itself.
+func (m machine) findDelegated(s *subtree) (*subtree, error) {
+	const remedy = "put reconciler into a group of its own: "
+	command := "systemd-run --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its unit"
+	if m.uid != 0 {
+		command = "systemd-run --user --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its user unit"
+	}
+	for _, s.rel = range slices.Backward(downTo(s.own)) {
+		base := path.Base(s.rel)
+		manager := s.rel == "/" || strings.HasPrefix(base, "user@") && strings.HasSuffix(base, ".service")
+		if s.rel != s.own && manager {
+			break
+		}
+		if !m.delegated(s.dir("")) {
+			continue
+		}
+		if err := m.writable(s.dir("")); err != nil {
+			return nil, m.unavailable(fmt.Sprintf("user %d may not write %s, which systemd delegated to another one (%v)", m.uid, s.dir(""), bare(err)), remedy+command)
+		}
+		return s, nil
+	}
+	return nil, m.unavailable("systemd keeps the cgroups of this machine, and our group, "+s.own+", isn't delegated", remedy+command)
+}
+
+// downTo returns the groups from the root down to rel.
+func downTo(rel string) (path []string) {
+	path = []string{"/"}
+	for i := range rel {
+		if i > 0 && rel[i] == '/' {
+			path = append(path, rel[:i])
+		}
+	}
+	if rel != "/" {
+		path = append(path, rel)
+	}
+	return path
+}
+
+// bare is an error without the path that the message names already.
+func bare(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func (m machine) unavailable(reason, remedy string) error {
+	return &drivers.Unavailable{Kind: spec.DriverCgroup, Reason: reason, Remedy: remedy}
+}
+
+// mountRemedy mounts cgroup2 where it usually is: beside the controllers of v1, if there are some.
+func (m machine) mountRemedy() string {
+	if len(parseMounts(m.mountinfo).v1) > 0 {
+		return "as root: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+	}
+	return "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+}
+
+// chownRemedy gives a group to the user, with the files that a delegation takes, and puts the user's shell into a leaf of it.
+func (m machine) chownRemedy(s *subtree) string {
+	if m.uid == 0 {
+		return ""
+	}
+	g := filepath.Join(s.mount.point, fmt.Sprintf("user-%d", m.uid))
+	return fmt.Sprintf("as root: mkdir -p %[1]s/shell && chown %[2]d %[1]s %[1]s/cgroup.procs %[1]s/cgroup.subtree_control %[1]s/shell %[1]s/shell/cgroup.procs; then for each of its shells, as root: echo PID > %[1]s/shell/cgroup.procs", g, m.uid)
+}
