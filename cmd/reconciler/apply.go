@@ -86,6 +86,7 @@ func (c *cli) apply(ctx context.Context, a *applyFlags, plan *savedPlan) error {
 			return err
 		}
 	}
+	c.noteFallback(r.Items)
 	c.noteLost(r.Items)
 	if a.dryRun.value == dryServer {
 		return errors.Join(c.printResults(a.out.value, r.Items, dryServer), outcome(r.Items, nil), refused(r.Guard))

@@ -112,6 +112,10 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	p.field("Annotations", pairs(obj.Metadata.Annotations))
 	p.field("Host", st.Host)
 	p.field("Driver", string(st.Driver))
+	for _, u := range v.Fallback {
+		p.field("Not "+string(u.Kind), u.Advice())
+	}
+	p.field("Cgroup", st.Cgroup)
 	p.field("Set", st.Set)
 	p.field("Kept by", keeper(st.Holder, a.holders))
 	p.field("Status", st.Phase)
@@ -126,6 +130,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	}
 	p.section("Conditions", []string{"TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"}, conditionRows(v.Conditions, now))
 	p.section("Limits", []string{"FIELD", "ASKED", "ENFORCED"}, limitRows(st.Limits))
+	p.section("Lost", []string{"FIELD", "REASON"}, lossRows(st.Lost, st.Limits))
 	p.section("Drift", []string{"FIELD", "WANT", "HAVE"}, driftRows(o.Drift))
 	if o.Stamp != nil {
 		p.WriteString("Spec:\n")
@@ -177,11 +182,21 @@ func limitRows(l *limits) (rows [][]string) {
 		fields[f] = l.Asked[f]
 	}
 	for _, f := range slices.Sorted(maps.Keys(fields)) {
-		enforced := "yes"
+		enforced := l.Enforced[f]
 		if why, lost := l.Lost[f]; lost {
 			enforced = "no: " + why
 		}
 		rows = append(rows, []string{f, l.Asked[f], enforced})
+	}
+	return rows
+}
+
+// lossRows are the losses of what isn't a limit, as of a sandbox.
+func lossRows(lost []spec.Loss, l *limits) (rows [][]string) {
+	for _, loss := range lost {
+		if _, shown := l.Lost[strings.TrimPrefix(loss.Field, "spec.")]; !shown {
+			rows = append(rows, []string{loss.Field, loss.Reason})
+		}
 	}
 	return rows
 }

@@ -60,6 +60,9 @@ func diffItem(b *bytes.Buffer, it reconcile.Item) {
 }
 
 func diffFields(b *bytes.Buffer, it reconcile.Item) {
+	if m := it.Move; m != nil {
+		hunk(b, "driver", spec.Recreated.String(), m.Reason, string(m.From), string(m.To))
+	}
 	for _, ch := range it.Changes {
 		hunk(b, ch.Field, ch.Class.String(), reasonManifest, ch.Old, ch.New)
 	}
@@ -70,7 +73,7 @@ func diffFields(b *bytes.Buffer, it reconcile.Item) {
 	switch {
 	case it.Observed.State == spec.Exited && hasVerb(it.Steps, spec.VerbStart):
 		hunk(b, "status", spec.Restarted.String(), reasonDrift, liveText(it.Observed), string(spec.Running))
-	case len(it.Changes) == 0 && len(it.Drift) == 0:
+	case len(it.Changes) == 0 && len(it.Drift) == 0 && it.Move == nil:
 		fmt.Fprintf(b, "@@ %s: %s, %s @@\n", it.Action, class, clean(cmp.Or(it.Reason, "no field differs")))
 	}
 }
@@ -138,7 +141,7 @@ func header(b *bytes.Buffer, old, new string) {
 }
 
 func hunk(b *bytes.Buffer, field, class, reason, old, new string) {
-	fmt.Fprintf(b, "@@ %s: %s, %s @@\n", clean(field), class, reason)
+	fmt.Fprintf(b, "@@ %s: %s, %s @@\n", clean(field), class, clean(reason))
 	lines(b, '-', old)
 	lines(b, '+', new)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func (c *cli) getCmd() *cobra.Command {
 		Use: "get [NAME...]", Short: "List daemons and how they are",
 		Long: `List the daemons on this machine, all of them or those named.
 
-AGE is how long the daemon's process has been up. -o json and -o yaml print a List whose items are the DaemonSpec that was
+AGE is how long the daemon's process has been up. NOTE (-o wide) says why a daemon doesn't run under a better driver, and which limits aren't enforced. -o json and -o yaml print a List whose items are the DaemonSpec that was
 applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 		Example: `  reconciler get
   reconciler get web -o yaml
@@ -121,7 +122,7 @@ func newGetTable(out io.Writer, f getFlags) *table {
 	}
 	t.header = []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}
 	if f.out.value == "wide" {
-		t.header = append(t.header, "PID", "DRIVER", "SET", "GENERATION", "HOST", "BINARY")
+		t.header = append(t.header, "PID", "DRIVER", "SET", "GENERATION", "HOST", "BINARY", "NOTE")
 	}
 	return t
 }
@@ -148,5 +149,17 @@ func getRow(host string, v reconcile.View, wide bool) []string {
 	if s := o.Stamp; s != nil {
 		set, generation, binary = s.Owner.Set, strconv.FormatInt(s.Generation, 10), s.Spec.Binary
 	}
-	return append(row, pid, string(o.Driver), set, generation, host, binary)
+	return append(row, pid, string(o.Driver), set, generation, host, binary, remark(v))
+}
+
+// remark says in a cell why a daemon doesn't run under a better driver, and what of its spec isn't enforced.
+func remark(v reconcile.View) string {
+	var says []string
+	for _, u := range v.Fallback {
+		says = append(says, "not "+string(u.Kind)+": "+u.Reason)
+	}
+	for _, l := range v.Observed.Lost {
+		says = append(says, "no "+strings.TrimPrefix(l.Field, "spec.")+": "+l.Reason)
+	}
+	return strings.Join(says, "; ")
 }

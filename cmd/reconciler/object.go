@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -40,11 +41,15 @@ type status struct {
 	// Phase is Running, Starting, Stopping, Stopped, Failed, Absent or Unknown.
 	Phase string `json:"phase"`
 	// Message says why the phase is Unknown, or what stands in the daemon's place.
-	Message   string          `json:"message,omitempty"`
-	Driver    spec.DriverKind `json:"driver,omitempty"`
-	Host      string          `json:"host"`
-	PID       int             `json:"pid,omitempty"`
-	StartedAt *time.Time      `json:"startedAt,omitempty"`
+	Message string          `json:"message,omitempty"`
+	Driver  spec.DriverKind `json:"driver,omitempty"`
+	// Fallback says why a daemon with driver auto doesn't run under a better driver, and what mends that.
+	Fallback []*drivers.Unavailable `json:"fallback,omitempty"`
+	// Cgroup is the path of its cgroup below the mount of cgroup v2; empty where it has none of its own.
+	Cgroup    string     `json:"cgroup,omitempty"`
+	Host      string     `json:"host"`
+	PID       int        `json:"pid,omitempty"`
+	StartedAt *time.Time `json:"startedAt,omitempty"`
 	// Restarts counts the restarts after an end that nobody asked for.
 	Restarts int       `json:"restarts"`
 	LastExit *lastExit `json:"lastExit,omitempty"`
@@ -53,10 +58,12 @@ type status struct {
 	ObservedGeneration int64  `json:"observedGeneration"`
 	Digest             string `json:"digest,omitempty"`
 	// Set is the owner set, Holder the id of the live run that keeps it, Paused the stop that a user asked for.
-	Set        string           `json:"set,omitempty"`
-	Holder     string           `json:"holder,omitempty"`
-	Paused     *spec.Pause      `json:"paused,omitempty"`
-	Limits     *limits          `json:"limits,omitempty"`
+	Set    string      `json:"set,omitempty"`
+	Holder string      `json:"holder,omitempty"`
+	Paused *spec.Pause `json:"paused,omitempty"`
+	Limits *limits     `json:"limits,omitempty"`
+	// Lost is all that the spec asks for and the driver doesn't enforce here, limits and others.
+	Lost       []spec.Loss      `json:"lost,omitempty"`
 	Drift      []spec.Drift     `json:"drift,omitempty"`
 	Conditions []spec.Condition `json:"conditions"`
 }
@@ -78,7 +85,8 @@ const (
 	exitUnknown   = "Unknown"   // the kernel told nobody
 )
 
-// limits are the limits asked for, by field: those that the driver enforces with their values, and those that it can't, with the reason.
+// limits are the limits asked for, by field: those that are enforced with their values, as read back from the kernel where it can tell, and those that aren't, with
+// the reason.
 type limits struct {
 	Asked    map[string]string `json:"asked"`
 	Enforced map[string]string `json:"enforced"`
@@ -91,7 +99,7 @@ func makeObject(host string, v reconcile.View) object {
 	obj := object{DaemonSpec: spec.DaemonSpec{APIVersion: spec.APIVersion, Kind: spec.Kind, Metadata: spec.Metadata{Name: o.Name}}}
 	st := &obj.Status
 	*st = status{
-		Phase: phase(o), Message: o.Message, Driver: o.Driver, Host: host, Holder: v.Holder, Paused: o.Paused, Drift: o.Drift,
+		Phase: phase(o), Message: o.Message, Driver: o.Driver, Fallback: v.Fallback, Cgroup: o.Cgroup, Host: host, Holder: v.Holder, Paused: o.Paused, Drift: o.Drift, Lost: o.Lost,
 		LastExit: exitOf(o), Conditions: v.Conditions,
 	}
 	if o.Foreign != "" && st.Message == "" {
@@ -103,7 +111,7 @@ func makeObject(host string, v reconcile.View) object {
 	if s := o.Stamp; s != nil {
 		obj.Metadata, obj.Spec = s.Metadata, public(s.Spec)
 		st.Generation, st.Digest, st.Set = s.Generation, s.Digest, s.Owner.Set
-		st.Limits = limitsOf(s.Spec, o.Lost)
+		st.Limits = limitsOf(s.Spec, o)
 	}
 	if in := o.Instance; in != nil {
 		st.ObservedGeneration, st.Restarts = in.Generation, in.Restarts
@@ -168,7 +176,7 @@ func exitOf(o spec.Observed) *lastExit {
 }
 
 // limitsOf says what becomes of the limits that s asks for; nil where it asks for none.
-func limitsOf(s spec.Spec, lost []spec.Loss) *limits {
+func limitsOf(s spec.Spec, o spec.Observed) *limits {
 	l := &limits{Asked: map[string]string{}, Enforced: map[string]string{}, Lost: map[string]string{}}
 	for name, r := range s.Rlimits {
 		l.Asked["rlimits."+name] = r.String()
@@ -178,14 +186,20 @@ func limitsOf(s spec.Spec, lost []spec.Loss) *limits {
 			l.Asked["cgroup."+name] = value
 		}
 	}
-	if len(l.Asked) == 0 && len(lost) == 0 {
-		return nil
-	}
 	maps.Copy(l.Enforced, l.Asked)
-	for _, loss := range lost {
+	for _, have := range o.Limits {
+		l.Enforced[strings.TrimPrefix(have.Field, "spec.")] = have.Value
+	}
+	for _, loss := range o.Lost {
 		field := strings.TrimPrefix(loss.Field, "spec.")
+		if !strings.HasPrefix(field, "cgroup") && !strings.HasPrefix(field, "rlimits") {
+			continue
+		}
 		l.Lost[field] = loss.Reason
 		delete(l.Enforced, field)
+	}
+	if len(l.Asked)+len(l.Lost)+len(l.Enforced) == 0 {
+		return nil
 	}
 	return l
 }

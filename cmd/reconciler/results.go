@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -24,10 +25,17 @@ type result struct {
 	Changes []spec.Change `json:"changes,omitempty"`
 	Drift   []spec.Drift  `json:"drift,omitempty"`
 	Lost    []spec.Loss   `json:"lost,omitempty"`
+	// Driver is what runs it, or shall; Fallback says why that isn't a better one, and Move why it is another one than before.
+	Driver   spec.DriverKind        `json:"driver,omitempty"`
+	Fallback []*drivers.Unavailable `json:"fallback,omitempty"`
+	Move     *reconcile.Move        `json:"move,omitempty"`
 }
 
 func makeResult(it reconcile.Item, dryRun string) result {
-	r := result{Name: it.Name, Action: it.Action, Reason: it.Reason, DryRun: dryRun, Steps: verbs(it.Steps), Changes: it.Changes, Drift: it.Drift, Lost: it.Lost}
+	r := result{
+		Name: it.Name, Action: it.Action, Reason: it.Reason, DryRun: dryRun, Steps: verbs(it.Steps), Changes: it.Changes, Drift: it.Drift, Lost: it.Lost,
+		Driver: it.Driver, Fallback: it.Fallback, Move: it.Move,
+	}
 	if it.Err != nil {
 		r.Error = it.Err.Error()
 	}
@@ -81,6 +89,22 @@ func said(it reconcile.Item) string {
 		return it.Reason
 	}
 	return ""
+}
+
+// noteFallback tells, a line for each driver that the host lacks, why daemons that are about to be started don't run under it.
+func (c *cli) noteFallback(items []reconcile.Item) {
+	told := map[spec.DriverKind]bool{}
+	for _, it := range items {
+		if !hasVerb(it.Steps, spec.VerbStart) {
+			continue
+		}
+		for _, u := range it.Fallback {
+			if !told[u.Kind] {
+				told[u.Kind] = true
+				c.note("Note: running under %s, not %s: %s", it.Driver, u.Kind, u.Advice())
+			}
+		}
+	}
 }
 
 // noteLost tells what the host can't enforce of what the items ask for.

@@ -28,6 +28,7 @@ func TestTranscripts(t *testing.T) {
 		"wait":     waitSession,
 		"logs":     logsSession,
 		"events":   eventsSession,
+		"fallback": fallbackSession,
 		"complete": completeSession,
 		"mistakes": mistakesSession,
 	} {

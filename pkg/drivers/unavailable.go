@@ -13,11 +13,15 @@ type Unavailable struct {
 
 // Error is the reason, and the remedy where there is one.
 func (u *Unavailable) Error() string {
-	text := "the " + string(u.Kind) + " driver: " + u.Reason
-	if u.Remedy != "" {
-		text += "; to mend it: " + u.Remedy
+	return "the " + string(u.Kind) + " driver: " + u.Advice()
+}
+
+// Advice is Error without the driver's name.
+func (u *Unavailable) Advice() string {
+	if u.Remedy == "" {
+		return u.Reason
 	}
-	return text
+	return u.Reason + "; to mend it: " + u.Remedy
 }
 
 // Unwrap returns ErrUnsupported.

@@ -71,13 +71,26 @@ type Item struct {
 	Changes []spec.Change
 	Drift   []spec.Drift
 	Lost    []spec.Loss
-	Steps   []spec.Step
+	// Driver is what runs it, or shall; empty for a daemon that is to go.
+	Driver spec.DriverKind
+	// Fallback says why that isn't a better driver, where the manifest leaves the choice to us.
+	Fallback []*drivers.Unavailable
+	// Move is set where another driver shall run it from now on, though its manifest doesn't say so.
+	Move  *Move
+	Steps []spec.Step
 	// Reason is a sentence; Err is set where Action is Refused, Failed or RolledBack.
 	Reason string
 	Err    error
 
 	restart bool           // the running instance is to be replaced
 	grace   *time.Duration // instead of what was applied
+}
+
+// Move is a change of driver that the host is the reason of, and not the manifest.
+type Move struct {
+	From   spec.DriverKind `json:"from"`
+	To     spec.DriverKind `json:"to"`
+	Reason string          `json:"reason"`
 }
 
 // Review is a plan for a whole set, before anything is done.
@@ -129,6 +142,8 @@ type View struct {
 	Conditions []spec.Condition
 	// Holder is the id of the live run that keeps it, empty for none.
 	Holder string
+	// Fallback says why it doesn't run under a better driver, where its manifest leaves the choice to us.
+	Fallback []*drivers.Unavailable
 }
 
 // Source is where the wanted set of a run comes from. Both methods may be called at once.

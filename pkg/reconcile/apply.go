@@ -135,7 +135,7 @@ func (p *applying) enter(ctx context.Context, items []Item) {
 		l.holders = nil
 	}
 	for _, it := range items {
-		en := &entry{name: it.Name, want: it.Want, manual: true, seed: &it.Observed, grace: it.grace, memory: &memory{lastExit: instanceID(it.Observed)}}
+		en := &entry{name: it.Name, want: it.Want, manual: true, seed: &it.Observed, grace: it.grace, memory: &memory{lastExit: instanceID(it.Observed), lost: it.Observed.Lost}}
 		en.once = oneTime{first: it, item: it, deadline: p.deadline}
 		en.up = it.Observed.State == spec.Running
 		if it.restart && it.Observed.Instance != nil {
@@ -343,6 +343,8 @@ func (p *applying) see(ctx context.Context) {
 		}
 	}
 	for _, o := range p.loop.look(ctx, unseen) {
-		p.loop.entries[o.Name].once.item.Observed = o
+		en := p.loop.entries[o.Name]
+		en.once.item.Observed = o
+		p.loop.followLost(en, conclusion{observed: o, acted: true})
 	}
 }

@@ -42,7 +42,8 @@ func (e *Engine) report(name, phase, message string) {
 	e.opt.Report(Progress{Name: name, Phase: phase, Message: message})
 }
 
-// observe looks at names with every driver of the host, in one call each, and returns one Observed for each name in their order.
+// observe looks at names with every driver of the host, in one call each, and returns one Observed for each name in their order. Of a daemon that two drivers have,
+// which only somebody else can have brought about, it is the lesser driver's: a plan then removes that one first.
 func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	merged := make([]spec.Observed, len(names))
 	for i, n := range names {
@@ -57,7 +58,7 @@ func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed,
 			return nil, fmt.Errorf("look at the %s daemons of %s: %w", d.Kind(), e.host.Name(), err)
 		}
 		for i, o := range found {
-			if merged[i].State == spec.Absent && merged[i].Foreign == "" || merged[i].Stamp == nil && o.Stamp != nil {
+			if merged[i].State == spec.Absent && merged[i].Foreign == "" || o.Stamp != nil {
 				paused := merged[i].Paused
 				merged[i] = o
 				if o.Paused == nil {
@@ -130,6 +131,7 @@ func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision) error {
 		if err := e.step(ctx, s); err != nil {
 			return err
 		}
+		e.tellFallback(o, s)
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ func (e *Engine) view(ctx context.Context, check checker, o spec.Observed, kept 
 	v := View{Observed: o}
 	if o.Stamp != nil {
 		v.Holder = holders[o.Stamp.Owner.Set].ID
+		v.Fallback = e.fallback(o.Stamp.Spec, o.Driver)
 	}
 	fresh := kept.Instance == instanceID(o) && o.State == spec.Running
 	if v.Holder != "" && kept.Holder == v.Holder && (fresh || seenEnding(o, kept)) {

@@ -76,7 +76,9 @@ type memory struct {
 	lastExit string // instance whose end was told
 	refusal  string // why nothing may be done, as it was told
 	told     []spec.Condition
-	toldOf   string // the instance that told speaks of
+	toldOf   string      // the instance that told speaks of
+	lost     []spec.Loss // what wasn't enforced at the last look
+	looked   bool        // there was one
 }
 
 // workers bounds the daemons in hand at once; most of them only wait for a daemon to end.
@@ -202,7 +204,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 	}
 	c := conclusion{observed: o, health: l.health(name, o)}
 	l.tellExit(en, o)
-	if c.decision = l.plan(en, o, c.health); len(c.decision.Steps) > 0 {
+	if c.decision = l.plan(ctx, en, o, c.health); len(c.decision.Steps) > 0 {
 		if wait := en.tooSoon(c.decision, time.Now()); wait > 0 {
 			c.decision = Decision{Action: Waiting, Reason: fmt.Sprintf("%s; done %d times in a row, the next time in %s", c.decision.Reason, en.acts, wait.Round(time.Millisecond)), LookAgain: wait}
 			return l.policy.concluded(ctx, en, c)
@@ -221,6 +223,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 		c.health = l.health(name, c.observed)
 	}
 	l.follow(en, &c)
+	l.followLost(en, c)
 	return l.policy.concluded(ctx, en, c)
 }
 
@@ -246,7 +249,7 @@ func (en *entry) tooSoon(d Decision, now time.Time) time.Duration {
 }
 
 // plan plans for one entry.
-func (l *loop) plan(en *entry, o spec.Observed, h Health) Decision {
+func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) Decision {
 	if en.passive {
 		return Decision{Action: Unchanged}
 	}
@@ -254,7 +257,7 @@ func (l *loop) plan(en *entry, o spec.Observed, h Health) Decision {
 	if err != nil {
 		return Decision{Action: Refused, Reason: err.Error(), Err: err}
 	}
-	d := Plan(in)
+	d := l.permitted(ctx, in, Plan(in))
 	for i := range d.Steps {
 		if d.Steps[i].Verb == spec.VerbStop && en.grace != nil {
 			d.Steps[i].Stop.GracePeriod = spec.Duration(*en.grace)
@@ -275,6 +278,7 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 			return in, err
 		}
 		in.Driver = drv.Kind()
+		in.MoveReason = l.moving(o.Driver, in.Driver)
 		if hc := en.want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready {
 			in.Unhealthy = h.LastError
 		}

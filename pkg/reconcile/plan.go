@@ -16,6 +16,8 @@ type Input struct {
 	Observed spec.Observed
 	// Driver is the driver that Want resolves to on this host.
 	Driver spec.DriverKind
+	// MoveReason says why that isn't the driver that has the daemon now, where the manifest says auto.
+	MoveReason string
 	// Owner acts. An empty Set acts within whatever set the daemon belongs to.
 	Owner spec.Owner
 	// HeldBy names the live run that keeps the daemon's set, where that is not the owner itself; HolderID is its id.
@@ -37,6 +39,8 @@ type Decision struct {
 	Action  Action
 	Steps   []spec.Step
 	Changes []spec.Change
+	// Move is set where the driver changes and the manifest isn't why.
+	Move *Move
 	// Reason is a sentence for people.
 	Reason string
 	// LookAgain is when to plan again though nothing happens; zero: only when something happens.
@@ -152,7 +156,7 @@ func (p *planner) keep() Decision {
 	case p.Observed.State == spec.Absent:
 		return p.start(Created, "it doesn't exist yet", 0, false)
 	case p.Observed.Driver != p.Driver:
-		return p.recreate(fmt.Sprintf("driver %s instead of %s", p.Driver, p.Observed.Driver))
+		return p.move()
 	case len(p.changes) > 0:
 		return p.change()
 	case p.alive():

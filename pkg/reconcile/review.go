@@ -66,6 +66,7 @@ func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, hold
 		return Item{Name: w.Name, Want: w, Observed: o, Action: Refused, Reason: err.Error(), Err: err}
 	}
 	in.Driver = drv.Kind()
+	in.MoveReason = e.moving(o.Driver, in.Driver)
 	if verb == "" {
 		held(&in, holders)
 	}
@@ -73,7 +74,8 @@ func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, hold
 		in.RestartOf = o.Instance.ID
 	}
 	it := itemOf(in, Plan(in))
-	if c, ok := drivers.Find[drivers.Checker](drv); ok && startsAny(it.Steps) {
+	it.Driver, it.Fallback = in.Driver, e.fallback(w.Spec, in.Driver)
+	if c, ok := drivers.Find[drivers.Checker](drv); ok && (startsAny(it.Steps) || changesLimits(it.Changes)) {
 		if it.Lost, err = c.Check(ctx, w); err != nil {
 			err = fmt.Errorf("daemon %s (%s): %w", w.Name, w.Source, err)
 			it.Action, it.Steps, it.Reason, it.Err = Refused, nil, err.Error(), err
@@ -85,7 +87,7 @@ func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, hold
 func itemOf(in Input, d Decision) Item {
 	return Item{
 		Name: in.Name, Want: in.Want, Observed: in.Observed, Action: d.Action, Changes: d.Changes, Drift: in.Observed.Drift,
-		Lost: in.Observed.Lost, Steps: d.Steps, Reason: d.Reason, Err: d.Err,
+		Lost: in.Observed.Lost, Move: d.Move, Steps: d.Steps, Reason: d.Reason, Err: d.Err,
 	}
 }
 

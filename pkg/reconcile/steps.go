@@ -104,6 +104,17 @@ func (p *planner) recreate(why string) Decision {
 	return d
 }
 
+// move plans that another driver takes a daemon over: it is removed by the one and made anew by the other, so there are never two copies.
+func (p *planner) move() Decision {
+	m := &Move{From: p.Observed.Driver, To: p.Driver, Reason: p.MoveReason}
+	if slices.ContainsFunc(p.changes, func(c spec.Change) bool { return c.Field == "spec.driver" }) {
+		return p.recreate(fmt.Sprintf("driver %s instead of %s, as the manifest says", m.To, m.From))
+	}
+	d := p.recreate(fmt.Sprintf("driver %s instead of %s: %s", m.To, m.From, m.Reason))
+	d.Move = m
+	return d
+}
+
 // mend puts right what somebody changed behind our back, at the cost of the dearest of it.
 func (p *planner) mend(a Action, why string) Decision {
 	class := spec.Live

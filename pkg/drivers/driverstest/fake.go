@@ -52,6 +52,7 @@ type world struct {
 	failures    map[string][]error // by verb and name
 	unknown     map[string]string
 	unreachable error
+	enforces    bool // the limits of spec.cgroup
 	before      func(context.Context, spec.Step) error
 	after       func(spec.Step, error)
 	calls       []spec.Step
@@ -184,7 +185,7 @@ func (f *Fake) observe(name string) spec.Observed {
 	if !f.plain {
 		o.Drift = append(o.Drift, f.w.fileDrift(s.Spec.Files)...)
 	}
-	o.Lost = lost(s.Spec.Cgroup)
+	f.w.limited(&o, &s.Spec)
 	if d.inst != nil {
 		o.Instance = d.run.look(d.inst)
 		o.State = d.run.state()
@@ -224,23 +225,4 @@ func (f *Fake) Watch(ctx context.Context, changed func(string)) error {
 	case err := <-x.broken:
 		return err
 	}
-}
-
-// lost is what the fake, which limits nothing, doesn't enforce.
-func lost(c *spec.Cgroup) (l []spec.Loss) {
-	if c == nil {
-		return nil
-	}
-	for _, x := range []struct {
-		field string
-		set   bool
-	}{
-		{"spec.cgroup.cpuLimit", c.CPULimit != 0}, {"spec.cgroup.memoryLimit", c.MemoryLimit != 0}, {"spec.cgroup.memoryHigh", c.MemoryHigh != 0},
-		{"spec.cgroup.pidsLimit", c.PidsLimit != 0}, {"spec.cgroup.cpuWeight", c.CPUWeight != 0}, {"spec.cgroup.ioWeight", c.IOWeight != 0},
-	} {
-		if x.set {
-			l = append(l, spec.Loss{Field: x.field, Reason: "the simulated machine has no cgroups"})
-		}
-	}
-	return l
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -93,6 +94,12 @@ func (h *Host) Lacks(u ...*drivers.Unavailable) {
 	h.s.lacks = u
 }
 
+// Gains gives the machine a driver that is better than those it has, as when systemd becomes available. Nobody may be using the machine meanwhile.
+func (h *Host) Gains(d drivers.Driver) {
+	h.drivers = append([]drivers.Driver{d}, h.drivers...)
+	h.Lacks(slices.DeleteFunc(h.Unavailable(), func(u *drivers.Unavailable) bool { return u.Kind == d.Kind() })...)
+}
+
 // Unavailable returns what Lacks was told.
 func (h *Host) Unavailable() []*drivers.Unavailable {
 	h.s.mu.Lock()
@@ -100,8 +107,16 @@ func (h *Host) Unavailable() []*drivers.Unavailable {
 	return h.s.lacks
 }
 
-// Fallback returns what Lacks was told.
-func (h *Host) Fallback(spec.DriverKind) []*drivers.Unavailable { return h.Unavailable() }
+// Fallback returns of what Lacks was told what is better than kind.
+func (h *Host) Fallback(kind spec.DriverKind) (missed []*drivers.Unavailable) {
+	order := []spec.DriverKind{spec.DriverSystemd, spec.DriverCgroup, spec.DriverProcess}
+	for _, u := range h.Unavailable() {
+		if slices.Index(order, u.Kind) < slices.Index(order, kind) {
+			missed = append(missed, u)
+		}
+	}
+	return missed
+}
 
 // Drivers returns what NewHost got.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }

@@ -24,6 +24,7 @@ type Host struct {
 	dirs    layout.Dirs
 	drivers []drivers.Driver // those that auto chooses from, and the others after them
 	chosen  int              // how many auto chooses from
+	bare    []drivers.Driver // the same, without what is added to each
 	order   []spec.DriverKind
 	lacks   []*drivers.Unavailable
 	http    *http.Client
@@ -51,7 +52,8 @@ func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
 // Besides adds drivers that auto doesn't choose, and that look after the daemons they have. Call it before the host is used.
 func (h *Host) Besides(ds ...drivers.Driver) {
 	for _, d := range ds {
-		h.drivers = append(h.drivers, drivers.Decorate(d, h.dirs))
+		h.bare = append(h.bare, d)
+		h.drivers = append(h.drivers, drivers.Decorate(&exclusive{Driver: d, host: h}, h.dirs))
 	}
 }
 

@@ -1,0 +1,44 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"reconciler.dev/reconciler/internal/flock"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// exclusive keeps two drivers of a machine from starting a daemon each: a driver's own lock excludes only those who use the same driver. Under a lock of its own a
+// start is done only where no other driver has the daemon, or may have it.
+type exclusive struct {
+	drivers.Driver
+	host *Host
+}
+
+func (e *exclusive) Unwrap() drivers.Driver { return e.Driver }
+
+func (e *exclusive) Apply(ctx context.Context, step spec.Step) error {
+	if step.Verb != spec.VerbStart || len(e.host.bare) < 2 {
+		return e.Driver.Apply(ctx, step)
+	}
+	held, err := flock.LockNamed(ctx, filepath.Join(e.host.dirs.Run, "starts.lock"), step.Name)
+	if err != nil {
+		return fmt.Errorf("start daemon %s: %w", step.Name, err)
+	}
+	defer held.Release()
+	for _, other := range e.host.bare {
+		if other.Kind() == e.Kind() {
+			continue
+		}
+		found, err := other.Observe(ctx, step.Name)
+		if err != nil {
+			return fmt.Errorf("start daemon %s: look whether driver %s has it: %w", step.Name, other.Kind(), err)
+		}
+		if o := found[0]; o.Stamp != nil || o.State == spec.Unknown {
+			return fmt.Errorf("start daemon %s: driver %s has it (%s): %w", step.Name, other.Kind(), o.State, drivers.ErrMoved)
+		}
+	}
+	return e.Driver.Apply(ctx, step)
+}
