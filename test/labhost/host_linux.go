@@ -1,0 +1,198 @@
+package labhost
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience is how long a host may take to boot or to go down. It takes less than a second; a machine with much else to do may take longer.
+const patience = time.Minute
+
+// Host is a host that runs. Its methods may be called from any goroutine, except for those that end a boot: Reboot, PowerCycle.
+type Host struct {
+	// Kind is what was asked for.
+	Kind Kind
+	// Name is its host name.
+	Name string
+	// Addr is its IP address in the lab's network: see Dial.
+	Addr string
+
+	lab   *lab
+	spec  bootSpec
+	boots int
+	boot  *boot
+	log   output
+}
+
+// Start boots a host, which is gone when the test ends. Where this process isn't root's it skips the test.
+func Start(t testing.TB, kind Kind) *Host {
+	t.Helper()
+	h, err := start(t, kind)
+	if err != nil {
+		t.Fatalf("start a %s host: %v", kind, err)
+	}
+	return h
+}
+
+func start(t testing.TB, kind Kind, binds ...bind) (*Host, error) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skipf("a %s host needs root: run the tests as root, as CI does", kind)
+	}
+	root := "/"
+	if kind.systemd() {
+		var err error
+		if root, err = rootfs(t.Context()); err != nil {
+			return nil, err
+		}
+	}
+	l := theLab()
+	if err := l.start(); err != nil {
+		return nil, err
+	}
+	n, err := l.take()
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{Kind: kind, Name: fmt.Sprintf("h%d", n), Addr: fmt.Sprintf("10.77.0.%d", n+1), lab: l}
+	t.Cleanup(func() {
+		defer l.giveBack(n)
+		if t.Failed() {
+			t.Logf("%s:\n%s", h.Name, h.story(context.WithoutCancel(t.Context())))
+		}
+		if err := h.close(); err != nil {
+			t.Errorf("take down %s: %v", h.Name, err)
+		}
+	})
+	h.spec = bootSpec{
+		Kind: kind, Name: h.Name, Number: n, Addr: h.Addr, Root: root, Disk: filepath.Join(labDir, h.Name), MachineID: randomHex(), Binds: binds,
+	}
+	if err := os.Mkdir(l.path(h.spec.Disk), 0o755); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := h.powerOn(t.Context()); err != nil {
+		return nil, err
+	}
+	t.Logf("%s, a %s host, booted in %s", h.Name, kind, time.Since(began).Round(time.Millisecond))
+	return h, nil
+}
+
+// powerOn boots the host and waits until it has booted.
+func (h *Host) powerOn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	h.boots++
+	s := h.spec
+	s.BootID = randomUUID()
+	// The cgroup of the last boot may have controllers enabled, and then lets no process in.
+	s.Cgroup = filepath.Join(h.lab.cgroup, fmt.Sprintf("%s-%d", h.Name, h.boots))
+	b, err := h.lab.boot(ctx, s, &h.log)
+	if err != nil {
+		return fmt.Errorf("boot %s: %w\n%s", h.Name, err, h.story(context.WithoutCancel(ctx)))
+	}
+	h.boot = b
+	if h.Kind.alice() {
+		if out, err := h.Command(ctx, "systemctl", "start", "user@1000.service").CombinedOutput(); err != nil {
+			return fmt.Errorf("start the user manager of alice: %w: %s", err, out)
+		}
+	}
+	return nil
+}
+
+// PowerCycle cuts the host's power and boots it again. What it had written to its disk is there, /run and /tmp are new.
+func (h *Host) PowerCycle(ctx context.Context) error {
+	if err := h.boot.end(); err != nil {
+		return err
+	}
+	return h.powerOn(ctx)
+}
+
+// Reboot asks the host to reboot, as systemctl(1) does, and waits until it has.
+func (h *Host) Reboot(ctx context.Context) error {
+	if !h.Kind.systemd() {
+		return fmt.Errorf("reboot %s: nothing there shuts a host down in order: use PowerCycle", h.Name)
+	}
+	if out, err := h.Command(ctx, "systemctl", "reboot").CombinedOutput(); err != nil && !h.boot.over() {
+		return fmt.Errorf("reboot %s: %w: %s", h.Name, err, out)
+	}
+	how, err := h.boot.wait(ctx)
+	if err != nil {
+		return fmt.Errorf("reboot %s: %w", h.Name, err)
+	}
+	if how != "signal: hangup" { // reboot(2): how process 1 of a PID namespace tells
+		return fmt.Errorf("reboot %s: it ended with %s", h.Name, how)
+	}
+	if err := h.boot.end(); err != nil {
+		return err
+	}
+	return h.powerOn(ctx)
+}
+
+// close cuts the power for good and removes what the host had.
+func (h *Host) close() error {
+	if h.boot != nil {
+		if err := h.boot.end(); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(h.lab.path(h.spec.Disk))
+}
+
+// story is what there is to tell of a host that didn't do as it should: what was said while it booted, and its journal's end.
+func (h *Host) story(ctx context.Context) string {
+	console, err := os.ReadFile(h.lab.path(filepath.Join(h.spec.Disk, "console")))
+	if err != nil {
+		console = []byte(err.Error())
+	}
+	story := h.log.String() + string(console)
+	if h.Kind.systemd() && h.boot != nil && !h.boot.over() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		journal, err := h.Command(ctx, "journalctl", "--no-pager", "--boot", "--lines=60", "--output=short-precise").CombinedOutput()
+		story += string(journal)
+		if err != nil {
+			story += err.Error()
+		}
+	}
+	return story
+}
+
+func randomHex() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func randomUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// output keeps what several write.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

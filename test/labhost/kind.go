@@ -1,0 +1,24 @@
+package labhost
+
+// Kind is what a host has, and who runs a Test there.
+type Kind string
+
+// The kinds of hosts. All have a network address, their own boot id and machine id, and the accounts root, nobody and, those with systemd, alice (1000).
+const (
+	// Systemd is a host that systemd booted, with D-Bus, logind and sshd. A Test runs as root, as a service.
+	Systemd Kind = "systemd"
+	// SystemdUser is the same host, where alice lingers. A Test runs as her, as a service of her user manager.
+	SystemdUser Kind = "systemd-user"
+	// Delegated is the same host again. A Test runs as alice, in a cgroup that her user manager delegated to it.
+	Delegated Kind = "delegated"
+	// Cgroup is a host without systemd, with a writable cgroup v2 on /sys/fs/cgroup. A Test runs as root, in the cgroup /test.
+	Cgroup Kind = "cgroup"
+	// Bare is a host with neither systemd nor a cgroup file system. A Test runs as root.
+	Bare Kind = "bare"
+)
+
+// systemd tells whether systemd is process 1 there.
+func (k Kind) systemd() bool { return k == Systemd || k.alice() }
+
+// alice tells whether a Test there runs as alice.
+func (k Kind) alice() bool { return k == SystemdUser || k == Delegated }

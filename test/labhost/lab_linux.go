@@ -1,0 +1,202 @@
+package labhost
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	labDir   = "/run/lab" // what the hosts write, in the lab's mount namespace
+	gateway  = "10.77.0.1"
+	maxHosts = 250
+)
+
+// lab is the one of this process, seen from the tests. It is started by the first host.
+type lab struct {
+	mu      sync.Mutex
+	pid     int // 0: not started
+	life    io.Closer
+	ended   chan struct{}
+	cgroup  string
+	taken   [maxHosts + 1]bool // numbers of hosts
+	program string             // the built test program, in the lab's mount namespace
+}
+
+var theLab = sync.OnceValue(func() *lab { return &lab{} })
+
+// start starts the lab, unless it runs.
+func (l *lab) start() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pid != 0 {
+		return nil
+	}
+	if err := sweepCgroups(); err != nil {
+		return err
+	}
+	cgroup, err := newCgroup()
+	if err != nil {
+		return err
+	}
+	home, err := makeCgroup(filepath.Join(cgroup, "lab"))
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	cmd := self(stageLab)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Pdeathsig:   unix.SIGKILL,
+		UseCgroupFD: true, CgroupFD: int(home.Fd()),
+	}
+	life, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if l.ended, err = startFromLastingThread(cmd); err != nil {
+		return fmt.Errorf("start the lab: %w", err)
+	}
+	if said, err := bufio.NewReader(out).ReadString('\n'); said != "ready\n" {
+		return fmt.Errorf("start the lab: it said %q and ended (%w); it needs the commands ip and mount namespaces", said, err)
+	}
+	l.pid, l.life, l.cgroup = cmd.Process.Pid, life, cgroup
+	return nil
+}
+
+// startFromLastingThread starts cmd from a thread that lives as long as the process does: PR_SET_PDEATHSIG counts the death of the thread.
+func startFromLastingThread(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	started := make(chan error)
+	ended = make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait() // it is only ever killed
+		}
+	}()
+	return ended, <-started
+}
+
+// close ends every host and the lab, and removes its cgroups.
+func (l *lab) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pid == 0 {
+		return nil
+	}
+	l.life.Close()
+	<-l.ended
+	l.pid = 0
+	return removeCgroup(l.cgroup)
+}
+
+// path is that of a file in the lab's mount namespace, as this process sees it.
+func (l *lab) path(name string) string {
+	return filepath.Join("/proc", fmt.Sprint(l.pid), "root", name)
+}
+
+// namespace is the file of one of the lab's namespaces.
+func (l *lab) namespace(name string) string {
+	return filepath.Join("/proc", fmt.Sprint(l.pid), "ns", name)
+}
+
+// take returns the number of a new host.
+func (l *lab) take() (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := 1; n <= maxHosts; n++ {
+		if !l.taken[n] {
+			l.taken[n] = true
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("start a host: %d run already", maxHosts)
+}
+
+// giveBack ends the use of a number.
+func (l *lab) giveBack(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken[n] = false
+}
+
+// self is the command that runs this binary as a part of the lab.
+func self(stage string, env ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = stageEnvironment(stage, env...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func stageEnvironment(stage string, env ...string) []string {
+	return append(env, stageEnv+"="+stage, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+}
+
+// nsenter is the command that runs args in namespaces of a process; see nsenter(1) for their names.
+func nsenter(ctx context.Context, pid int, namespaces []string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nsenter", slices.Concat([]string{"--target", fmt.Sprint(pid)}, namespaces, []string{"--"}, args)...)
+}
+
+// beLab is process 1 of the lab.
+func beLab() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the lab's mounts private: %w", err)
+	}
+	if err := unix.Mount("labhost", "/run", "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount the lab's file system: %w", err)
+	}
+	if err := os.Mkdir(labDir, 0o755); err != nil {
+		return err
+	}
+	if err := ip("link set lo up", "link add br0 type bridge", "addr add "+gateway+"/24 dev br0", "link set br0 up"); err != nil {
+		return err
+	}
+	go reap()
+	fmt.Println("ready")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// ip runs commands of ip(8) in the calling thread's network namespace.
+func ip(batch ...string) error {
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(batch, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(batch, "; "), err, out)
+	}
+	return nil
+}
+
+// reap waits for every child there is and will be, for a process 1 that starts none itself.
+func reap() {
+	signals := make(chan os.Signal, 1)
+	notifyChildren(signals)
+	for {
+		for {
+			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			if pid <= 0 && !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		<-signals
+	}
+}
