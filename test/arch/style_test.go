@@ -137,6 +137,9 @@ func styleRules() []rule {
 		name:  "no skips",
 		why:   "a test that lacks something fails and names it",
 		check: checkSkips,
+		allow: map[string]string{
+			"test/labhost skip": "who isn't root can't make hosts; CI is root, and takes a skip for a failure",
+		},
 		bad: []map[string]string{
 			one("pkg/spec/a_test.go", "package p\nfunc TestA(t *testing.T) { t.Skip(\"later\") }\n"),
 			one("pkg/drivers/driverstest/a.go", "package p\nfunc f(t *testing.T) { t.Run(\"a\", func(t *testing.T) { t.SkipNow() }) }\n"),
