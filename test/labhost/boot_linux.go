@@ -29,11 +29,8 @@ type bootSpec struct {
 	Cgroup string
 	// BootID is new for each boot, MachineID is for ever.
 	BootID, MachineID string
-	Binds             []bind
+	Binds             []Bind
 }
-
-// bind is a file or directory of the machine that is shown to a host, read-only.
-type bind struct{ From, To string }
 
 // bootEvent is what the booting part tells the test process, one JSON value each.
 type bootEvent struct {

@@ -20,7 +20,7 @@ type boot struct {
 }
 
 // boot boots a host and returns when it has booted.
-func (l *lab) boot(ctx context.Context, s bootSpec, log io.Writer) (_ *boot, err error) {
+func (l *Lab) boot(ctx context.Context, s bootSpec, log io.Writer) (_ *boot, err error) {
 	spec, err := json.Marshal(s)
 	if err != nil {
 		return nil, err

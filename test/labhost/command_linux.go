@@ -129,7 +129,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (conn net.Conn
 }
 
 // inNetwork runs do on a thread in the lab's network namespace.
-func (l *lab) inNetwork(do func() error) error {
+func (l *Lab) inNetwork(do func() error) error {
 	result := make(chan error)
 	go func() {
 		result <- func() error {

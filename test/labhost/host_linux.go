@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -25,65 +25,45 @@ type Host struct {
 	// Addr is its IP address in the lab's network: see Dial.
 	Addr string
 
-	lab   *lab
+	lab   *Lab
 	spec  bootSpec
 	boots int
 	boot  *boot
 	log   output
 }
 
-// Start boots a host, which is gone when the test ends. Where this process isn't root's it skips the test.
-func Start(t testing.TB, kind Kind) *Host {
-	t.Helper()
-	h, err := start(t, kind)
+// Bind is a file or directory of the machine that a host has, read-only, at another path or the same.
+type Bind struct{ From, To string }
+
+// Start boots a host and returns when it has booted.
+func (l *Lab) Start(ctx context.Context, kind Kind, binds ...Bind) (*Host, error) {
+	h, err := l.newHost(ctx, kind, binds)
 	if err != nil {
-		t.Fatalf("start a %s host: %v", kind, err)
+		return nil, fmt.Errorf("start a %s host: %w", kind, err)
 	}
-	return h
+	if err := h.powerOn(ctx); err != nil {
+		return nil, fmt.Errorf("start a %s host: %w", kind, errors.Join(err, h.Close()))
+	}
+	return h, nil
 }
 
-func start(t testing.TB, kind Kind, binds ...bind) (*Host, error) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skipf("a %s host needs root: run the tests as root, as CI does", kind)
-	}
+func (l *Lab) newHost(ctx context.Context, kind Kind, binds []Bind) (*Host, error) {
 	root := "/"
 	if kind.systemd() {
 		var err error
-		if root, err = rootfs(t.Context()); err != nil {
+		if root, err = rootfs(ctx); err != nil {
 			return nil, err
 		}
-	}
-	l := theLab()
-	if err := l.start(); err != nil {
-		return nil, err
 	}
 	n, err := l.take()
 	if err != nil {
 		return nil, err
 	}
 	h := &Host{Kind: kind, Name: fmt.Sprintf("h%d", n), Addr: fmt.Sprintf("10.77.0.%d", n+1), lab: l}
-	t.Cleanup(func() {
-		defer l.giveBack(n)
-		if t.Failed() {
-			t.Logf("%s:\n%s", h.Name, h.story(context.WithoutCancel(t.Context())))
-		}
-		if err := h.close(); err != nil {
-			t.Errorf("take down %s: %v", h.Name, err)
-		}
-	})
 	h.spec = bootSpec{
 		Kind: kind, Name: h.Name, Number: n, Addr: h.Addr, Root: root, Disk: filepath.Join(labDir, h.Name), MachineID: randomHex(), Binds: binds,
 	}
-	if err := os.Mkdir(l.path(h.spec.Disk), 0o755); err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	if err := h.powerOn(t.Context()); err != nil {
-		return nil, err
-	}
-	t.Logf("%s, a %s host, booted in %s", h.Name, kind, time.Since(began).Round(time.Millisecond))
-	return h, nil
+	return h, os.Mkdir(l.path(h.spec.Disk), 0o755)
 }
 
 // powerOn boots the host and waits until it has booted.
@@ -137,13 +117,14 @@ func (h *Host) Reboot(ctx context.Context) error {
 	return h.powerOn(ctx)
 }
 
-// close cuts the power for good and removes what the host had.
-func (h *Host) close() error {
+// Close cuts the power for good and removes what the host had. A lab that is closed closes its hosts.
+func (h *Host) Close() error {
 	if h.boot != nil {
 		if err := h.boot.end(); err != nil {
 			return err
 		}
 	}
+	h.lab.giveBack(h.spec.Number)
 	return os.RemoveAll(h.lab.path(h.spec.Disk))
 }
 

@@ -24,34 +24,36 @@ const (
 	maxHosts = 250
 )
 
-// lab is the one of this process, seen from the tests. It is started by the first host.
-type lab struct {
+// Lab is where hosts run. Its methods may be called from any goroutine.
+type Lab struct {
+	pid    int
+	life   io.Closer // closing it ends the lab
+	ended  chan struct{}
+	cgroup string
+
 	mu      sync.Mutex
-	pid     int // 0: not started
-	life    io.Closer
-	ended   chan struct{}
-	cgroup  string
 	taken   [maxHosts + 1]bool // numbers of hosts
 	program string             // the built test program, in the lab's mount namespace
 }
 
-var theLab = sync.OnceValue(func() *lab { return &lab{} })
-
-// start starts the lab, unless it runs.
-func (l *lab) start() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.pid != 0 {
-		return nil
-	}
+// Open makes a lab. The program must have called Stage. It needs root, cgroup v2, and the commands ip and nsenter.
+func Open(ctx context.Context) (*Lab, error) {
 	if err := sweepCgroups(); err != nil {
-		return err
+		return nil, err
 	}
 	cgroup, err := newCgroup()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	home, err := makeCgroup(filepath.Join(cgroup, "lab"))
+	l := &Lab{cgroup: cgroup}
+	if err := l.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the lab: %w", err), removeCgroup(cgroup))
+	}
+	return l, nil
+}
+
+func (l *Lab) start(ctx context.Context) error {
+	home, err := makeCgroup(filepath.Join(l.cgroup, "lab"))
 	if err != nil {
 		return err
 	}
@@ -62,8 +64,7 @@ func (l *lab) start() error {
 		Pdeathsig:   unix.SIGKILL,
 		UseCgroupFD: true, CgroupFD: int(home.Fd()),
 	}
-	life, err := cmd.StdinPipe()
-	if err != nil {
+	if l.life, err = cmd.StdinPipe(); err != nil {
 		return err
 	}
 	out, err := cmd.StdoutPipe()
@@ -71,12 +72,16 @@ func (l *lab) start() error {
 		return err
 	}
 	if l.ended, err = startFromLastingThread(cmd); err != nil {
-		return fmt.Errorf("start the lab: %w", err)
+		return err
 	}
+	giveUp := context.AfterFunc(ctx, func() { l.life.Close() })
+	defer giveUp()
 	if said, err := bufio.NewReader(out).ReadString('\n'); said != "ready\n" {
-		return fmt.Errorf("start the lab: it said %q and ended (%w); it needs the commands ip and mount namespaces", said, err)
+		l.life.Close()
+		<-l.ended
+		return fmt.Errorf("it said %q: %w", said, err)
 	}
-	l.pid, l.life, l.cgroup = cmd.Process.Pid, life, cgroup
+	l.pid = cmd.Process.Pid
 	return nil
 }
 
@@ -96,31 +101,25 @@ func startFromLastingThread(cmd *exec.Cmd) (ended chan struct{}, err error) {
 	return ended, <-started
 }
 
-// close ends every host and the lab, and removes its cgroups.
-func (l *lab) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.pid == 0 {
-		return nil
-	}
+// Close ends every host and the lab, and removes its cgroups.
+func (l *Lab) Close() error {
 	l.life.Close()
 	<-l.ended
-	l.pid = 0
 	return removeCgroup(l.cgroup)
 }
 
 // path is that of a file in the lab's mount namespace, as this process sees it.
-func (l *lab) path(name string) string {
+func (l *Lab) path(name string) string {
 	return filepath.Join("/proc", fmt.Sprint(l.pid), "root", name)
 }
 
 // namespace is the file of one of the lab's namespaces.
-func (l *lab) namespace(name string) string {
+func (l *Lab) namespace(name string) string {
 	return filepath.Join("/proc", fmt.Sprint(l.pid), "ns", name)
 }
 
 // take returns the number of a new host.
-func (l *lab) take() (int, error) {
+func (l *Lab) take() (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for n := 1; n <= maxHosts; n++ {
@@ -133,7 +132,7 @@ func (l *lab) take() (int, error) {
 }
 
 // giveBack ends the use of a number.
-func (l *lab) giveBack(n int) {
+func (l *Lab) giveBack(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.taken[n] = false

@@ -1,49 +1,77 @@
 package labhost
 
 import (
+	"context"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"sync"
+	"testing"
+	"time"
 )
 
-// stageEnv tells a process that runs the test binary that it isn't the test process but a part of the lab.
-const stageEnv = "LABHOST_STAGE"
+// shared is the lab of the tests of this process. It is opened by the first that needs it.
+type shared struct {
+	mu  sync.Mutex
+	lab *Lab
+}
 
-// The parts of the lab.
-const (
-	stageLab  = "lab"  // holds what the hosts share: process 1 of the lab's PID namespace
-	stageBoot = "boot" // boots one host, waits for its end, and tells both
-	stageInit = "init" // becomes process 1 of a host
-)
+var theShared = sync.OnceValue(func() *shared { return &shared{} })
 
 // Main runs a package's tests, takes the lab down and exits. It is the last that TestMain does. m is a *testing.M, or what runs one.
 func Main(m interface{ Run() int }) {
-	if stage := os.Getenv(stageEnv); stage != "" {
-		code := 0
-		if err := play(stage); err != nil {
-			fmt.Fprintf(os.Stderr, "labhost: %v\n", err)
-			code = 1
-		}
-		unix.Exit(code) // os.Exit lets the race detector wait for a second
-	}
+	Stage()
 	code := m.Run()
-	if err := theLab().close(); err != nil {
+	if err := theShared().close(); err != nil {
 		fmt.Fprintf(os.Stderr, "labhost: %v\n", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
-// play is what a part of the lab does, to its end.
-func play(stage string) error {
-	switch stage {
-	case stageLab:
-		return beLab()
-	case stageBoot:
-		return beBoot()
-	case stageInit:
-		return beInit()
+// theLab returns the lab of the tests. Where this process isn't root's it skips the test.
+func theLab(t testing.TB) *Lab {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("it needs a host to run on, and only root can make one: run the tests as root, as CI does")
 	}
-	return fmt.Errorf("start a part of the lab: there is no part %q", stage)
+	s := theShared()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lab == nil {
+		l, err := Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.lab = l
+	}
+	return s.lab
+}
+
+func (s *shared) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lab == nil {
+		return nil
+	}
+	return s.lab.Close()
+}
+
+// Start boots a host, which is gone when the test ends. Where this process isn't root's it skips the test.
+func Start(t testing.TB, kind Kind, binds ...Bind) *Host {
+	t.Helper()
+	began := time.Now()
+	h, err := theLab(t).Start(t.Context(), kind, binds...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s, a %s host, booted in %s", h.Name, kind, time.Since(began).Round(time.Millisecond))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s:\n%s", h.Name, h.story(context.WithoutCancel(t.Context())))
+		}
+		if err := h.Close(); err != nil {
+			t.Errorf("take down %s: %v", h.Name, err)
+		}
+	})
+	return h
 }

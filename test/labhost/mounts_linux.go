@@ -93,7 +93,7 @@ func (s bootSpec) mountKernelSettings(root string) error {
 	if err := os.WriteFile(id, []byte(s.BootID+"\n"), 0o444); err != nil {
 		return err
 	}
-	if err := bindReadOnly(bind{id, filepath.Join(settings, "kernel/random/boot_id")}); err != nil {
+	if err := bindReadOnly(Bind{id, filepath.Join(settings, "kernel/random/boot_id")}); err != nil {
 		return err
 	}
 	return readOnly(settings)
@@ -102,7 +102,7 @@ func (s bootSpec) mountKernelSettings(root string) error {
 // mountBinds shows the host what it is given of the machine, and the socket for its readiness.
 func (s bootSpec) mountBinds(root string) error {
 	for _, b := range s.Binds {
-		if err := bindReadOnly(bind{b.From, filepath.Join(root, b.To)}); err != nil {
+		if err := bindReadOnly(Bind{b.From, filepath.Join(root, b.To)}); err != nil {
 			return err
 		}
 		for dir := filepath.Dir(b.To); dir != "/"; dir = filepath.Dir(dir) { // alice must get there, too
@@ -151,7 +151,7 @@ func makeTarget(path string, dir bool) error {
 	return os.WriteFile(path, nil, 0o644)
 }
 
-func bindReadOnly(b bind) error {
+func bindReadOnly(b Bind) error {
 	if err := bindTo(b.From, b.To); err != nil {
 		return err
 	}

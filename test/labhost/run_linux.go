@@ -54,15 +54,11 @@ func runInside(t *testing.T, kind Kind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if os.Getuid() == 0 { // Start skips the test for others
-		if err := theLab().buildProgram(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h, err := start(t, kind, bind{dir, dir}, bind{binary, binaryDir + "/test"}, bind{theLab().program, binaryDir + "/prog"})
+	program, err := theLab(t).builtProgram(t.Context())
 	if err != nil {
-		t.Fatalf("start a %s host: %v", kind, err)
+		t.Fatal(err)
 	}
+	h := Start(t, kind, Bind{dir, dir}, Bind{binary, binaryDir + "/test"}, Bind{program, binaryDir + "/prog"})
 	user := "root"
 	if kind.alice() {
 		user = "alice"
@@ -162,28 +158,25 @@ func (v *verdict) judge(err error) error {
 	return nil
 }
 
-// buildProgram builds the test program in the lab, once.
-func (l *lab) buildProgram(ctx context.Context) error {
-	if err := l.start(); err != nil {
-		return err
+// builtProgram is the test program, which is built in the lab once.
+func (l *Lab) builtProgram(ctx context.Context) (string, error) {
+	if built := os.Getenv(testprogEnv); built != "" {
+		return built, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.program != "" {
-		return nil
+		return l.program, nil
 	}
-	program := os.Getenv(testprogEnv)
-	if program == "" {
-		program = labDir + "/prog"
-		module, err := moduleRoot()
-		if err != nil {
-			return err
-		}
-		build := nsenter(ctx, l.pid, []string{"--mount"}, "env", "-C", module, "CGO_ENABLED=0", "go", "build", "-o", program, testprog.Package)
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build the test program: %w\n%s", err, out)
-		}
+	module, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	program := labDir + "/prog"
+	build := nsenter(ctx, l.pid, []string{"--mount"}, "env", "-C", module, "CGO_ENABLED=0", "go", "build", "-o", program, testprog.Package)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the test program: %w\n%s", err, out)
 	}
 	l.program = program
-	return nil
+	return program, nil
 }
