@@ -8,6 +8,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/cgroup"
 	"reconciler.dev/reconciler/pkg/drivers/local"
 	"reconciler.dev/reconciler/pkg/drivers/process"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -23,6 +24,7 @@ type candidate struct {
 // candidates are the drivers in the order in which auto prefers them.
 func candidates() []candidate {
 	return []candidate{
+		{spec.DriverCgroup, func(d layout.Dirs) (drivers.Driver, error) { return opened(cgroup.New(cgroup.Options{Dirs: d})) }},
 		{spec.DriverProcess, func(d layout.Dirs) (drivers.Driver, error) { return opened(process.New(process.Options{Dirs: d})) }},
 	}
 }

@@ -27,10 +27,10 @@ const manifest = `apiVersion: reconciler.dev/v1
 kind: DaemonSpec
 metadata: {name: %[1]s}
 spec:
-  driver: process
+  driver: %[4]s
   binary: %[2]s
   args: [%[3]s, %[1]s]
-`
+%[5]s`
 
 func (b *bench) fleet(n int) (*fleet, error) {
 	m := b.freshMains()
@@ -44,12 +44,17 @@ func (b *bench) fleet(n int) (*fleet, error) {
 	for i := range n {
 		name := fmt.Sprintf("t%03d", i)
 		f.names = append(f.names, name)
-		text := fmt.Sprintf(manifest, name, b.tinyd, string(m))
-		if err := os.WriteFile(filepath.Join(f.manifests, name+".yaml"), []byte(text), 0o644); err != nil {
+		if err := f.declare(name, ""); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// declare writes the manifest of a daemon, with more lines of its spec.
+func (f *fleet) declare(name, more string) error {
+	text := fmt.Sprintf(manifest, name, f.b.tinyd, string(f.mains), f.b.driver, more)
+	return os.WriteFile(filepath.Join(f.manifests, name+".yaml"), []byte(text), 0o644)
 }
 
 // onTmpfs puts the records of a state directory where they lie by default: on a tmpfs, as /run is.
@@ -67,7 +72,7 @@ func (b *bench) onTmpfs(state string) error {
 // command prepares reconciler on this fleet's state.
 func (f *fleet) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, f.b.reconciler, args...)
-	cmd.Env = append(os.Environ(), "RECONCILER_STATE_DIR="+f.state, "RECONCILER_DRIVERS=process")
+	cmd.Env = append(os.Environ(), "RECONCILER_STATE_DIR="+f.state, "RECONCILER_DRIVERS="+f.b.driver)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
@@ -100,7 +105,12 @@ type startStop struct{ started, applied, noop, gone, stopped figures }
 const noops = 4
 
 // startStopOurs starts a fleet, applies it again with nothing to do, and stops it.
-func (b *bench) startStopOurs(ctx context.Context, took *startStop) (err error) {
+func (b *bench) startStopOurs(ctx context.Context, took *startStop) error {
+	return b.startStopFleet(ctx, took, func(*fleet) error { return nil })
+}
+
+// startStopFleet is startStopOurs, with a look at the fleet while it runs.
+func (b *bench) startStopFleet(ctx context.Context, took *startStop, look func(*fleet) error) (err error) {
 	f, err := b.fleet(b.n)
 	if err != nil {
 		return err
@@ -131,6 +141,9 @@ func (b *bench) startStopOurs(ctx context.Context, took *startStop) (err error) 
 	}
 	if len(again) != b.n {
 		return fmt.Errorf("%d mains began for %d daemons: an apply with nothing to do started some", len(again), b.n)
+	}
+	if err := look(f); err != nil {
+		return err
 	}
 
 	gone, stopped, err := f.stop(ctx, all)

@@ -34,6 +34,8 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
+	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here; without it all are, the last two on hosts that are booted for it")
+	flag.StringVar(&b.tinyd, "tinyd", "", "a tinyd that was built already; without it gcc builds one")
 	flag.StringVar(&b.tmpfs, "tmpfs", "/dev/shm", "a tmpfs for what lies in /run otherwise: records that no reboot survives; empty: beside the rest in TMPDIR")
 	flag.Parse()
 	if err := b.run(ctx); err != nil {
@@ -50,6 +52,8 @@ type bench struct {
 	idle          time.Duration
 	tmpfs         string
 	out           io.Writer
+
+	driver string // of the daemons
 
 	dir   string // all of it, but for
 	fast  string // what lies on the tmpfs
@@ -75,8 +79,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.tinyd, err = buildTinyd(ctx, b.dir); err != nil {
-		return err
+	if b.tinyd == "" {
+		if b.tinyd, err = buildTinyd(ctx, b.dir); err != nil {
+			return err
+		}
 	}
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -84,17 +90,33 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(b.out, "load average before: %s; state in %s, records in %s\n", strings.Join(strings.Fields(string(load))[:3], " "), b.dir, cmp.Or(b.fast, b.dir))
 
+	if b.driver != "" {
+		return b.here(ctx)
+	}
+	b.driver = "process"
+	err = b.here(ctx)
+	return err
+}
+
+// here measures one driver on this machine, and prints what came of it.
+func (b *bench) here(ctx context.Context) error {
+	parts := map[string][]func(context.Context) ([]row, error){
+		"process": {b.startAndStop, b.heal, b.idleRun}, "cgroup": {b.cgroup}, "systemd": {b.systemd},
+	}[b.driver]
+	if parts == nil {
+		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)
+	}
 	var rows []row
-	for _, part := range []func(context.Context) ([]row, error){b.startAndStop, b.heal, b.idleRun} {
+	for _, part := range parts {
 		more, err := part(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("measure the %s driver: %w", b.driver, err)
 		}
 		rows = append(rows, more...)
 	}
 	fmt.Fprintln(b.out)
 	if missed := print(b.out, rows); missed > 0 {
-		return fmt.Errorf("%d bars missed", missed)
+		return fmt.Errorf("the %s driver missed %d bars", b.driver, missed)
 	}
 	return nil
 }
