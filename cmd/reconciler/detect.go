@@ -15,17 +15,23 @@ import (
 )
 
 // candidate is a way of running daemons that this kind of machine may have. open returns the driver; or an error with a *drivers.Unavailable, and with it
-// the driver all the same where it can still look after what it has started; any other error means that it can't be told.
+// the driver all the same where it can still look after what it has started; any other error means that it can't be told. left finds the daemons that it may
+// have though it can't be opened; nil where there can be none.
 type candidate struct {
 	kind spec.DriverKind
 	open func(layout.Dirs) (drivers.Driver, error)
+	left func(layout.Dirs) ([]string, error)
 }
 
 // candidates are the drivers in the order in which auto prefers them.
 func candidates() []candidate {
 	return []candidate{
-		{spec.DriverCgroup, func(d layout.Dirs) (drivers.Driver, error) { return opened(cgroup.New(cgroup.Options{Dirs: d})) }},
-		{spec.DriverProcess, func(d layout.Dirs) (drivers.Driver, error) { return opened(process.New(process.Options{Dirs: d})) }},
+		{
+			spec.DriverCgroup,
+			func(d layout.Dirs) (drivers.Driver, error) { return opened(cgroup.New(cgroup.Options{Dirs: d})) },
+			func(d layout.Dirs) ([]string, error) { return process.Left(d, spec.DriverCgroup) },
+		},
+		{spec.DriverProcess, func(d layout.Dirs) (drivers.Driver, error) { return opened(process.New(process.Options{Dirs: d})) }, nil},
 	}
 }
 
@@ -66,8 +72,12 @@ func detect(cs []candidate, dirs layout.Dirs, prefer []spec.DriverKind) (detecte
 		switch {
 		case errors.As(err, &lack):
 			d.lacks = append(d.lacks, lack)
-			if driver != nil {
-				d.others = append(d.others, drivers.Keeping(driver, lack))
+			keeper, err := c.keeper(driver, dirs, lack)
+			if err != nil {
+				return detected{}, err
+			}
+			if keeper != nil {
+				d.others = append(d.others, keeper)
 			}
 		case err != nil:
 			return detected{}, fmt.Errorf("find out whether this machine has the %s driver: %w", c.kind, err)
@@ -86,6 +96,21 @@ func (d detected) open(dirs layout.Dirs) *local.Host {
 	h.Besides(d.others...)
 	h.Lacks(d.order, d.lacks...)
 	return h
+}
+
+// keeper returns what looks after the daemons of a driver that the machine lacks; nil where there are none.
+func (c candidate) keeper(driver drivers.Driver, dirs layout.Dirs, why *drivers.Unavailable) (drivers.Driver, error) {
+	if driver != nil {
+		return drivers.Keeping(driver, why), nil
+	}
+	if c.left == nil {
+		return nil, nil
+	}
+	names, err := c.left(dirs)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	return drivers.Stranded(why, func() ([]string, error) { return c.left(dirs) }), nil
 }
 
 // ranked sorts candidates by what is preferred, the others after them in their own order.

@@ -11,6 +11,7 @@ import (
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
+	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -36,7 +37,7 @@ type opening = func(spec.DriverKind) (drivers.Driver, error)
 // machineWith is a machine whose drivers open as given.
 func machineWith(systemd, cgroup, process opening) []candidate {
 	candidate1 := func(kind spec.DriverKind, open opening) candidate {
-		return candidate{kind, func(layout.Dirs) (drivers.Driver, error) { return open(kind) }}
+		return candidate{kind, func(layout.Dirs) (drivers.Driver, error) { return open(kind) }, func(layout.Dirs) ([]string, error) { return nil, nil }}
 	}
 	return []candidate{candidate1(spec.DriverSystemd, systemd), candidate1(spec.DriverCgroup, cgroup), candidate1(spec.DriverProcess, process)}
 }
@@ -96,6 +97,39 @@ func TestDetect(t *testing.T) {
 				t.Errorf("missed: %q, want %q", got, c.missed)
 			}
 		})
+	}
+}
+
+// TestWhatAMissingDriverHasLeftIsUnknown checks that a daemon of a driver that can't be used any more is neither taken for absent nor started again.
+func TestWhatAMissingDriverHasLeftIsUnknown(t *testing.T) {
+	machine := machineWith(lacksIt, lacksIt, hasIt)
+	machine[1].left = func(layout.Dirs) ([]string, error) { return []string{"web"}, nil }
+	found, err := detect(machine, layout.Dirs{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := found.open(layout.Under(t.TempDir()))
+	e := reconcile.New(host, reconcile.Options{Owner: spec.Owner{Set: "default"}})
+	web := &spec.Daemon{Metadata: spec.Metadata{Name: "web"}, Spec: spec.Spec{Binary: "/bin/web"}, Source: "web.yaml:1", Digest: "sha256:0"}
+	spec.Defaults(&web.Spec)
+	r, err := e.Review(t.Context(), []*spec.Daemon{web}, reconcile.PruneOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if it := r.Items[0]; it.Action != reconcile.Frozen || len(it.Steps) > 0 || !strings.Contains(it.Reason, "driver cgroup has it, and can't be used from here: no cgroup here") {
+		t.Errorf("it is %s: %s", it.Action, it.Reason)
+	}
+	views, err := e.Look(t.Context())
+	if err != nil || len(views) != 1 || views[0].Observed.State != spec.Unknown {
+		t.Errorf("get shows %+v (%v)", views, err)
+	}
+	if _, err := e.Stop(t.Context(), []string{"web"}, "ann"); !errors.Is(err, drivers.ErrUnreachable) {
+		t.Errorf("stop: %v", err)
+	}
+
+	machine[1].left = func(layout.Dirs) ([]string, error) { return nil, errors.New("permission denied") }
+	if _, err := detect(machine, layout.Dirs{}, nil); err == nil {
+		t.Error("what can't be told is taken for nothing")
 	}
 }
 

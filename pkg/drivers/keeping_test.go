@@ -1,8 +1,12 @@
 package drivers_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
@@ -43,5 +47,33 @@ func TestKeepingLooksAfterWhatThereIsAndStartsNothing(t *testing.T) {
 	}
 	if names, err := d.List(t.Context()); err != nil || len(names) > 0 {
 		t.Errorf("left: %v, %v", names, err)
+	}
+}
+
+func TestStrandedDaemonsAreUnknownAndLeftAlone(t *testing.T) {
+	why := &drivers.Unavailable{Kind: spec.DriverCgroup, Reason: "our group isn't delegated", Remedy: "delegate it"}
+	d := drivers.Stranded(why, func() ([]string, error) { return []string{"web"}, nil })
+	found, err := d.Observe(t.Context(), "web", "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []spec.Observed{
+		{Name: "web", State: spec.Unknown, Driver: spec.DriverCgroup, Message: "driver cgroup has it, and can't be used from here: our group isn't delegated; to mend it: delegate it"},
+		{Name: "other", State: spec.Absent, Driver: spec.DriverCgroup},
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
+	}
+	for _, verb := range []spec.Verb{spec.VerbStart, spec.VerbStop, spec.VerbRemove} {
+		if err := d.Apply(t.Context(), spec.Step{Verb: verb, Name: "web"}); !errors.Is(err, why) {
+			t.Errorf("%s: got %v", verb, err)
+		}
+	}
+	if names, err := d.List(t.Context()); err != nil || !slices.Equal(names, []string{"web"}) {
+		t.Errorf("it lists %v (%v)", names, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := d.Watch(ctx, func(string) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("watch: %v", err)
 	}
 }
