@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 //go:embed tinyd/tinyd.c
@@ -25,6 +28,7 @@ const (
 )
 
 func main() {
+	labhost.Stage()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b := &bench{out: os.Stdout}
@@ -34,7 +38,8 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
-	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here; without it all are, the last two on hosts that are booted for it")
+	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
+	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
 	flag.StringVar(&b.tinyd, "tinyd", "", "a tinyd that was built already; without it gcc builds one")
 	flag.StringVar(&b.tmpfs, "tmpfs", "/dev/shm", "a tmpfs for what lies in /run otherwise: records that no reboot survives; empty: beside the rest in TMPDIR")
 	flag.Parse()
@@ -53,7 +58,8 @@ type bench struct {
 	tmpfs         string
 	out           io.Writer
 
-	driver string // of the daemons
+	drivers string // to measure
+	driver  string // of the daemons
 
 	dir   string // all of it, but for
 	fast  string // what lies on the tmpfs
@@ -93,8 +99,14 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.driver != "" {
 		return b.here(ctx)
 	}
-	b.driver = "process"
-	err = b.here(ctx)
+	drivers := strings.Split(b.drivers, ",")
+	if slices.Contains(drivers, "process") {
+		b.driver = "process"
+		err = b.here(ctx)
+	}
+	if b.reconciler != "" {
+		err = errors.Join(err, b.onHosts(ctx, drivers))
+	}
 	return err
 }
 
