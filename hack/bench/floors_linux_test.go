@@ -10,7 +10,7 @@ import (
 // The floors are what everything is compared with, so they must measure what they say.
 func TestFloorsOfAFew(t *testing.T) {
 	var out bytes.Buffer
-	b := &bench{n: 5, few: 3, rounds: 2, kills: 2, out: &out}
+	b := &bench{n: 5, few: 3, rounds: 2, kills: 2, drivers: "process", out: &out}
 	if err := b.run(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
