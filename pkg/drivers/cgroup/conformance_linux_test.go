@@ -3,7 +3,7 @@ package cgroup
 import (
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"sync/atomic"
 	"testing"
 
@@ -27,8 +27,8 @@ func below(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rel := sub.path(fmt.Sprintf("test-%d-%d", os.Getpid(), places.Add(1)))
-	dir := filepath.Join(sub.mount.point, rel)
+	rel := path.Join(sub.rel, fmt.Sprintf("test-%d-%d", os.Getpid(), places.Add(1)))
+	dir := sub.dir(rel)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return os.MkdirAll(sub.dir(defaultSlice+"/"+name), 0o755)
+				return os.MkdirAll(sub.dir(path.Join(sub.rel, defaultSlice, name)), 0o755)
 			},
 		}
 	})

@@ -52,14 +52,14 @@ func (cs *controllers) enable(place string, c *spec.Cgroup, again bool) {
 	if d := cs.done[parent]; !again && d.inode == st.Ino && !slices.ContainsFunc(all, func(n string) bool { return !slices.Contains(d.names, n) }) {
 		return
 	}
-	for _, group := range downTo("/" + parent) {
+	for _, group := range downTo(cs.sub.rel, parent) {
 		have := words(cs.sub.dir(group), "cgroup.subtree_control")
 		there := words(cs.sub.dir(group), "cgroup.controllers")
 		missing := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return slices.Contains(have, n) || !slices.Contains(there, n) })
 		if len(missing) == 0 {
 			continue
 		}
-		if group == "/" && cs.occupied(slices.ContainsFunc(missing, func(n string) bool { return slices.Contains(asked, n) })) != "" {
+		if group == cs.sub.rel && cs.occupied(slices.ContainsFunc(missing, func(n string) bool { return slices.Contains(asked, n) })) != "" {
 			return
 		}
 		for _, n := range missing { // each by itself: one that fails doesn't take the others with it
@@ -84,7 +84,7 @@ func askedControllers(c *spec.Cgroup) (names []string) {
 // occupied says why the subtree's own group can have no controllers enabled for those in it, empty where nothing is in the way: but in the root of all, processes sit in leaves only. With move,
 // this process goes out of the way if it is.
 func (cs *controllers) occupied(move bool) string {
-	dir := cs.sub.dir("")
+	dir := cs.sub.dir(cs.sub.rel)
 	if _, err := os.Stat(filepath.Join(dir, "cgroup.type")); err != nil {
 		return "" // the root of the hierarchy
 	}
@@ -127,7 +127,7 @@ func (cs *controllers) moveSelf(dir string) error {
 
 // why says why a limit can't be enforced in a leaf at place, empty where it can.
 func (cs *controllers) why(l limit, place string) string {
-	dir := cs.sub.dir("")
+	dir := cs.sub.dir(cs.sub.rel)
 	n := l.controller
 	if !slices.Contains(words(dir, "cgroup.controllers"), n) {
 		switch {
@@ -149,8 +149,10 @@ func (cs *controllers) why(l limit, place string) string {
 
 // whyBelow looks at the groups that are there already on the way to place.
 func (cs *controllers) whyBelow(l limit, place string) string {
-	groups := downTo("/" + path.Dir(place))
-	for _, group := range groups[1:] {
+	for _, group := range downTo(cs.sub.rel, path.Dir(place)) {
+		if group == cs.sub.rel {
+			continue
+		}
 		dir := cs.sub.dir(group)
 		there := words(dir, "cgroup.controllers")
 		if there == nil {

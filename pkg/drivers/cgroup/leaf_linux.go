@@ -15,12 +15,16 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// Place returns the path of the leaf below the subtree. It conflicts with whatever is there and isn't the daemon's own, and with a leaf above it: processes sit in leaves only.
+// Place returns the path of the leaf below the mount. It conflicts with whatever is there and isn't the daemon's own, and with a leaf above it: processes sit in leaves only.
 func (ts *trees) Place(name string, s *spec.Spec) (string, error) {
+	if ts.none != nil {
+		return "", ts.none
+	}
 	place, err := placeOf(name, s.Cgroup)
 	if err != nil {
 		return "", err
 	}
+	place = path.Join(ts.sub.rel, place)
 	switch l, err := readLabel(ts.sub.dir(place)); {
 	case errors.Is(err, unix.ENOENT):
 	case err != nil:
@@ -28,7 +32,7 @@ func (ts *trees) Place(name string, s *spec.Spec) (string, error) {
 	case !l.of(ts.run, name):
 		return "", fmt.Errorf("cgroup %s is there: it is %s; give one of the two another place (spec.cgroup): %w", ts.sub.dir(place), l.who(ts.run), drivers.ErrConflict)
 	}
-	for above := path.Dir(place); above != "."; above = path.Dir(above) {
+	for above := path.Dir(place); above != ts.sub.rel; above = path.Dir(above) {
 		if l, err := readLabel(ts.sub.dir(above)); err == nil {
 			return "", fmt.Errorf("cgroup %s would be in the one %s, which nothing else can be in; give one of the two another place (spec.cgroup): %w", ts.sub.dir(place), l.who(ts.run), drivers.ErrConflict)
 		}
@@ -40,6 +44,9 @@ func (ts *trees) Place(name string, s *spec.Spec) (string, error) {
 func (ts *trees) Make(t process.Tree, m *process.Mark) (into int, done func(), err error) {
 	fail := func(err error) (int, func(), error) {
 		return 0, nil, fmt.Errorf("make cgroup %s: %w", ts.sub.dir(t.Place), err)
+	}
+	if ts.none != nil {
+		return fail(ts.none)
 	}
 	dir, err := ts.dirOf(t)
 	if err != nil {
@@ -102,7 +109,7 @@ func (ts *trees) clear(t process.Tree, dir string) error {
 		return fmt.Errorf("it is there, %s: %w", l.who(ts.run), drivers.ErrConflict)
 	}
 	if err := rmdir(dir); errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("processes of instance %s are in it: %w", l.Instance.ID, drivers.ErrMoved)
+		return fmt.Errorf("processes of instance %s are in it: %w", l.id, drivers.ErrMoved)
 	} else if err != nil {
 		return err
 	}
@@ -111,8 +118,8 @@ func (ts *trees) clear(t process.Tree, dir string) error {
 
 // mkParents makes the groups down to place, and marks those that it made.
 func (ts *trees) mkParents(place string) error {
-	if place == "." {
-		return nil
+	if len(downTo(ts.sub.rel, place)) < 2 {
+		return nil // it is the subtree itself; or isn't in it, and not ours to make
 	}
 	if err := ts.mkParents(path.Dir(place)); err != nil {
 		return err
@@ -147,7 +154,7 @@ func (ts *trees) remove(t process.Tree, dir string) error {
 	l, err := readLabel(dir)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-	case errors.Is(err, errUnmarked) && t.Begun, err == nil && l.of(ts.run, t.Name) && l.Instance.ID == t.ID:
+	case errors.Is(err, errUnmarked) && t.Begun, err == nil && l.of(ts.run, t.Name) && l.id == t.ID:
 		if err := rmdir(dir); err != nil && !(t.Begun && errors.Is(err, unix.EBUSY)) {
 			return err
 		}
@@ -161,7 +168,7 @@ func (ts *trees) remove(t process.Tree, dir string) error {
 
 // prune removes place and the groups above it as far as they were made by us and are empty. Who can't be removed is in use, or somebody else was faster.
 func (ts *trees) prune(place string) {
-	for ; place != "."; place = path.Dir(place) {
+	for ; place != "/" && place != ts.sub.rel; place = path.Dir(place) {
 		dir := ts.sub.dir(place)
 		var st unix.Stat_t
 		if err := unix.Stat(dir, &st); err == nil && st.Nlink > 2 {
@@ -222,4 +229,24 @@ func (ts *trees) dirOf(t process.Tree) (string, error) {
 		return "", fmt.Errorf("%q is no place for a daemon: %w", t.Place, drivers.ErrPermanent)
 	}
 	return ts.sub.dir(t.Place), nil
+}
+
+// leafOf is dirOf for those who deal with the processes in there: it is empty where the leaf is gone, or isn't the instance's.
+func (ts *trees) leafOf(t process.Tree) (string, error) {
+	if t.Place == "" {
+		return "", nil
+	}
+	dir, err := ts.dirOf(t)
+	if err != nil {
+		return "", err
+	}
+	switch l, err := readLabel(dir); {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, errUnmarked):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("look into cgroup %s: %w", dir, err)
+	case !l.of(ts.run, t.Name) || l.id != t.ID:
+		return "", nil
+	}
+	return dir, nil
 }

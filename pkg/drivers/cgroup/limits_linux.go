@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -221,7 +222,7 @@ func (ts *trees) Look(t process.Tree, s *spec.Spec, o *spec.Observed) error {
 	if err != nil {
 		return err
 	}
-	o.Cgroup = ts.sub.path(t.Place)
+	o.Cgroup = t.Place
 	for _, l := range limits() {
 		want := l.want(l.asked(s.Cgroup))
 		have, err := readFile(filepath.Join(dir, l.file))
@@ -254,9 +255,10 @@ func orNone(limit string) string {
 // Lost lists the limits that a leaf of this daemon wouldn't have.
 func (ts *trees) Lost(name string, s *spec.Spec) (lost []spec.Loss) {
 	place, err := placeOf(name, s.Cgroup)
-	if err != nil {
+	if err != nil || ts.none != nil {
 		return nil // Place says it
 	}
+	place = path.Join(ts.sub.rel, place)
 	for _, l := range limits() {
 		if l.asked(s.Cgroup) == "" {
 			continue

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,16 +23,17 @@ const (
 	ownerOnly  = 0o711
 )
 
-// label is what a leaf says of itself.
+// label is what a leaf says of itself: its header, in four lines, and then the mark as JSON.
 type label struct {
-	Version int `json:"version"`
-	// Run is the directory of the reconciler that made it: one with another one has nothing to do with it.
-	Run string `json:"run"`
-	process.Mark
+	// run is the directory of the reconciler that made it: one with another one has nothing to do with it.
+	run string
+	// name is the daemon's, id the instance's.
+	name, id string
+	mark     []byte
 }
 
 const (
-	labelVersion = 1
+	labelVersion = "1"
 	// maxLabel is XATTR_SIZE_MAX, the most that an attribute may hold.
 	maxLabel = 64 << 10
 )
@@ -38,34 +41,46 @@ const (
 // encodeLabel writes a label. Where the spec is too large for an attribute, only what tells one spec from another is kept of it: a daemon that is found by that is known, and
 // restarted by the next change of its manifest, whatever that is.
 func encodeLabel(run string, m *process.Mark) ([]byte, error) {
-	l := label{labelVersion, run, *m}
-	data, err := json.Marshal(l)
-	if err == nil && len(data) > maxLabel {
+	head := fmt.Sprintf("%s\n%q\n%s\n%s\n", labelVersion, run, m.Stamp.Name, m.Instance.ID)
+	data, err := json.Marshal(m)
+	if err == nil && len(head)+len(data) > maxLabel {
 		short := *m.Stamp
 		short.Labels, short.Annotations = nil, nil
 		short.Spec = spec.Spec{Driver: m.Stamp.Spec.Driver, Cgroup: m.Stamp.Spec.Cgroup, Stop: m.Stamp.Spec.Stop, Restart: m.Stamp.Spec.Restart}
-		l.Stamp = &short
-		data, err = json.Marshal(l)
+		data, err = json.Marshal(&process.Mark{Stamp: &short, Instance: m.Instance})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mark the cgroup of daemon %s: %w", m.Stamp.Name, err)
 	}
-	return data, nil
+	return append([]byte(head), data...), nil
 }
 
 // decodeLabel reads one. A label that nobody of ours can have written is an error.
 func decodeLabel(data []byte) (*label, error) {
-	l := &label{}
-	if err := json.Unmarshal(data, l); err != nil {
-		return nil, err
+	part := strings.SplitN(string(data), "\n", 5)
+	if part[0] != labelVersion {
+		return nil, fmt.Errorf("it has version %q, and this reconciler knows version %s", part[0], labelVersion)
 	}
-	switch {
-	case l.Version != labelVersion:
-		return nil, fmt.Errorf("it has version %d, and this reconciler knows version %d", l.Version, labelVersion)
-	case l.Stamp == nil || l.Instance == nil || l.Stamp.Name == "" || l.Instance.ID == "":
+	if len(part) != 5 || part[2] == "" || part[3] == "" {
 		return nil, errors.New("it is incomplete")
 	}
-	return l, nil
+	run, err := strconv.Unquote(part[1])
+	if err != nil {
+		return nil, fmt.Errorf("%s is no directory: %w", part[1], err)
+	}
+	return &label{run, part[2], part[3], []byte(part[4])}, nil
+}
+
+// decode reads the mark.
+func (l *label) decode() (*process.Mark, error) {
+	m := &process.Mark{}
+	if err := json.Unmarshal(l.mark, m); err != nil {
+		return nil, err
+	}
+	if m.Stamp == nil || m.Instance == nil || m.Stamp.Name != l.name || m.Instance.ID != l.id {
+		return nil, errors.New("it contradicts itself")
+	}
+	return m, nil
 }
 
 // errUnmarked is what looking for the label of a cgroup without one gives.
@@ -93,12 +108,12 @@ func readLabel(dir string) (*label, error) {
 }
 
 // of tells whether the label is that of a daemon of the reconciler that keeps run.
-func (l *label) of(run, name string) bool { return l.Run == run && l.Stamp.Name == name }
+func (l *label) of(run, name string) bool { return l.run == run && l.name == name }
 
 // who says in words whose the label is.
 func (l *label) who(run string) string {
-	if l.Run == run {
-		return "of daemon " + l.Stamp.Name
+	if l.run == run {
+		return "of daemon " + l.name
 	}
-	return fmt.Sprintf("of daemon %s of another reconciler, which keeps %s", l.Stamp.Name, l.Run)
+	return fmt.Sprintf("of daemon %s of another reconciler, which keeps %s", l.name, l.run)
 }

@@ -17,17 +17,17 @@ const maxDepth = 64
 // Marks walks through the slices of the subtree and returns what its leaves say. It looks into none of the leaves.
 func (ts *trees) Marks() (map[string]*process.Mark, error) {
 	found := map[string]*process.Mark{}
-	names, err := subgroups(ts.sub.dir(""))
-	if err != nil {
-		return nil, fmt.Errorf("look for cgroups in %s: %w", ts.sub.dir(""), err)
+	if ts.none != nil {
+		return found, nil
 	}
+	names, err := subgroups(ts.sub.dir(ts.sub.rel))
 	for _, name := range names {
-		if !isSlice(name) {
-			continue
+		if err == nil && isSlice(name) {
+			err = ts.walk(path.Join(ts.sub.rel, name), maxDepth, found)
 		}
-		if err := ts.walk(name, maxDepth, found); err != nil {
-			return nil, fmt.Errorf("look for cgroups in %s: %w", ts.sub.dir(name), err)
-		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for daemons in the cgroups of %s: %w", ts.sub.dir(ts.sub.rel), err)
 	}
 	return found, nil
 }
@@ -64,25 +64,30 @@ func (ts *trees) Mark(place string) (*process.Mark, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case l.Run != ts.run:
+	case l.run != ts.run:
 		return nil, nil
 	}
-	l.Place = place
-	return &l.Mark, nil
+	m, err := l.decode()
+	if err != nil {
+		return nil, fmt.Errorf("cgroup %s: its mark makes no sense: %w", ts.sub.dir(place), err)
+	}
+	m.Place = place
+	return m, nil
 }
 
 // Foreign looks at the place that a daemon has whose manifest gives none.
 func (ts *trees) Foreign(name string) string {
 	place, err := placeOf(name, nil)
-	if err != nil {
+	if err != nil || ts.none != nil {
 		return ""
 	}
+	place = path.Join(ts.sub.rel, place)
 	switch l, err := readLabel(ts.sub.dir(place)); {
 	case errors.Is(err, unix.ENOENT), err == nil && l.of(ts.run, name):
 		return ""
 	case err != nil:
-		return "cgroup " + ts.sub.path(place)
+		return "cgroup " + place
 	default:
-		return "cgroup " + ts.sub.path(place) + ", " + l.who(ts.run) + ","
+		return "cgroup " + place + ", " + l.who(ts.run) + ","
 	}
 }

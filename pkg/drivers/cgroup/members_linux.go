@@ -27,11 +27,8 @@ const (
 
 // Living reads the leaf. cgroup.events tells when there are none, in it and below it; the kernel counts as gone who has ended, noticed by its parent or not.
 func (ts *trees) Living(t process.Tree, dead ...process.Process) ([]procfs.Stat, error) {
-	if t.Place == "" {
-		return nil, nil
-	}
-	dir, err := ts.dirOf(t)
-	if err != nil {
+	dir, err := ts.leafOf(t)
+	if dir == "" || err != nil {
 		return nil, err
 	}
 	for n := range maxLooks {
@@ -117,15 +114,15 @@ func (ts *trees) Has(t process.Tree, pid int) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	leaf, now := ts.sub.mount.group(ts.sub.path(t.Place)), parseOwn(text)
+	leaf, now := ts.sub.mount.group(t.Place), parseOwn(text)
 	return now == leaf || strings.HasPrefix(now, leaf+"/"), nil
 }
 
 // Kill writes cgroup.kill, which reaches those who are just being made as well. A kernel before 5.14 has no such file: there the leaf is frozen, so that nobody in it makes
 // others, and whoever called kills them one by one, which frozen ones don't survive.
 func (ts *trees) Kill(t process.Tree) error {
-	dir, err := ts.dirOf(t)
-	if err != nil {
+	dir, err := ts.leafOf(t)
+	if dir == "" || err != nil {
 		return err
 	}
 	err = writeFile(filepath.Join(dir, "cgroup.kill"), "1")
@@ -135,7 +132,7 @@ func (ts *trees) Kill(t process.Tree) error {
 	if full, err := populated(dir); err != nil || !full {
 		return err
 	}
-	m, err := cgroup2.Load(ts.sub.path(t.Place), cgroup2.WithMountpoint(ts.sub.mount.point))
+	m, err := cgroup2.Load(t.Place, cgroup2.WithMountpoint(ts.sub.mount.point))
 	if err == nil {
 		err = m.Freeze()
 	}
@@ -147,10 +144,10 @@ func (ts *trees) Kill(t process.Tree) error {
 
 // OOMKilled reads the leaf's count, which began with the instance.
 func (ts *trees) OOMKilled(t process.Tree) bool {
-	if !isPlace(t.Place) {
+	if dir, err := ts.leafOf(t); dir == "" || err != nil {
 		return false
 	}
-	m, err := cgroup2.Load(ts.sub.path(t.Place), cgroup2.WithMountpoint(ts.sub.mount.point))
+	m, err := cgroup2.Load(t.Place, cgroup2.WithMountpoint(ts.sub.mount.point))
 	if err != nil {
 		return false
 	}

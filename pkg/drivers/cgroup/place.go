@@ -32,8 +32,8 @@ func placeOf(name string, c *spec.Cgroup) (string, error) {
 	for _, l := range leaf {
 		parts = append(parts, escape(l))
 	}
-	place := path.Join(parts...)
-	if !isPlace(place) || len(parts) != strings.Count(place, "/")+1 {
+	place := "/" + strings.Join(parts, "/")
+	if !isPlace(place) {
 		return "", fmt.Errorf("spec.cgroup: %q can't be the path of a cgroup: %w", place, drivers.ErrPermanent)
 	}
 	return place, nil
@@ -57,18 +57,32 @@ func escape(name string) string {
 // maxName is NAME_MAX.
 const maxName = 255
 
-// isPlace tells whether a path leads downwards, to a cgroup in a slice.
+// isPlace tells whether a path leads from the root of the hierarchy downwards, to a cgroup in a slice.
 func isPlace(place string) bool {
-	parts := strings.Split(place, "/")
+	rest, ok := strings.CutPrefix(place, "/")
+	parts := strings.Split(rest, "/")
 	for _, p := range parts {
-		if p == "" || p == "." || p == ".." || len(p) > maxName || strings.ContainsAny(p, "\x00\n") || escape(p) != p && !strings.HasPrefix(p, "_") {
+		if p == "" || p == "." || p == ".." || len(p) > maxName || strings.ContainsAny(p, "\x00\n") {
 			return false
 		}
 	}
-	return len(parts) >= 2 && isSlice(parts[0])
+	return ok && slices.ContainsFunc(parts[:len(parts)-1], isSlice)
 }
 
 // isSlice tells whether a cgroup is called as a slice is.
 func isSlice(name string) bool {
 	return strings.HasSuffix(name, ".slice") && !strings.HasPrefix(name, ".")
+}
+
+// downTo returns the groups from one down to another below it, both included; none where it isn't below.
+func downTo(top, bottom string) (groups []string) {
+	for ; bottom != top; bottom = path.Dir(bottom) {
+		if bottom == "/" || bottom == "." {
+			return nil
+		}
+		groups = append(groups, bottom)
+	}
+	groups = append(groups, top)
+	slices.Reverse(groups)
+	return groups
 }

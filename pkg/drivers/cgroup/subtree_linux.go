@@ -19,17 +19,14 @@ import (
 // cgroup.subtree_control.
 type subtree struct {
 	mount mount
-	// rel is its path below the mount, as in / or /user.slice/x.scope; own is that of the group this process was found in.
+	// rel is its path below the mount, as in / or /user.slice/x.scope; empty: nothing is ours. own is that of the group this process was found in.
 	rel, own string
 	// v1 are the mount points of controllers that cgroup v1 has.
 	v1 map[string]string
 }
 
-// dir is a path of the file system: that of a group below the subtree.
-func (s *subtree) dir(place string) string { return filepath.Join(s.mount.point, s.rel, place) }
-
-// path is what the group is called below the mount.
-func (s *subtree) path(place string) string { return path.Join(s.rel, place) }
+// dir is the directory of a group below the mount.
+func (s *subtree) dir(group string) string { return filepath.Join(s.mount.point, group) }
 
 // machine is what the search for a subtree asks. It is a value so that tests can be other machines.
 type machine struct {
@@ -80,9 +77,11 @@ func isWritable(dir string) error {
 	return f.Close()
 }
 
-// find returns the subtree that is ours, or an *drivers.Unavailable that says why there is none and what makes one.
+// find returns the subtree that is ours. Where there is none the error is an *drivers.Unavailable that says why, and what makes one; what is returned with it, if anything, is
+// enough to look after leaves that are elsewhere.
 func (m machine) find() (*subtree, error) {
 	all, own := parseMounts(m.mountinfo), parseOwn(m.own)
+	var err error
 	if len(all.v2) == 0 {
 		return nil, m.unavailable("no cgroup2 file system is mounted", m.mountRemedy())
 	}
@@ -91,67 +90,53 @@ func (m machine) find() (*subtree, error) {
 	}
 	for _, mt := range slices.Backward(all.v2) {
 		if rel, ok := mt.within(own); ok {
-			return m.findIn(&subtree{mount: mt, own: rel, v1: all.v1})
+			s := &subtree{mount: mt, own: rel, v1: all.v1}
+			s.rel, err = m.findIn(s)
+			return s, err
 		}
 	}
 	return nil, m.unavailable(fmt.Sprintf("no mount of cgroup2 shows our own group, %s: %s shows %s", own, all.v2[0].point, all.v2[0].root), "")
 }
 
 // findIn looks for the topmost group of a mount that we may write; on a machine of systemd's for the group that it delegated to us.
-func (m machine) findIn(s *subtree) (*subtree, error) {
+func (m machine) findIn(s *subtree) (string, error) {
 	if s.mount.readOnly {
-		return nil, m.unavailable(s.mount.point+" is mounted read-only", "mount -o remount,rw "+s.mount.point)
+		return "", m.unavailable(s.mount.point+" is mounted read-only", "mount -o remount,rw "+s.mount.point)
 	}
 	if m.systemd {
 		return m.findDelegated(s)
 	}
 	var why error
-	for _, s.rel = range downTo(s.own) {
-		err := m.writable(s.dir(""))
-		if err == nil {
-			return s, nil
+	for _, group := range downTo("/", s.own) {
+		if why = m.writable(s.dir(group)); why == nil {
+			return group, nil
 		}
-		why = err
 	}
-	return nil, m.unavailable(fmt.Sprintf("user %d may write no cgroup from %s down to %s (%v)", m.uid, s.mount.point, s.dir(""), bare(why)), m.chownRemedy(s))
+	return "", m.unavailable(fmt.Sprintf("user %d may write no cgroup from %s down to %s (%v)", m.uid, s.mount.point, s.dir(s.own), bare(why)), m.chownRemedy(s))
 }
 
 // findDelegated takes the nearest delegated group. That of a user manager is the manager's own, as is the root of the hierarchy: systemd is in there itself.
-func (m machine) findDelegated(s *subtree) (*subtree, error) {
+func (m machine) findDelegated(s *subtree) (string, error) {
 	const remedy = "put reconciler into a group of its own: "
 	command := "systemd-run --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its unit"
 	if m.uid != 0 {
 		command = "systemd-run --user --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its user unit"
 	}
-	for _, s.rel = range slices.Backward(downTo(s.own)) {
-		base := path.Base(s.rel)
-		manager := s.rel == "/" || strings.HasPrefix(base, "user@") && strings.HasSuffix(base, ".service")
-		if s.rel != s.own && manager {
+	for _, group := range slices.Backward(downTo("/", s.own)) {
+		base := path.Base(group)
+		manager := group == "/" || strings.HasPrefix(base, "user@") && strings.HasSuffix(base, ".service")
+		if group != s.own && manager {
 			break
 		}
-		if !m.delegated(s.dir("")) {
+		if !m.delegated(s.dir(group)) {
 			continue
 		}
-		if err := m.writable(s.dir("")); err != nil {
-			return nil, m.unavailable(fmt.Sprintf("user %d may not write %s, which systemd delegated to another one (%v)", m.uid, s.dir(""), bare(err)), remedy+command)
+		if err := m.writable(s.dir(group)); err != nil {
+			return "", m.unavailable(fmt.Sprintf("user %d may not write %s, which systemd delegated to another one (%v)", m.uid, s.dir(group), bare(err)), remedy+command)
 		}
-		return s, nil
+		return group, nil
 	}
-	return nil, m.unavailable("systemd keeps the cgroups of this machine, and our group, "+s.own+", isn't delegated", remedy+command)
-}
-
-// downTo returns the groups from the root down to rel.
-func downTo(rel string) (path []string) {
-	path = []string{"/"}
-	for i := range rel {
-		if i > 0 && rel[i] == '/' {
-			path = append(path, rel[:i])
-		}
-	}
-	if rel != "/" {
-		path = append(path, rel)
-	}
-	return path
+	return "", m.unavailable("systemd keeps the cgroups of this machine, and our group, "+s.own+", isn't delegated", remedy+command)
 }
 
 // bare is an error without the path that the message names already.

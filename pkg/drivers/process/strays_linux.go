@@ -46,6 +46,9 @@ func (d *Driver) beginStrayLook(rec *record) *strayLook {
 		if l.living, l.err = d.living(rec.tree(), mainProcess(i)); l.err != nil {
 			s.forget(i.ID) // the next one looks again
 		}
+		if len(l.living) > 0 {
+			d.awaitStrays(rec.tree())
+		}
 	}()
 	return l
 }

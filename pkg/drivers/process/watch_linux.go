@@ -23,6 +23,14 @@ type watching struct {
 	armed map[string]*arm
 	// by are the calls of Watch.
 	by map[*watcher]bool
+	// emptying are the waits for the end of what ended instances left, by the name of the daemon.
+	emptying map[string]emptying
+}
+
+// emptying is a wait for a tree to lose its last process.
+type emptying struct {
+	id     string
+	cancel func()
 }
 
 // watcher is one call of Watch.
@@ -191,7 +199,7 @@ func (d *Driver) beginWatch(ctx context.Context, changed func(string)) (end func
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
-		w.armed, w.by = map[string]*arm{}, map[*watcher]bool{}
+		w.armed, w.by, w.emptying = map[string]*arm{}, map[*watcher]bool{}, map[string]emptying{}
 	}
 	w.by[me] = true
 	return func() {
@@ -204,7 +212,41 @@ func (d *Driver) beginWatch(ctx context.Context, changed func(string)) (end func
 		for name := range w.armed {
 			w.drop(name)
 		}
+		for name, e := range w.emptying {
+			e.cancel()
+			delete(w.emptying, name)
+		}
 	}
+}
+
+// awaitStrays has those who watch told when the last process has gone of what an ended instance left, where its tree can tell.
+func (d *Driver) awaitStrays(t Tree) {
+	w := &d.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was, waiting := w.emptying[t.Name]
+	if len(w.by) == 0 || waiting && was.id == t.ID {
+		return
+	}
+	cancel, err := d.trees.WhenEmpty(t, func() { go d.straysGone(t) })
+	if err != nil || cancel == nil {
+		return // the resync sees what the watch can't
+	}
+	if waiting {
+		was.cancel()
+	}
+	w.emptying[t.Name] = emptying{t.ID, cancel}
+}
+
+// straysGone records that nothing is left of an instance, and tells of it.
+func (d *Driver) straysGone(t Tree) {
+	d.watch.mu.Lock()
+	if d.watch.emptying[t.Name].id == t.ID {
+		delete(d.watch.emptying, t.Name)
+	}
+	d.watch.mu.Unlock()
+	d.recordGone(t.Name) // what it can't do, the next step or Housekeep does
+	d.watch.tell(t.Name)
 }
 
 // armAll watches every live instance that isn't watched yet.
