@@ -1,0 +1,194 @@
+package systemd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/spawn"
+)
+
+// Tool does what a unit asks of this program where it was started by one, and returns the status to exit with; else called is false and nothing was done. Call it
+// first of all in main, and in TestMain of test programs that render units. args are all of os.Args; complaints go to stderr.
+//
+// As reconciler-stop it posts to a daemon's stop URL, through no proxy and following no redirect, and waits until the daemon's main process has ended, or says no, or
+// isn't there to ask, or its time is over; systemd then sends the signal. As reconciler-reload it signals the main process, or posts. As reconciler-exec it
+// becomes the daemon: its own arguments, and the variables that systemd couldn't carry, are decoded.
+func Tool(ctx context.Context, args []string, stderr io.Writer) (status int, called bool) {
+	if len(args) == 0 || !slices.Contains([]string{toolStop, toolReload, toolExec}, args[0]) {
+		return 0, false
+	}
+	status, err := tool(ctx, args[0], args[1:])
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", args[0], err)
+	}
+	return status, true
+}
+
+// The statuses that systemd gives names to: see systemd.exec(5), PROCESS EXIT CODES.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitChdir   = 200
+	exitExec    = 203
+)
+
+func tool(ctx context.Context, name string, args []string) (status int, err error) {
+	switch {
+	case name == toolExec && len(args) >= 2:
+		return become(args)
+	case name == toolStop && len(args) == 2:
+		err = stopMain(ctx, args[0], args[1])
+	case name == toolReload && len(args) == 1:
+		err = reloadMain(ctx, args[0])
+	default:
+		return exitUsage, errors.New("this is called by units only")
+	}
+	if err != nil {
+		return exitFailure, err
+	}
+	return 0, nil
+}
+
+// become returns only on an error.
+func become(args []string) (status int, err error) {
+	plain := make([]string, len(args))
+	for i, a := range args {
+		if plain[i], err = unwrap(a); err != nil {
+			return exitUsage, err
+		}
+	}
+	env, err := decodedEnv(os.Environ())
+	if err != nil {
+		return exitUsage, err
+	}
+	err = spawn.Exec(plain[0], plain[1], plain[1:], env)
+	if _, ok := errors.AsType[*spawn.DirError](err); ok {
+		return exitChdir, err
+	}
+	return exitExec, err
+}
+
+// decodedEnv puts back the variables that were carried encoded.
+func decodedEnv(env []string) (all []string, err error) {
+	for _, kv := range env {
+		name, code, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, toolVariable) {
+			all = append(all, kv)
+			continue
+		}
+		b, err := base64.RawURLEncoding.DecodeString(code)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err) // the value may be a secret
+		}
+		all = append(all, string(b))
+	}
+	return all, nil
+}
+
+// mainProcess opens the daemon's main process, pidfd.None where it has ended.
+func mainProcess() (pidfd.FD, error) {
+	pid, err := strconv.Atoi(os.Getenv("MAINPID"))
+	if err != nil {
+		return pidfd.None, nil // systemd sets it as long as there is one
+	}
+	fd, err := pidfd.Open(pid)
+	if errors.Is(err, pidfd.ErrGone) {
+		return pidfd.None, nil
+	}
+	return fd, err
+}
+
+func stopMain(ctx context.Context, url, milliseconds string) error {
+	ms, err := strconv.Atoi(milliseconds)
+	if err != nil {
+		return err
+	}
+	main, err := mainProcess()
+	if err != nil || main == pidfd.None {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
+	defer cancel()
+	var poller pidfd.Poller
+	ended := make(chan struct{})
+	if _, err := poller.Add(main, func() { close(ended) }); err != nil {
+		return err
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- post(ctx, url) }()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case err := <-answer:
+			if errors.Is(err, errRefused) {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("POST %s: the daemon is still there after %d ms", url, ms)
+		}
+	}
+}
+
+// reloadTime is what a daemon may take to answer a reload.
+const reloadTime = 30 * time.Second
+
+func reloadMain(ctx context.Context, how string) error {
+	if !strings.HasPrefix(how, "SIG") {
+		ctx, cancel := context.WithTimeout(ctx, reloadTime)
+		defer cancel()
+		return post(ctx, how)
+	}
+	main, err := mainProcess()
+	if err != nil {
+		return err
+	}
+	if main == pidfd.None {
+		return errors.New("the daemon has no main process to signal")
+	}
+	return main.Signal(unix.SignalNum(how))
+}
+
+// errRefused is a POST that reached nobody, or whose answer says no.
+var errRefused = errors.New("refused")
+
+// maxAnswer is how much of an answer is read, only to let the daemon finish writing.
+const maxAnswer = 64 << 10
+
+func post(ctx context.Context, url string) error {
+	client := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, errRefused)
+	}
+	resp, err := client.Do(req)
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("%w: %w", err, errRefused)
+	case err != nil:
+		return err
+	}
+	defer resp.Body.Close()
+	io.CopyN(io.Discard, resp.Body, maxAnswer) // its status was the answer
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("POST %s: it answered %s: %w", req.URL.Redacted(), resp.Status, errRefused)
+	}
+	return nil
+}
