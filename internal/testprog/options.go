@@ -112,7 +112,7 @@ func Signals(list string) []string {
 	return strings.Split(list, ",")
 }
 
-// Line is what one process reports of itself when it begins, or of an event later. Args and Env are bytes, because nothing says that they are text.
+// Line is what one process reports of itself when it begins, or of an event later. Args, Env and Dir are bytes, because nothing says that they are text.
 type Line struct {
 	Role  string `json:"role"`
 	PID   int    `json:"pid"`
@@ -121,7 +121,7 @@ type Line struct {
 	Session int                  `json:"session,omitempty"`
 	Args    [][]byte             `json:"args,omitempty"`
 	Env     [][]byte             `json:"env,omitempty"`
-	Dir     string               `json:"dir,omitempty"`
+	Dir     []byte               `json:"dir,omitempty"`
 	Umask   int                  `json:"umask"`
 	Nice    int                  `json:"nice"`
 	UID     int                  `json:"uid"`

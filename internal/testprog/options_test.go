@@ -2,6 +2,7 @@ package testprog
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,5 +48,18 @@ func TestParseReport(t *testing.T) {
 	}
 	if _, err := ParseReport([]byte("nonsense\n")); err == nil {
 		t.Error("a damaged report passed")
+	}
+}
+
+func TestHostile(t *testing.T) {
+	for what, list := range map[string][]string{"strings": Hostile(), "file names": HostileNames(), "variables": HostileVariables()} {
+		if len(list) < 200 {
+			t.Errorf("%d %s, want 200", len(list), what)
+		}
+		for _, s := range list {
+			if strings.IndexByte(s, 0) >= 0 || len(s) > 255 {
+				t.Errorf("%s: %q can be handed to no process, or call no file", what, s)
+			}
+		}
 	}
 }

@@ -94,7 +94,7 @@ func environmentCases() []testCase {
 			d := b.daemon("web", b.stay())
 			d.Spec.WorkingDir = b.dir
 			b.start(sealed(d))
-			if got := b.begun("leader").Dir; got != b.dir {
+			if got := string(b.begun("leader").Dir); got != b.dir {
 				b.t.Errorf("it runs in %s, want %s", got, b.dir)
 			}
 		}},

@@ -93,7 +93,7 @@ func (p *Proc) report(o testprog.Options, l testprog.Line) {
 func describe(p *Proc, o testprog.Options) testprog.Line {
 	s := p.Want.Spec
 	l := testprog.Line{
-		Role: o.Role, PID: p.PID, Session: p.PID, Dir: s.WorkingDir, Umask: 0o022, Nice: s.Nice, Rlimits: map[string][2]uint64{},
+		Role: o.Role, PID: p.PID, Session: p.PID, Dir: []byte(s.WorkingDir), Umask: 0o022, Nice: s.Nice, Rlimits: map[string][2]uint64{},
 		Files: map[int]string{0: os.DevNull, 1: s.Log.Path, 2: s.Log.Path}, Args: [][]byte{[]byte(s.Binary)},
 	}
 	if s.Umask != nil {

@@ -148,7 +148,7 @@ func (r *renderer) startType(s *spec.Spec) {
 	default:
 		r.set("Type", "exec")
 	}
-	if s.Type != spec.TypeExec && s.Health != nil {
+	if (s.Type == spec.TypeNotify || s.Type == spec.TypeForking) && s.Health != nil {
 		wait = max(wait, s.Health.StartPeriod.D())
 	}
 	r.set("TimeoutStartSec", span(wait))

@@ -25,9 +25,9 @@ func describe() testprog.Line {
 	for _, e := range os.Environ() {
 		l.Env = append(l.Env, []byte(e))
 	}
-	var err error
-	l.Dir, err = os.Getwd()
+	dir, err := os.Getwd()
 	check(err)
+	l.Dir = []byte(dir)
 	l.Session, err = unix.Getsid(0)
 	check(err)
 	l.Umask = syscall.Umask(0)
