@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // bin is where this run of the tests builds what it needs; main makes it and takes it away.
@@ -20,8 +22,13 @@ func TestMain(m *testing.M) {
 		guard(run)
 		os.Exit(0)
 	}
-	os.Exit(main(m))
+	labhost.Main(whole{m})
 }
+
+// whole is all that this package does around its tests.
+type whole struct{ m *testing.M }
+
+func (w whole) Run() int { return main(w.m) }
 
 func main(m *testing.M) int {
 	flag.Parse()
@@ -56,10 +63,26 @@ var (
 	witness     = built("witness", "./test/e2e/witness")
 )
 
-// built returns a function that builds a package of this module once, and returns the program's path.
+// hostBin is where a host has the programs under test.
+const hostBin = "/lab/e2e"
+
+// onHost runs f on a host of that kind, which has the programs under test.
+func onHost(t *testing.T, kind labhost.Kind, f func(t *testing.T)) {
+	t.Helper()
+	programs := filepath.Dir(reconciler(t))
+	failpointed(t)
+	witness(t)
+	labhost.Test(t, kind, f, labhost.Bind{From: programs, To: hostBin})
+}
+
+// built returns a function that builds a package of this module once, and returns the program's path. On a host it is there already.
 func built(name, pkg string, flags ...string) func(t testing.TB) string {
 	build := sync.OnceValues(func() (string, error) {
-		path := filepath.Join(bin, name)
+		path := filepath.Join(hostBin, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		path = filepath.Join(bin, "bin", name)
 		cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"cmp"
+	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // operation is one thing that a person asks for, to be cut off at every point it passes.
@@ -24,6 +27,10 @@ type operation struct {
 	during func(s *scene, c *command)
 	// code is what the command exits with when it is done again.
 	code int
+	// drivers are what it may choose from when it is cut off; empty: what the machine has.
+	drivers string
+	// from is the driver that had the daemon before, where another one takes it over.
+	from string
 	// after checks what is there once it was done again.
 	after func(s *scene)
 }
@@ -243,10 +250,16 @@ func (s *scene) untilReady(c *command, old int) {
 	})
 }
 
-func newScene(t testing.TB) *scene {
+// newScene returns a machine for an operation. On a host with cgroups its daemons have a part of the tree for themselves.
+func (op operation) newScene(t testing.TB) *scene {
 	m := newMachine(t)
-	m.bin = failpointed(t)
+	m.bin, m.drivers = failpointed(t), op.drivers
 	s := &scene{machine: m, web: m.witness("web").configured("one"), old: m.witness("old")}
+	if op.drivers != "process" || op.from != "" {
+		for _, w := range []*testimony{s.web, s.old} {
+			w.spec += fmt.Sprintf("  cgroup: {slice: %s.slice, pidsLimit: 100}\n", strings.ToLower(crand.Text()))
+		}
+	}
 	return s
 }
 
@@ -267,11 +280,51 @@ func (op operation) cutOff(s *scene, env ...string) *command {
 // that reconciler doesn't know, and that doing the same once more ends where it would have ended without the crash.
 func TestCrash(t *testing.T) {
 	t.Parallel()
+	crashAll(t, operations(), "process", 5, func(p string) bool { return !strings.HasPrefix(p, "leaf.") })
+}
+
+// TestCrashWithCgroups is TestCrash for daemons in cgroups, and for those that are moved there and back: on a host, whose cgroups go with it.
+func TestCrashWithCgroups(t *testing.T) {
+	onHost(t, labhost.Cgroup, func(t *testing.T) {
+		ops := slices.DeleteFunc(operations(), func(op operation) bool {
+			return !slices.Contains([]string{"first apply", "update that restarts", "stop by every stage", "delete", "a run that sees its daemon die"}, op.name)
+		})
+		crashAll(t, append(ops, moves()...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") })
+	})
+}
+
+// moves are the operations by which another driver takes a daemon over.
+func moves() []operation {
+	moved := func(from, to string) operation {
+		return operation{
+			name:    "move from " + from + " to " + to,
+			from:    from,
+			drivers: to,
+			before: func(s *scene) {
+				s.drivers = from
+				s.web.applied()
+				s.drivers = to
+			},
+			command: func(s *scene) []string { return s.apply() },
+			after: func(s *scene) {
+				s.live(s.web, "one")
+				if d := s.get("web").Status.Driver; d != to {
+					s.t.Errorf("web is run by %s, want %s", d, to)
+				}
+			},
+		}
+	}
+	return []operation{moved("process", "cgroup"), moved("cgroup", "process")}
+}
+
+// crashAll cuts off each of ops at each point that it passes, and at a number of pairs of them. Those that must name have to be passed by some.
+func crashAll(t *testing.T, ops []operation, drivers string, pairs int, must func(point string) bool) {
 	var mu sync.Mutex
 	passed, whole := map[string]bool{}, 0
 	var hit, missed atomic.Int64
 	t.Run("operations", func(t *testing.T) {
-		for _, op := range operations() {
+		for _, op := range ops {
+			op.drivers = cmp.Or(op.drivers, drivers)
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
 				points := op.points(t)
@@ -285,18 +338,18 @@ func TestCrash(t *testing.T) {
 				for _, p := range points {
 					t.Run(p, func(t *testing.T) {
 						t.Parallel()
-						if op.crash(newScene(t), p) > 0 {
+						if op.crash(op.newScene(t), p) > 0 {
 							hit.Add(1)
 						} else {
 							missed.Add(1)
 						}
 					})
 				}
-				for range 5 {
+				for range pairs {
 					p := []string{points[rand.IntN(len(points))], points[rand.IntN(len(points))]}
 					t.Run(strings.Join(p, " then "), func(t *testing.T) {
 						t.Parallel()
-						op.crash(newScene(t), p...)
+						op.crash(op.newScene(t), p...)
 					})
 				}
 			})
@@ -306,11 +359,11 @@ func TestCrash(t *testing.T) {
 	if missed.Load() > hit.Load()/20 {
 		t.Errorf("%d of %d points were passed when everything was observed and not when a crash was ordered there: too many for chance", missed.Load(), hit.Load()+missed.Load())
 	}
-	if whole < len(operations()) {
+	if whole < len(ops) {
 		return // only some were asked for by -run, or they failed
 	}
 	for _, p := range failpoint.Names() {
-		if !passed[string(p)] {
+		if !passed[string(p)] && must(string(p)) {
 			t.Errorf("no operation passes %s: nothing shows what a crash there does", p)
 		}
 	}
@@ -318,7 +371,7 @@ func TestCrash(t *testing.T) {
 
 // points runs the operation whole, and returns the points that it passed, as NAME:N for the Nth time.
 func (op operation) points(t *testing.T) []string {
-	s := newScene(t)
+	s := op.newScene(t)
 	op.before(s)
 	file := s.path("trace")
 	c := op.cutOff(s, failpoint.TraceEnv+"="+file)
@@ -378,7 +431,11 @@ func (s *scene) afterCrash() {
 func (s *scene) unknown(w *testimony) string {
 	s.t.Helper()
 	d := s.get(w.name)
-	mains := slices.DeleteFunc(w.copies(), func(p proc) bool { return slices.Contains(p.args, "-child") })
+	copies := w.copies()
+	mains := slices.DeleteFunc(slices.Clone(copies), func(p proc) bool {
+		forked := slices.ContainsFunc(copies, func(parent proc) bool { return parent.pid == p.ppid }) // a child to be, before its exec
+		return slices.Contains(p.args, "-child") || forked && !slices.Contains(w.args, "-background")
+	})
 	running := d.Status.Phase == "Running"
 	switch {
 	case len(mains) > 1 && !slices.Contains(w.args, "-background"):

@@ -23,6 +23,8 @@ type machine struct {
 	root string // what reconciler keeps
 	mark mark
 	bin  string // the program under test
+	// drivers are those that it may choose from.
+	drivers string
 
 	mu         sync.Mutex
 	ends       []*command // what the end of the test has to end
@@ -43,7 +45,7 @@ func newMachine(t testing.TB) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir, root: filepath.Join(dir, "root"), mark: newMark(), bin: reconciler(t)}
+	m := &machine{t: t, dir: dir, root: filepath.Join(dir, "root"), mark: newMark(), bin: reconciler(t), drivers: "process"}
 	t.Cleanup(m.end)
 	return m
 }
@@ -87,7 +89,7 @@ func (m *machine) leftovers() []string {
 	var left []string
 	err := filepath.WalkDir(m.dir, func(path string, d os.DirEntry, err error) error {
 		rel, _ := filepath.Rel(m.dir, path)
-		if err == nil && !d.IsDir() && (strings.Contains(rel, "run/daemons/") || strings.Contains(rel, "run/status/") || strings.Contains(rel, "state/paused") || strings.Contains(rel, ".tmp-") && !strings.Contains(rel, "state/history/")) {
+		if err == nil && !d.IsDir() && (strings.Contains(rel, "run/daemons/") || strings.Contains(rel, "run/cgroup/") || strings.Contains(rel, "run/status/") || strings.Contains(rel, "state/paused") || strings.Contains(rel, ".tmp-") && !strings.Contains(rel, "state/history/")) {
 			left = append(left, rel)
 		}
 		return err
@@ -196,7 +198,7 @@ func (p prepared) start(args ...string) *command {
 	c := &command{m: p.machine, ended: make(chan struct{})}
 	c.cmd = exec.Command(p.bin, args...)
 	c.cmd.Dir = p.dir
-	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root, "RECONCILER_DRIVERS=process"}, p.env...)...)
+	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root, "RECONCILER_DRIVERS=" + p.drivers}, p.env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = strings.NewReader(p.stdin), &c.stdout, &c.stderr
 	began := time.Now()
 	if err := p.mark.start(c.cmd.Start); err != nil {
@@ -381,6 +383,7 @@ type state struct {
 	Spec     struct{ Args []string }
 	Status   struct {
 		Phase      string
+		Driver     string
 		PID        int
 		Restarts   int
 		Generation int64

@@ -28,14 +28,14 @@ const (
 // Test runs f on a host of a kind. It boots one and runs this test binary there with this one test, down to this call, which then calls f. What comes before the
 // call in the test is run on both sides. It may be called once in a test; where there are several kinds, each has its subtest.
 //
-// On the host the working directory is there, read-only, and the test program in RECONCILER_TESTPROG; no other file of the machine is to be relied on. The
+// On the host the working directory is there, read-only, the test program in RECONCILER_TESTPROG, and binds; no other file of the machine is to be relied on. The
 // environment is the host's, with those variables of this process whose names begin with RECONCILER_. Flags are those of this process, except for the ones
 // that name files. What the test says there is part of this test's output, behind a bar.
-func Test(t *testing.T, kind Kind, f func(t *testing.T)) {
+func Test(t *testing.T, kind Kind, f func(t *testing.T), binds ...Bind) {
 	t.Helper()
 	inside := os.Getenv(insideEnv)
 	if inside == "" {
-		runInside(t, kind)
+		runInside(t, kind, binds)
 		return
 	}
 	if asked := string(kind) + " " + t.Name(); asked != inside {
@@ -44,7 +44,7 @@ func Test(t *testing.T, kind Kind, f func(t *testing.T)) {
 	f(t)
 }
 
-func runInside(t *testing.T, kind Kind) {
+func runInside(t *testing.T, kind Kind, binds []Bind) {
 	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
@@ -58,7 +58,7 @@ func runInside(t *testing.T, kind Kind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := Start(t, kind, Bind{dir, dir}, Bind{binary, binaryDir + "/test"}, Bind{program, binaryDir + "/prog"})
+	h := Start(t, kind, append(binds, Bind{dir, dir}, Bind{binary, binaryDir + "/test"}, Bind{program, binaryDir + "/prog"})...)
 	user := "root"
 	if kind.alice() {
 		user = "alice"
