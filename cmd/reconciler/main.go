@@ -11,15 +11,19 @@ import (
 	"slices"
 
 	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers/systemd"
 )
 
 func main() {
 	spawn.Main()
+	ctx, stop := untilSignal()
+	if status, called := systemd.Tool(ctx, os.Args, os.Stderr); called {
+		os.Exit(status)
+	}
 	setUmask()
 	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") {
 		debug.SetGCPercent(400) // a command that ends soon need not tidy up; a run stays, and stays small
 	}
-	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()
 	os.Exit(code)

@@ -52,5 +52,5 @@ func HostileVariables() (names []string) {
 			names = append(names, s)
 		}
 	}
-	return append(names, "RECONCILER_ENV_", "RECONCILER_ENV_0", "RECONCILER_ENV_1", "IFS", "BASH_ENV", "lower", "_", "1st", "with-dash", "with.dot", "with space", "BASH_FUNC_x%%")
+	return append(names, "RECONCILER_ENV_", "RECONCILER_ENV_0", "RECONCILER_ENV_1", "MAINPID", "IFS", "BASH_ENV", "lower", "_", "1st", "with-dash", "with.dot", "with space", "BASH_FUNC_x%%")
 }

@@ -228,7 +228,10 @@ func (r *renderer) limits() {
 
 // span writes a time as systemd.time(7) has it. None at all would mean for ever, so the least is a microsecond.
 func span(d time.Duration) string {
-	us := max(1, (d+time.Microsecond-1)/time.Microsecond)
+	us := d / time.Microsecond
+	if d%time.Microsecond != 0 || us == 0 {
+		us++
+	}
 	switch {
 	case us%1_000_000 == 0:
 		return strconv.FormatInt(int64(us/1_000_000), 10) + "s"

@@ -167,8 +167,9 @@ func (e environ) direct() bool {
 	return true
 }
 
+// direct tells of one variable whether systemd can carry it. The tool has its own under some names.
 func direct(name, value string) bool {
-	return variable(name) && carriable(value) && !controls(value) && !strings.HasPrefix(name, toolVariable)
+	return variable(name) && carriable(value) && !controls(value) && !strings.HasPrefix(name, toolVariable) && name != mainPID
 }
 
 // encoded is how a variable is carried, the nth of those that systemd can't.

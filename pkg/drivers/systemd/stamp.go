@@ -67,7 +67,7 @@ func onlyCharacters(text []byte) []byte {
 
 func digest(settings []byte) string {
 	sum := sha256.Sum256(settings)
-	return hex.EncodeToString(sum[:])
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // split returns what stands before our section and what stands in it. The section is the last of a file that we wrote.

@@ -9,3 +9,6 @@ const (
 
 // toolVariable begins the names of the variables in which toolExec finds those that systemd can't carry.
 const toolVariable = "RECONCILER_ENV_"
+
+// mainPID is the variable in which systemd tells a command of a unit which process is the main one. A manifest's own would hide it.
+const mainPID = "MAINPID"

@@ -100,7 +100,7 @@ func decodedEnv(env []string) (all []string, err error) {
 
 // mainProcess opens the daemon's main process, pidfd.None where it has ended.
 func mainProcess() (pidfd.FD, error) {
-	pid, err := strconv.Atoi(os.Getenv("MAINPID"))
+	pid, err := strconv.Atoi(os.Getenv(mainPID))
 	if err != nil {
 		return pidfd.None, nil // systemd sets it as long as there is one
 	}
