@@ -17,10 +17,12 @@ hello: ## Build bin/hello, the daemon that the examples run
 
 test: ## Install what the tests need, then run them all: vet, unit, race, conformance, e2e, short fuzz rounds
 	hack/deps.sh
+	hack/rootfs.sh
 	go run ./hack/check test
 
 e2e: ## Run only the tests with real daemons
 	hack/deps.sh
+	hack/rootfs.sh
 	go run ./hack/check test ./test/...
 
 fuzz: ## Fuzz every target for a minute (FUZZTIME=10m for longer)
@@ -31,10 +33,12 @@ lint: ## Check format, vet, staticcheck, error handling, go.mod and the builds f
 
 cover: ## Run the tests and show what they don't reach; coverage.html has the lines
 	hack/deps.sh
+	hack/rootfs.sh
 	go run ./hack/check cover
 
 bench: build ## Measure against the bare-kernel floors; fails when a bar is missed
-	hack/deps.sh gcc
+	hack/deps.sh gcc mmdebstrap ip
+	hack/rootfs.sh
 	go run ./hack/bench -reconciler bin/reconciler
 
 demo: build hello ## See it work: apply, edit, diff, kill and heal, on this machine, and clean up

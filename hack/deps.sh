@@ -1,18 +1,21 @@
 #!/bin/sh
-# Installs what the tests run beside the project itself: Debian's redis-server, nginx and memcached (real daemons to keep alive) and gcc (for -race).
+# Installs what the tests run beside the project itself: Debian's redis-server, nginx and memcached (real daemons to keep alive), gcc (for -race), and
+# what hosts for tests are made with: mmdebstrap (their root), ip (their network) and linux (a kernel that runs as a program, for the limits).
 #
-# usage: hack/deps.sh [redis-server nginx memcached gcc]...    without arguments: all of them
+# usage: hack/deps.sh [redis-server nginx memcached gcc mmdebstrap ip linux]...    without arguments: all of them
 #
 # As root on Debian or Ubuntu it installs the missing ones with apt. Anywhere else it says what is missing and how to get it, and fails.
 # The services that these packages bring are neither started nor enabled, and nothing that runs already is touched.
 set -eu
 
-[ $# -gt 0 ] || set -- redis-server nginx memcached gcc
+[ $# -gt 0 ] || set -- redis-server nginx memcached gcc mmdebstrap ip linux
 
 package() { # the Debian packages that bring a command
   case $1 in
     nginx) echo nginx-light ;;
     gcc) echo gcc libc6-dev ;;
+    ip) echo iproute2 ;;
+    linux) echo user-mode-linux ;;
     *) echo "$1" ;;
   esac
 }

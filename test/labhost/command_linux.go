@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,9 +31,6 @@ func (h *Host) command(ctx context.Context, user string, delegate bool, args []s
 	all := []string{"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"}
 	cmd := nsenter(ctx, h.boot.pid, all, h.wrap(user, delegate, args)...)
 	cmd.Env = []string{"PATH=" + hostPath}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // nsenter is two processes
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
 	if h.boot.inside != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(h.boot.inside.Fd())
 	}

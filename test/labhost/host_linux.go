@@ -37,6 +37,9 @@ type Bind struct{ From, To string }
 
 // Start boots a host and returns when it has booted.
 func (l *Lab) Start(ctx context.Context, kind Kind, binds ...Bind) (*Host, error) {
+	if kind.machine() {
+		return nil, fmt.Errorf("start a %s host: it has no network by which it could be reached: use Test", kind)
+	}
 	h, err := l.newHost(ctx, kind, binds)
 	if err != nil {
 		return nil, fmt.Errorf("start a %s host: %w", kind, err)

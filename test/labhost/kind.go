@@ -13,12 +13,28 @@ const (
 	Delegated Kind = "delegated"
 	// Cgroup is a host without systemd, with a writable cgroup v2 on /sys/fs/cgroup. A Test runs as root, in the cgroup /test.
 	Cgroup Kind = "cgroup"
+	// Limits is a machine with a kernel of its own, User Mode Linux, which has one CPU and every controller of cgroup v2 on /sys/fs/cgroup. There is no systemd
+	// and no network. It boots in a second and a half, and computes at a fraction of the speed. It is for Test only, which runs as root, in the cgroup /test.
+	Limits Kind = "limits"
+	// LimitsSystemd is the same with systemd, which boots in some seconds. A Test runs as root, as a service.
+	LimitsSystemd Kind = "limits-systemd"
 	// Bare is a host with neither systemd nor a cgroup file system. A Test runs as root.
 	Bare Kind = "bare"
 )
 
 // systemd tells whether systemd is process 1 there.
-func (k Kind) systemd() bool { return k == Systemd || k.alice() }
+func (k Kind) systemd() bool { return k == Systemd || k == LimitsSystemd || k.alice() }
+
+// machine tells whether it has a kernel of its own.
+func (k Kind) machine() bool { return k == Limits || k == LimitsSystemd }
 
 // alice tells whether a Test there runs as alice.
 func (k Kind) alice() bool { return k == SystemdUser || k == Delegated }
+
+// user is who runs a Test there.
+func (k Kind) user() string {
+	if k.alice() {
+		return "alice"
+	}
+	return "root"
+}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,9 +32,8 @@ type Lab struct {
 	ended  chan struct{}
 	cgroup string
 
-	mu      sync.Mutex
-	taken   [maxHosts + 1]bool // numbers of hosts
-	program string             // the built test program, in the lab's mount namespace
+	mu    sync.Mutex         // also for what is built
+	taken [maxHosts + 1]bool // numbers of hosts
 }
 
 // Open makes a lab. The program must have called Stage. It needs root, cgroup v2, and the commands ip and nsenter.
@@ -152,7 +152,11 @@ func stageEnvironment(stage string, env ...string) []string {
 
 // nsenter is the command that runs args in namespaces of a process; see nsenter(1) for their names.
 func nsenter(ctx context.Context, pid int, namespaces []string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", slices.Concat([]string{"--target", fmt.Sprint(pid)}, namespaces, []string{"--"}, args)...)
+	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat([]string{"--target", fmt.Sprint(pid)}, namespaces, []string{"--"}, args)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it is two processes
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
 }
 
 // beLab is process 1 of the lab.

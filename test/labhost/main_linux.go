@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -74,4 +75,19 @@ func Start(t testing.TB, kind Kind, binds ...Bind) *Host {
 		}
 	})
 	return h
+}
+
+// startMachine is the command that runs a test on a machine, which is gone when the test ends.
+func startMachine(t *testing.T, s machineSpec) *exec.Cmd {
+	t.Helper()
+	cmd, remove, err := theLab(t).machine(t.Context(), s)
+	if err != nil {
+		t.Fatalf("start a %s host: %v", s.Kind, err)
+	}
+	t.Cleanup(func() {
+		if err := remove(); err != nil {
+			t.Errorf("take down a %s host: %v", s.Kind, err)
+		}
+	})
+	return cmd
 }

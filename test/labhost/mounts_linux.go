@@ -20,15 +20,10 @@ func (s bootSpec) mountAll() (root string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return "", fmt.Errorf("make the host's mounts private: %w", err)
 	}
-	root = filepath.Join(s.Disk, "root")
-	upper, work := filepath.Join(s.Disk, "upper"), filepath.Join(s.Disk, "work")
-	for _, dir := range []string{root, upper, work} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", err
-		}
+	if root, err = mountOverlay(s.Root, s.Disk); err != nil {
+		return "", err
 	}
 	mounts := []mount{
-		{"overlay", "", "overlay", 0, "lowerdir=" + s.Root + ",upperdir=" + upper + ",workdir=" + work},
 		{"proc", "proc", "proc", unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV, ""},
 		// Where /sys is read-only systemd leaves devices alone: those of the machine.
 		{"sysfs", "sys", "sysfs", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV, ""},
@@ -48,6 +43,21 @@ func (s bootSpec) mountAll() (root string, err error) {
 		if err := part(root); err != nil {
 			return "", err
 		}
+	}
+	return root, nil
+}
+
+// mountOverlay mounts a root whose lower layer is never changed. What is written lies in a directory of the lab's.
+func mountOverlay(lower, disk string) (root string, err error) {
+	root = filepath.Join(disk, "root")
+	upper, work := filepath.Join(disk, "upper"), filepath.Join(disk, "work")
+	for _, dir := range []string{root, upper, work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := unix.Mount("overlay", root, "overlay", 0, "lowerdir="+lower+",upperdir="+upper+",workdir="+work); err != nil {
+		return "", fmt.Errorf("mount / over %s: %w", lower, err)
 	}
 	return root, nil
 }

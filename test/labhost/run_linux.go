@@ -1,19 +1,17 @@
 package labhost
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"reconciler.dev/reconciler/internal/testprog"
 )
 
 const (
@@ -54,18 +52,24 @@ func runInside(t *testing.T, kind Kind, binds []Bind) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kind.machine() && raceDetected() {
+		if binary, err = theLab(t).builtTest(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 	program, err := theLab(t).builtProgram(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := Start(t, kind, append(binds, Bind{dir, dir}, Bind{binary, binaryDir + "/test"}, Bind{program, binaryDir + "/prog"})...)
-	user := "root"
-	if kind.alice() {
-		user = "alice"
-	}
+	binds = append([]Bind{{binary, binaryDir + "/test"}, {program, binaryDir + "/prog"}}, binds...)
 	env := insideEnvironment(os.Environ(), insideEnv+"="+string(kind)+" "+t.Name(), testprogEnv+"="+binaryDir+"/prog")
-	args := slices.Concat([]string{"env", "-C", dir}, env, []string{binaryDir + "/test"}, insideFlags(t))
-	cmd := h.command(t.Context(), user, kind == Delegated, args)
+	var cmd *exec.Cmd
+	if kind.machine() {
+		cmd = startMachine(t, machineSpec{Kind: kind, Binds: binds, Args: insideFlags(t), Env: env, Dir: dir})
+	} else {
+		h := Start(t, kind, append(binds, Bind{dir, dir})...)
+		cmd = h.command(t.Context(), kind.user(), kind == Delegated, slices.Concat([]string{"env", "-C", dir}, env, []string{binaryDir + "/test"}, insideFlags(t)))
+	}
 	v := &verdict{w: t.Output(), test: t.Name()}
 	cmd.Stdout, cmd.Stderr = v, v
 	if err := v.judge(cmd.Run()); err != nil {
@@ -156,27 +160,4 @@ func (v *verdict) judge(err error) error {
 		return errors.New("the test didn't run: is labhost.Main called in TestMain, and is the test's name always the same?")
 	}
 	return nil
-}
-
-// builtProgram is the test program, which is built in the lab once.
-func (l *Lab) builtProgram(ctx context.Context) (string, error) {
-	if built := os.Getenv(testprogEnv); built != "" {
-		return built, nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.program != "" {
-		return l.program, nil
-	}
-	module, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	program := labDir + "/prog"
-	build := nsenter(ctx, l.pid, []string{"--mount"}, "env", "-C", module, "CGO_ENABLED=0", "go", "build", "-o", program, testprog.Package)
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the test program: %w\n%s", err, out)
-	}
-	l.program = program
-	return program, nil
 }

@@ -15,6 +15,10 @@ const (
 	stageLab  = "lab"  // holds what the hosts share: process 1 of the lab's PID namespace
 	stageBoot = "boot" // boots one host, waits for its end, and tells both
 	stageInit = "init" // becomes process 1 of a host
+
+	stageMachine     = "machine"      // runs a kernel, and in it the test
+	stageMachineInit = "machine-init" // is process 1 there
+	stageMachineTest = "machine-test" // runs the test there, and then switches the machine off
 )
 
 // Stage plays the part of the lab that this process was started for, and never returns then; else it does nothing. A program that calls Open calls it first in main.
@@ -40,6 +44,12 @@ func play(stage string) error {
 		return beBoot()
 	case stageInit:
 		return beInit()
+	case stageMachine:
+		return beMachine()
+	case stageMachineInit:
+		return beMachineInit()
+	case stageMachineTest:
+		return beMachineTest()
 	}
 	return fmt.Errorf("start a part of the lab: there is no part %q", stage)
 }
