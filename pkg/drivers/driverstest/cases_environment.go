@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"reconciler.dev/reconciler/internal/testprog"
@@ -21,12 +22,7 @@ func environmentCases() []testCase {
 	return []testCase{
 		{"arguments arrive byte by byte", func(b *bench) {
 			o := b.stay()
-			o.Rest = []string{"", " ", "$HOME ${X} $$", "%n %% %H", `"quoted" 'and' \back\`, "a;b|c&d>e<f`g`(h)", "*?[x]~", "new\nline\ttab\rreturn", "\x01\x7f\xff\xfe", "größe 漢字", "-dash", "#no=comment"}
-			all := make([]byte, 0, 255)
-			for c := range 255 {
-				all = append(all, byte(c+1))
-			}
-			o.Rest = append(o.Rest, string(all))
+			o.Rest = testprog.Hostile()
 			d := b.daemon("web", o)
 			b.start(d)
 			got := b.begun("leader").Args
@@ -54,6 +50,61 @@ func environmentCases() []testCase {
 			for _, e := range env {
 				if name, _, _ := strings.Cut(string(e), "="); !slices.Contains(allowed, name) {
 					b.t.Errorf("%s was never declared", e)
+				}
+			}
+		}},
+		{"variables arrive byte by byte", func(b *bench) {
+			d := b.daemon("web", b.stay())
+			d.Spec.Env = map[string]spec.EnvVar{}
+			for i, v := range testprog.Hostile() {
+				d.Spec.Env[fmt.Sprintf("V%d", i)] = spec.EnvVar{Value: &v}
+			}
+			value := "value"
+			for _, name := range testprog.HostileVariables() {
+				d.Spec.Env[name] = spec.EnvVar{Value: &value}
+			}
+			b.start(sealed(d))
+			got := map[string]string{}
+			for _, kv := range b.begun("leader").Env {
+				name, v, _ := strings.Cut(string(kv), "=")
+				got[name] = v
+			}
+			for name, want := range d.Spec.Env {
+				if v, there := got[name]; !there || v != *want.Value {
+					b.t.Errorf("variable %q is %q, want %q", name, v, *want.Value)
+				}
+			}
+		}},
+		{"paths are taken byte by byte", func(b *bench) {
+			for _, dir := range []string{"bin", "dir"} {
+				b.mustDo(b.m.MakeDir(filepath.Join(b.dir, dir)))
+			}
+			var wg sync.WaitGroup
+			slots := make(chan struct{}, 8)
+			dirs := map[string]string{} // by binary
+			for i, name := range testprog.HostileNames() {
+				d := b.daemon(fmt.Sprintf("path%d", i), b.stay())
+				d.Spec.Binary, d.Spec.WorkingDir = b.dir+"/bin/"+name, b.dir+"/dir/"+name
+				b.mustDo(b.m.MakeDir(d.Spec.WorkingDir))
+				if _, again := dirs[d.Spec.Binary]; again {
+					continue
+				}
+				b.mustDo(b.m.Name(d.Spec.Binary))
+				dirs[d.Spec.Binary] = d.Spec.WorkingDir
+				step := b.step(spec.VerbStart, sealed(d))
+				wg.Go(func() {
+					slots <- struct{}{}
+					defer func() { <-slots }()
+					if err := b.apply(step); err != nil {
+						b.t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			b.eventually("all report", func() bool { return len(b.lines("leader", "")) == len(dirs) })
+			for _, l := range b.lines("leader", "") {
+				if want, ok := dirs[string(l.Args[0])]; !ok || string(l.Dir) != want {
+					b.t.Errorf("%q runs in %q, want %q", l.Args[0], l.Dir, want)
 				}
 			}
 		}},
@@ -178,6 +229,14 @@ func environmentCases() []testCase {
 				b.t.Errorf("the third begins at %d, and says that the one before began at %d; want 10 and 5", third.LogStart, third.LastLogStart)
 			}
 		}},
+	}
+}
+
+// mustDo fails where the machine can't do what the case needs.
+func (b *bench) mustDo(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 

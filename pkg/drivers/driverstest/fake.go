@@ -48,6 +48,7 @@ type world struct {
 	daemons     map[string]*daemon
 	behaviours  map[string]Behaviour
 	files       map[string]File
+	names       []string // other paths of the test program
 	procs       map[int]*Proc
 	failures    map[string][]error // by verb and name
 	unknown     map[string]string

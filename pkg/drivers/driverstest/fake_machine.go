@@ -73,6 +73,14 @@ func (m simulated) Remove(path string) error {
 	return nil
 }
 
+// MakeDir does nothing: the simulated machine has every directory.
+func (simulated) MakeDir(string) error { return nil }
+
+func (m simulated) Name(path string) error {
+	m.w.do(func() { m.w.names = append(m.w.names, path) })
+	return nil
+}
+
 // Check says what the simulated machine doesn't enforce and can't start. On it every program, directory and user exists but those that are
 // named missing, or begin with no-such, and the Broken ones.
 func (f *Fake) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
@@ -110,7 +118,7 @@ func (w *world) behaviour(want *spec.Daemon) (Behaviour, error) {
 	if b, ok := w.behaviours[want.Name]; ok {
 		return b, nil
 	}
-	if want.Spec.Binary != simulatedProgram {
+	if want.Spec.Binary != simulatedProgram && !slices.Contains(w.names, want.Spec.Binary) {
 		return Behaviour{}, nil
 	}
 	o, err := testprog.Parse(want.Spec.Args)

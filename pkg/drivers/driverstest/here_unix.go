@@ -105,3 +105,7 @@ func (here) Write(path string, f File) error {
 }
 
 func (here) Remove(path string) error { return os.Remove(path) }
+
+func (here) MakeDir(path string) error { return os.MkdirAll(path, 0o755) }
+
+func (h here) Name(path string) error { return os.Symlink(h.program, path) }

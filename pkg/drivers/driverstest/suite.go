@@ -49,6 +49,10 @@ type Machine interface {
 	Write(path string, f File) error
 	// Remove removes a file.
 	Remove(path string) error
+	// MakeDir makes a directory with its parents, for everybody.
+	MakeDir(path string) error
+	// Name gives Program another path.
+	Name(path string) error
 	// Root tells whether daemons may be given to other users.
 	Root() bool
 }
