@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"reconciler.dev/reconciler/internal/doctor"
+	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/reconcile"
 )
 
@@ -21,6 +23,8 @@ type cli struct {
 	getenv   func(string) string
 	// connect wires up the machine that the verbs work on.
 	connect func(*cli, reconcile.Options) (*session, error)
+	// gather looks at the machine for doctor.
+	gather func(layout.Dirs) doctor.Facts
 
 	stateDir string
 	drivers  string // what auto may choose from, the best first
@@ -29,7 +33,7 @@ type cli struct {
 
 // run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connectLocal}
+	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connectLocal, gather: doctor.Gather}
 	return c.main(ctx, args)
 }
 

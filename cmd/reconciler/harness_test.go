@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler.dev/reconciler/internal/doctor"
+	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/reconcile"
 )
@@ -27,6 +29,7 @@ type desk struct {
 	host   *driverstest.Host
 	env    map[string]string
 	stdin  string
+	facts  doctor.Facts // what doctor gathers
 	script bytes.Buffer
 }
 
@@ -45,7 +48,8 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) cli(stdout, stderr io.Writer) *cli {
 	env := maps.Clone(d.env)
 	return &cli{
-		in: strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
+		gather: func(layout.Dirs) doctor.Facts { return d.facts },
+		in:     strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
 		connect: func(c *cli, o reconcile.Options) (*session, error) {
 			host := d.host.Reopen()
 			dirs, err := c.dirs()

@@ -59,7 +59,7 @@ func (c *cli) root() *cobra.Command {
 		}
 	}
 	add(groupChange, c.applyCmd(), c.deleteCmd(), c.planCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd())
-	add(groupLook, c.describeCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.waitCmd())
+	add(groupLook, c.describeCmd(), c.doctorCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.waitCmd())
 	add(groupManifest, c.diffCmd(), c.explainCmd(), c.schemaCmd(), c.validateCmd())
 	add("", c.versionCmd())
 	usageErrors(root)

@@ -29,6 +29,7 @@ func TestTranscripts(t *testing.T) {
 		"logs":     logsSession,
 		"events":   eventsSession,
 		"fallback": fallbackSession,
+		"doctor":   doctorSession,
 		"complete": completeSession,
 		"mistakes": mistakesSession,
 	} {

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reconciler.dev/reconciler/internal/doctor"
+	"reconciler.dev/reconciler/internal/listeners"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+func (c *cli) doctorCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "doctor [-f FILE]", Short: "Say what this machine lacks, and what mends it",
+		Long: `Say what this machine lacks for running daemons, what is lost by that, and the command that mends it. Nothing is changed.
+
+It looks at the drivers and which of them would be chosen, cgroups and the limits they can enforce, delegation and lingering, the
+directories that reconciler writes to and the disks they are on, the clock, and tools for GPUs. With -f it also looks at what
+would stand in the way of the daemons of these manifests: users that don't exist, programs that can't be executed, limits that
+are required and can't be enforced, and ports that other programs have.
+
+Exit status: 0 where nothing fails, warnings or not; 1 where something does.`,
+		Example: `  reconciler doctor
+  reconciler doctor -f manifests/ -o json`,
+		Args: noArgs,
+	}
+	var in inputs
+	c.inputFlags(cmd, &in)
+	host := cmd.Flags().String("host", "localhost", "the machine to look at; this version knows only localhost")
+	out := enumFlag(cmd, "output", "o", "output format", "", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *host != "localhost" {
+			return usagef("--host=%s: this version looks only at the machine it runs on; run it there", *host)
+		}
+		wants, mistakes, err := c.declaredDaemons(in)
+		if err != nil {
+			return err
+		}
+		f, err := c.facts(cmd.Context(), wants)
+		if err != nil {
+			return err
+		}
+		f.Mistakes = mistakes
+		return c.printFindings(out.value, doctor.Examine(f))
+	}
+	return cmd
+}
+
+// declaredDaemons reads the manifests, where some are named. What is wrong with them is what it is asked to find, and no error.
+func (c *cli) declaredDaemons(in inputs) (wants []*spec.Daemon, mistakes []string, err error) {
+	if len(in.Files) == 0 {
+		return nil, nil, nil
+	}
+	ms, err := c.load(in)
+	if err == nil {
+		wants, err = c.resolve(ms)
+	}
+	var wrong spec.Problems
+	if errors.As(err, &wrong) {
+		for i := range wrong {
+			mistakes = append(mistakes, wrong[i:i+1].Error())
+		}
+		return nil, mistakes, nil
+	}
+	return wants, nil, err
+}
+
+// facts gathers all that the checks may know.
+func (c *cli) facts(ctx context.Context, wants []*spec.Daemon) (doctor.Facts, error) {
+	dirs, err := c.dirs()
+	if err != nil {
+		return doctor.Facts{}, err
+	}
+	s, err := c.open("", false, nil)
+	if err != nil {
+		return doctor.Facts{}, err
+	}
+	defer s.close()
+	f := c.gather(dirs)
+	s.driverFacts(ctx, &f)
+	for _, w := range wants {
+		f.Daemons = append(f.Daemons, s.daemonFacts(ctx, w))
+	}
+	return f, nil
+}
+
+// driverFacts fills in what the host says of its drivers, the best first, and what the one that it would choose says of limits.
+func (s *session) driverFacts(ctx context.Context, f *doctor.Facts) {
+	best, _ := s.host.Driver(spec.DriverAuto)
+	lacks := map[spec.DriverKind]*drivers.Unavailable{}
+	for _, u := range s.host.Unavailable() {
+		lacks[u.Kind] = u
+	}
+	usable := map[spec.DriverKind]bool{}
+	for _, d := range s.host.Drivers() {
+		usable[d.Kind()] = lacks[d.Kind()] == nil
+	}
+	for _, c := range candidates() {
+		d := doctor.Driver{Kind: string(c.kind), Usable: usable[c.kind], Chosen: best != nil && best.Kind() == c.kind}
+		if u := lacks[c.kind]; u != nil {
+			d.Reason, d.Mend = u.Reason, u.Remedy
+		}
+		if d.Usable || d.Reason != "" {
+			f.Drivers = append(f.Drivers, d)
+		}
+	}
+	if checker, ok := drivers.Find[drivers.Checker](best); ok {
+		f.Limits = limitFacts(ctx, checker)
+	}
+}
+
+// limitFacts asks a driver about a daemon with all limits.
+func limitFacts(ctx context.Context, c drivers.Checker) (l doctor.Limits) {
+	all := &spec.Cgroup{CPULimit: 1000, MemoryLimit: 1 << 30, MemoryHigh: 1 << 29, PidsLimit: 1000, CPUWeight: 100, IOWeight: 100}
+	asked := &spec.Daemon{Metadata: spec.Metadata{Name: "reconciler-doctor"}, Spec: spec.Spec{Binary: "/proc/self/exe", Cgroup: all}, Digest: "sha256:0"}
+	spec.Defaults(&asked.Spec)
+	lost, err := c.Check(ctx, asked)
+	if err != nil {
+		return doctor.Limits{Lost: []doctor.Loss{{Field: "all", Reason: err.Error()}}}
+	}
+	for _, field := range slices.Sorted(maps.Keys(cgroupLimits(all))) {
+		i := slices.IndexFunc(lost, func(x spec.Loss) bool { return x.Field == "spec.cgroup."+field })
+		if i < 0 {
+			l.Enforced = append(l.Enforced, field)
+		} else {
+			l.Lost = append(l.Lost, doctor.Loss{Field: field, Reason: lost[i].Reason})
+		}
+	}
+	return l
+}
+
+// daemonFacts looks at what stands in the way of a daemon.
+func (s *session) daemonFacts(ctx context.Context, w *spec.Daemon) doctor.Daemon {
+	d := doctor.Daemon{Name: w.Name, Source: w.Source, User: w.Spec.User, UserErr: missingUser(w.Spec)}
+	drv, err := s.host.Driver(w.Spec.Driver)
+	if err != nil {
+		d.Refused = err.Error()
+	}
+	if checker, ok := drivers.Find[drivers.Checker](drv); ok {
+		lost, err := checker.Check(ctx, w)
+		if err != nil {
+			d.Refused = err.Error()
+		}
+		for _, l := range lost {
+			d.Lost = append(d.Lost, doctor.Loss{Field: l.Field, Reason: l.Reason})
+		}
+	}
+	for _, a := range localPorts(w.Spec) {
+		d.Ports = append(d.Ports, doctor.Port{Field: a.field, Address: a.addr.String(), HeldBy: s.heldBy(ctx, w.Name, a.addr)})
+	}
+	return d
+}
+
+// missingUser says that there is no such user or group; empty where there is, or none is named.
+func missingUser(s spec.Spec) string {
+	if _, err := strconv.ParseUint(s.User, 10, 32); s.User != "" && err != nil {
+		if _, err := user.Lookup(s.User); err != nil {
+			return "there is no user " + s.User
+		}
+	}
+	if _, err := strconv.ParseUint(s.Group, 10, 32); s.Group != "" && err != nil {
+		if _, err := user.LookupGroup(s.Group); err != nil {
+			return "there is no group " + s.Group
+		}
+	}
+	return ""
+}
+
+// place is an address of this machine that a manifest names.
+type place struct {
+	field string
+	addr  netip.AddrPort
+}
+
+// localPorts are the addresses of this machine on which a daemon is to answer, each once.
+func localPorts(s spec.Spec) (all []place) {
+	add := func(field, hostport string) {
+		host, port, err := net.SplitHostPort(hostport)
+		n, perr := strconv.ParseUint(port, 10, 16)
+		if host == "localhost" {
+			host = "127.0.0.1"
+		}
+		addr, aerr := netip.ParseAddr(host)
+		if errors.Join(err, perr, aerr) != nil || !addr.IsLoopback() && !addr.IsUnspecified() {
+			return
+		}
+		at := place{field, netip.AddrPortFrom(addr, uint16(n))}
+		if !slices.ContainsFunc(all, func(p place) bool { return p.addr == at.addr }) {
+			all = append(all, at)
+		}
+	}
+	addURL := func(field, text string) {
+		u, err := url.Parse(text)
+		if err != nil || text == "" {
+			return
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		add(field, net.JoinHostPort(u.Hostname(), port))
+	}
+	if s.Health != nil {
+		add("spec.health.tcp", s.Health.TCP)
+		addURL("spec.health.url", s.Health.URL)
+	}
+	addURL("spec.stop.url", s.Stop.URL)
+	if s.Reload != nil {
+		addURL("spec.reload.url", s.Reload.URL)
+	}
+	return all
+}
+
+// heldBy names the program that has an address and isn't the daemon; empty where nobody has it, the daemon itself does, or it can't be told.
+func (s *session) heldBy(ctx context.Context, daemon string, addr netip.AddrPort) string {
+	a, err := listeners.Ask(addr, 0, func() ([]int, error) {
+		var pids []int
+		for _, d := range s.host.Drivers() {
+			if tree, ok := drivers.Find[drivers.Tree](d); ok {
+				more, err := tree.PIDs(ctx, daemon)
+				if err != nil {
+					return nil, err
+				}
+				pids = append(pids, more...)
+			}
+		}
+		return pids, nil
+	})
+	switch {
+	case err != nil:
+		return ""
+	case a.Who == listeners.Stranger:
+		return fmt.Sprintf("%s (pid %d)", a.Command, a.PID)
+	}
+	return ""
+}
+
+// printFindings writes the findings, and ends with an error where one fails.
+func (c *cli) printFindings(format string, found []doctor.Finding) error {
+	if format != "" {
+		if err := c.encode(format, listOf(found)); err != nil {
+			return err
+		}
+	} else {
+		var b bytes.Buffer
+		writeFindings(&b, found)
+		if _, err := c.out.Write(b.Bytes()); err != nil {
+			return err
+		}
+	}
+	if doctor.Worst(found) == doctor.Fail {
+		return &exit{code: exitError}
+	}
+	return nil
+}
+
+func writeFindings(b *bytes.Buffer, found []doctor.Finding) {
+	width, count := 0, map[doctor.Status]int{}
+	for _, f := range found {
+		width = max(width, len(f.Check))
+		count[f.Status]++
+	}
+	for _, f := range found {
+		fmt.Fprintf(b, "%-4s  %-*s  %s\n", f.Status, width, clean(f.Check), clean(f.Found))
+		for _, more := range []struct{ what, text string }{{"lost", f.Lost}, {"mend", f.Mend}} {
+			if more.text != "" {
+				fmt.Fprintf(b, "%s%s: %s\n", strings.Repeat(" ", width+8), more.what, clean(more.text))
+			}
+		}
+	}
+	fmt.Fprintf(b, "%s, %s\n", plural(count[doctor.Warn], "warning"), plural(count[doctor.Fail], "failure"))
+}
