@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -32,8 +31,11 @@ func Gather(dirs layout.Dirs) Facts {
 	f.Cgroup.Group = daemonsGroup(f)
 	f.Cgroup.Has = controllersIn(f.Cgroup, f.Cgroup.Group)
 	for _, tool := range []string{"nvidia-smi", "rocm-smi"} {
-		if path, err := exec.LookPath(tool); err == nil {
-			f.GPU = append(f.GPU, path)
+		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+			if path := filepath.Join(dir, tool); unix.Access(path, unix.X_OK) == nil {
+				f.GPU = append(f.GPU, path)
+				break
+			}
 		}
 	}
 	for _, d := range []Dir{{Name: "state", Path: dirs.State}, {Name: "run", Path: dirs.Run}, {Name: "log", Path: dirs.Log}} {
