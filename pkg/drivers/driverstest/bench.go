@@ -52,12 +52,16 @@ func (b *bench) stay() testprog.Options { return testprog.Stay(b.reportPath()) }
 // daemon declares a daemon that runs the test program, complete as Resolve makes it.
 func (b *bench) daemon(name string, o testprog.Options) *spec.Daemon {
 	umask := spec.Mode(0o022)
+	policy := spec.RestartAlways
+	if b.Supervises {
+		policy = spec.RestartNever
+	}
 	return sealed(&spec.Daemon{
 		Metadata: spec.Metadata{Name: name, Labels: map[string]string{"app": name}},
 		Spec: spec.Spec{
-			Driver: b.Driver.Kind(), Binary: b.m.Program(), Args: o.Args(), WorkingDir: "/", Umask: &umask,
+			Driver: b.Driver.Kind(), Binary: b.m.Program(), Args: o.Args(), WorkingDir: "/", Umask: &umask, Type: spec.TypeExec,
 			Stop:    spec.Stop{Signal: "SIGTERM", GracePeriod: seconds(10)},
-			Restart: spec.Restart{Policy: spec.RestartAlways, Backoff: spec.Backoff{Initial: seconds(1), Max: seconds(300), ResetAfter: seconds(60)}},
+			Restart: spec.Restart{Policy: policy, Backoff: spec.Backoff{Initial: seconds(1), Max: seconds(300), ResetAfter: seconds(60)}},
 			Log:     spec.Log{Path: filepath.Join(b.dir, name+".log"), MaxSize: 10 << 20, MaxFiles: 3},
 		},
 		Source: "suite",

@@ -169,15 +169,15 @@ func environmentCases() []testCase {
 		}},
 		{"user and group are the ones asked for, or it is refused", func(b *bench) {
 			d := b.daemon("web", b.stay())
-			d.Spec.User, d.Spec.Group = "65534", "65533"
+			d.Spec.User, d.Spec.Group = "65534", "1" // systemd wants both to be in the tables of accounts
 			sealed(d)
 			if !b.m.Root() || b.lacks("spec.user") {
 				b.mustFail(b.step(spec.VerbStart, d), drivers.ErrPermanent, drivers.ErrUnsupported)
 				return
 			}
 			b.start(d)
-			if l := b.begun("leader"); l.UID != 65534 || l.GID != 65533 {
-				b.t.Errorf("it runs as %d:%d, want 65534:65533", l.UID, l.GID)
+			if l := b.begun("leader"); l.UID != 65534 || l.GID != 1 {
+				b.t.Errorf("it runs as %d:%d, want 65534:1", l.UID, l.GID)
 			}
 		}},
 		{"a user that isn't there is refused", func(b *bench) {

@@ -56,7 +56,9 @@ func exitCases() []testCase {
 		{"what isn't the daemon's end isn't taken for it", func(b *bench) {
 			o := b.stay()
 			o.Background = true
-			b.must(spec.VerbStart, b.daemon("web", o))
+			d := b.daemon("web", o)
+			d.Spec.Type = spec.TypeForking
+			b.must(spec.VerbStart, sealed(d))
 			b.eventually("it is in the background", func() bool { return len(b.lines("background", "")) == 1 })
 			self := b.begun("background")
 			b.eventually("its PID is that of the process that went on", func() bool {
@@ -68,9 +70,16 @@ func exitCases() []testCase {
 		{"a leader's end is none while its children live", func(b *bench) {
 			o := b.stay()
 			o.Child, o.Exit, o.After = testprog.Session, 0, 50*time.Millisecond
-			b.start(b.daemon("web", o))
+			d := b.daemon("web", o)
+			d.Spec.Stop.GracePeriod = seconds(0.3)
+			b.start(sealed(d))
 			child := b.begun("child")
 			b.eventually("the leader ends", func() bool { return b.copies() == 0 })
+			if b.EndsWithMain {
+				b.becomes("web", spec.Exited)
+				b.eventually("the child is gone", func() bool { return !b.m.Alive(child.PID) })
+				return
+			}
 			b.eventually("the child is all there is", func() bool { return b.wantState("web", spec.Running).Instance.PID == child.PID })
 			if err := b.m.Signal(child.PID, "SIGKILL"); err != nil {
 				b.t.Fatal(err)

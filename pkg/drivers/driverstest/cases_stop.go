@@ -92,7 +92,7 @@ func stopCases() []testCase {
 			o := b.stay()
 			o.Background, o.Child = true, testprog.Session
 			d := b.daemon("web", o)
-			d.Spec.Stop.GracePeriod = seconds(0.3)
+			d.Spec.Type, d.Spec.Stop.GracePeriod = spec.TypeForking, seconds(0.3)
 			b.must(spec.VerbStart, sealed(d))
 			b.eventually("it is in the background", func() bool { return len(b.lines("background", "")) == 1 })
 			b.must(spec.VerbStop, d)

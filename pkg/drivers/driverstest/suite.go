@@ -25,6 +25,11 @@ type Subject struct {
 	Enforces []string
 	// Lacks are other fields that the driver can't honour here, as in "spec.nice". A start that needs one must be refused with ErrUnsupported.
 	Lacks []string
+	// Supervises says that the platform starts a daemon again by itself, as its restart policy says. Cases in which daemons end have one that isn't started again then, and what the
+	// platform does is a promise too.
+	Supervises bool
+	// EndsWithMain says that the platform ends what is left of a daemon whose main process has ended. Others go on as long as anything of it lives.
+	EndsWithMain bool
 	// Patience is how long a case waits for what must happen; 0: 20 seconds.
 	Patience time.Duration
 	// Foreign puts something that isn't ours in the place of a name; nil where nothing can stand there.
@@ -72,7 +77,7 @@ func Run(t *testing.T, newSubject func(t *testing.T) Subject) {
 	}{
 		{"observe", observeCases()}, {"start", startCases()}, {"environment", environmentCases()}, {"exit", exitCases()}, {"stop", stopCases()},
 		{"stamp", stampCases()}, {"reload", reloadCases()}, {"remove", removeCases()}, {"files", fileCases()}, {"pause", pauseCases()},
-		{"watch", watchCases()}, {"adopt", adoptCases()}, {"refuse", refuseCases()},
+		{"watch", watchCases()}, {"adopt", adoptCases()}, {"refuse", refuseCases()}, {"supervise", superviseCases()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {

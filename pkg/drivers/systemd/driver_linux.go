@@ -1,0 +1,187 @@
+package systemd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"reconciler.dev/reconciler/internal/flock"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Driver is the systemd driver. Make one with New.
+type Driver struct {
+	dirs  layout.Dirs
+	scope scope
+	bus   bus
+	units units
+	notes notes
+	boot  string
+	own   *spawn.Account
+	// learnt is what the manager is like, once it was asked.
+	learnt  learnt
+	reloads reloads
+	spawner func() (*spawn.Spawner, error)
+}
+
+var (
+	_ drivers.Driver      = (*Driver)(nil)
+	_ drivers.Checker     = (*Driver)(nil)
+	_ drivers.Housekeeper = (*Driver)(nil)
+	_ drivers.Tree        = (*Driver)(nil)
+	_ drivers.Logger      = (*Driver)(nil)
+)
+
+// New returns the systemd driver: of the system manager for root, of the user's own manager for others. A machine without gives an error with a *drivers.Unavailable. A manager that
+// is there and doesn't answer is no such error: what it runs is unknown then, see Observe. New asks the manager nothing; it is connected to when it is needed.
+func New(o Options) (*Driver, error) {
+	e, err := here()
+	if err != nil {
+		return nil, fmt.Errorf("set up the systemd driver: %w", err)
+	}
+	s, err := detect(e)
+	if err != nil {
+		return nil, fmt.Errorf("set up the systemd driver: %w", err)
+	}
+	boot, err := procfs.BootID()
+	if err != nil {
+		return nil, fmt.Errorf("set up the systemd driver: %w: %w", err, drivers.ErrUnsupported)
+	}
+	own, _, err := spawn.LookupAccount("", "")
+	if err != nil {
+		return nil, fmt.Errorf("set up the systemd driver: %w", err)
+	}
+	return &Driver{
+		dirs: o.Dirs, scope: s, boot: boot, own: own, spawner: sync.OnceValues(spawn.New),
+		bus:   bus{scope: s},
+		units: units{dir: s.units, cache: map[string]*unitFile{}},
+		notes: notes{dir: filepath.Join(o.Dirs.Run, "units"), boot: boot, cache: map[string]cachedNote{}},
+	}, nil
+}
+
+// Kind is systemd.
+func (d *Driver) Kind() spec.DriverKind { return spec.DriverSystemd }
+
+// Reloads is how often this value had the manager read all units again (daemon-reload), which stops it for a while.
+func (d *Driver) Reloads() int64 { return d.reloads.count.Load() }
+
+// Close ends the connection to the manager. The driver may be used again.
+func (d *Driver) Close() { d.bus.close() }
+
+// List returns the names whose unit files carry our stamp, a damaged one included, and those whose unit file is gone while the daemon runs.
+func (d *Driver) List(context.Context) ([]string, error) {
+	found, err := d.units.scan()
+	if err != nil {
+		return nil, fmt.Errorf("list unit files: %w", err)
+	}
+	var names []string
+	for unit, f := range found {
+		if f.stamp != nil {
+			names = append(names, f.stamp.Name)
+		} else {
+			names = append(names, strings.TrimSuffix(unit, ".service"))
+		}
+	}
+	noted, err := d.notes.names()
+	if err != nil {
+		return nil, fmt.Errorf("list the notes of daemons: %w", err)
+	}
+	for _, name := range noted {
+		if n := d.notes.read(name); n != nil && found[n.Unit] == nil && d.vouched(name, n) != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// Apply does one step under the daemon's lock.
+func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
+	do := map[spec.Verb]func(context.Context, spec.Step) error{
+		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
+	}[step.Verb]
+	err := func() error {
+		switch {
+		case do == nil:
+			return fmt.Errorf("the systemd driver has no such step: %w", drivers.ErrUnsupported)
+		case !goodName.MatchString(step.Name):
+			return fmt.Errorf("%q is no name of a daemon: %w", step.Name, drivers.ErrPermanent)
+		case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):
+			return fmt.Errorf("the step says nothing of what is wanted: %w", drivers.ErrPermanent)
+		}
+		lock, err := drivers.LockName(ctx, d.dirs, step.Name)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		return do(ctx, step)
+	}()
+	if err != nil {
+		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
+	}
+	return nil
+}
+
+var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+
+// tryLock takes the daemon's lock if nobody has it. It returns nil where somebody has, or nobody can.
+func (d *Driver) tryLock(name string) *flock.Held {
+	if _, err := os.Lstat(d.dirs.Run); err != nil {
+		return nil // to look leaves no trace
+	}
+	h, err := drivers.TryLockName(d.dirs, name)
+	if err != nil {
+		return nil
+	}
+	return h
+}
+
+// bus is the connection to the manager, made when it is needed and made anew when it broke.
+type bus struct {
+	scope scope
+	mu    sync.Mutex
+	link  *link
+}
+
+func (b *bus) get(ctx context.Context) (*link, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.link != nil && b.link.conn.Connected() {
+		return b.link, nil
+	}
+	l, err := dial(ctx, &b.scope)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, err
+	}
+	b.link = l
+	return l, nil
+}
+
+func (b *bus) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.link != nil {
+		b.link.close()
+		b.link = nil
+	}
+}
+
+// learnt is what the manager is like: it doesn't change while that runs.
+type learnt struct {
+	mu    sync.Mutex
+	facts *Facts
+	root  atomic.Pointer[string]
+}

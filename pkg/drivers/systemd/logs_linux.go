@@ -1,0 +1,163 @@
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/plaintext"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+)
+
+// Logs copies what a daemon wrote to the journal, as it wrote it. One whose spec names a log file writes there.
+func (d *Driver) Logs(ctx context.Context, name string, w io.Writer, o drivers.LogOptions) (handled bool, err error) {
+	finds, err := d.locate([]string{name})
+	if err != nil {
+		return false, err
+	}
+	f := finds[0]
+	if !f.ours() || f.stamp().Spec.Log.Path != "" {
+		return false, nil
+	}
+	args := []string{"--no-pager", "--quiet", "--output=cat"}
+	if o.Tail >= 0 {
+		args = append(args, "--lines="+strconv.Itoa(o.Tail))
+	} else {
+		args = append(args, "--lines=all")
+	}
+	if !o.Since.IsZero() {
+		args = append(args, "--since=@"+strconv.FormatFloat(float64(o.Since.UnixMicro())/1e6, 'f', 6, 64))
+	}
+	matches := d.matches(f.unit)
+	switch {
+	case o.Previous:
+		id, err := d.previous(ctx, f)
+		if err != nil {
+			return true, err
+		}
+		matches = append(matches, "_SYSTEMD_INVOCATION_ID="+id)
+	case o.Follow:
+		args = append(args, "--follow")
+	}
+	return true, d.journal(ctx, w, append(args, matches...)...)
+}
+
+// matches select what the processes of a unit wrote, and not what systemd wrote about it: systemd.journal-fields(7).
+func (d *Driver) matches(unit string) []string {
+	if d.scope.user {
+		return []string{"_SYSTEMD_USER_UNIT=" + unit, "_UID=" + strconv.Itoa(os.Geteuid())}
+	}
+	return []string{"_SYSTEMD_UNIT=" + unit}
+}
+
+// errEnough ends the reading of a journal.
+var errEnough = errors.New("enough was read")
+
+// previous is the invocation before the current or last one, as the journal tells: that of the newest line that isn't of this one.
+func (d *Driver) previous(ctx context.Context, f *finding) (string, error) {
+	current := d.invocation(f.unit)
+	if current == "" {
+		current = f.noted().id()
+	}
+	find := &lineWriter{}
+	var found string
+	find.line = func(line []byte) error {
+		var entry struct {
+			ID string `json:"_SYSTEMD_INVOCATION_ID"`
+		}
+		if json.Unmarshal(line, &entry) != nil || entry.ID == "" {
+			return nil
+		}
+		if current == "" {
+			current = entry.ID // nothing runs: the newest line is of the last one
+		}
+		if entry.ID == current {
+			return nil
+		}
+		found = entry.ID
+		return errEnough
+	}
+	args := append([]string{"--no-pager", "--quiet", "--reverse", "--output=json", "--output-fields=_SYSTEMD_INVOCATION_ID"}, d.matches(f.unit)...)
+	if err := d.journal(ctx, find, args...); err != nil && !errors.Is(err, errEnough) {
+		return "", err
+	}
+	if found == "" {
+		return "", fmt.Errorf("the journal has nothing of an instance before this one: %w", drivers.ErrNotFound)
+	}
+	return found, nil
+}
+
+// lineWriter calls line with each line that is written.
+type lineWriter struct {
+	line func([]byte) error
+	rest []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(w.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		if err := w.line(line); err != nil {
+			return 0, err
+		}
+		w.rest = rest
+	}
+}
+
+// journal runs journalctl(1).
+func (d *Driver) journal(ctx context.Context, w io.Writer, args ...string) error {
+	path := ""
+	for _, p := range []string{"/usr/bin/journalctl", "/bin/journalctl"} {
+		if unix.Access(p, unix.X_OK) == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		return fmt.Errorf("read the journal: this machine has no /usr/bin/journalctl: %w", drivers.ErrUnsupported)
+	}
+	s, err := d.spawner()
+	if err != nil {
+		return err
+	}
+	env := append(d.own.Environ(), "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=")
+	return s.Stream(ctx, spawn.Cmd{Path: path, Args: append([]string{path}, args...), Env: env, Dir: "/", Umask: 0o022}, w)
+}
+
+// journalTail are the last lines that systemd and the daemon wrote of an invocation.
+func (d *Driver) journalTail(ctx context.Context, unit, invocation string, n int) ([]string, error) {
+	if invocation == "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalLimit)
+	defer cancel()
+	var out bytes.Buffer
+	of := "INVOCATION_ID=" + invocation
+	if d.scope.user {
+		of = "USER_INVOCATION_ID=" + invocation
+	}
+	err := d.journal(ctx, &out, "--no-pager", "--quiet", "--output=cat", "--lines="+strconv.Itoa(n), "_SYSTEMD_INVOCATION_ID="+invocation, "+", of)
+	var lines []string
+	for line := range strings.Lines(out.String()) {
+		if line = strings.TrimSpace(plaintext.Line(line, 200)); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, err
+}
+
+// journalLimit is how long a failed start waits for what the journal says of it.
+const journalLimit = 2 * time.Second

@@ -1,0 +1,292 @@
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/logfile"
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// start starts the daemon where no process of it lives. The unit file is what a start that is cut off anywhere leaves behind: the next plan repeats it whole.
+func (d *Driver) start(ctx context.Context, step spec.Step) error {
+	f, l, err := d.findOne(ctx, step.Name)
+	if err != nil {
+		return err
+	}
+	if f.alive() && f.state != spec.Stopping && f.stamp().Digest == step.Want.Digest && f.inst != nil && f.inst.Generation == step.Generation && f.inst.SpecDigest == step.Want.Digest {
+		return nil
+	}
+	if err := drivers.CheckInstance(step, f.observed()); err != nil {
+		return err
+	}
+	if f.alive() {
+		return fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.ActiveState, drivers.ErrMoved)
+	}
+	unit, err := d.place(ctx, l, f, step.Want)
+	if err != nil {
+		return err
+	}
+	p, err := d.prepare(ctx, step.Want, drivers.NewStamp(step, f.stamp(), time.Now()))
+	if err != nil {
+		return err
+	}
+	if err := d.leaveOld(ctx, l, f, unit); err != nil {
+		return err
+	}
+	logStart, err := openLog(p)
+	if err != nil {
+		return err
+	}
+	if err := d.install(f, unit, p); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StartIntended)
+	next, err := d.launch(ctx, l, f, unit, p, step)
+	if err != nil {
+		return errors.Join(err, d.withdraw(context.WithoutCancel(ctx), l, f, unit, p, err))
+	}
+	next.Instance.LogStart = logStart
+	if err := d.notes.write(f.name, *next); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.StartRecorded)
+	return nil
+}
+
+// place returns the unit that want is to be, once nothing that isn't ours stands in its place.
+func (d *Driver) place(ctx context.Context, l *link, f *finding, want *spec.Daemon) (string, error) {
+	unit := spec.UnitName(want.Name, want.Spec.Cgroup)
+	foreign := f.foreign
+	if foreign == "" && (unit != f.unit || !f.ours()) {
+		var err error
+		if foreign, err = d.foreign(ctx, l, want.Name, unit); err != nil {
+			return "", err
+		}
+	}
+	if foreign != "" {
+		return "", fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
+	}
+	return unit, nil
+}
+
+// foreign says what stands in the place of a unit that isn't the daemon's, empty where nothing does.
+func (d *Driver) foreign(ctx context.Context, l *link, name, unit string) (string, error) {
+	o := &finding{name: name, unit: unit, file: d.units.read(unit)}
+	if s := o.file.stamp; s != nil {
+		if s.Name != name {
+			return "daemon " + s.Name + "'s unit", nil
+		}
+		return "", nil
+	}
+	if err := d.list(ctx, l, []*finding{o}); err != nil {
+		return "", err
+	}
+	if d.lookForOthers(o); o.foreign != "" {
+		return o.foreign, nil
+	}
+	if over := (&around{s: &d.scope}).dropIns(unit, ""); len(over) > 0 {
+		return "the drop-in " + over[0].path, nil
+	}
+	return "", nil
+}
+
+// leaveOld takes away the unit that the daemon was before, where it gets another name.
+func (d *Driver) leaveOld(ctx context.Context, l *link, f *finding, unit string) error {
+	if f.restarting {
+		if err := d.cancelRestart(ctx, l, f); err != nil {
+			return err
+		}
+	}
+	if !f.ours() || f.unit == unit {
+		return nil
+	}
+	old := f.noted()
+	if err := d.removeUnit(f.name, f.unit); err != nil {
+		return err
+	}
+	if err := d.notes.write(f.name, old); err != nil {
+		return err
+	}
+	f.file = &unitFile{unit: unit}
+	return d.forget(ctx, l, f.unit)
+}
+
+// install writes what the manager needs for a unit: the secrets, the unit file, and the link that has it started at boot. Nothing else goes over its settings then.
+func (d *Driver) install(f *finding, unit string, p *plan) error {
+	if err := d.clearDropIns(unit); err != nil {
+		return err
+	}
+	if err := d.writeSecrets(p); err != nil {
+		return err
+	}
+	if err := d.writeUnit(f, unit, p.text); err != nil {
+		return err
+	}
+	return d.enable(unit)
+}
+
+// writeUnit writes a unit file, unless it is there as it shall be. One in which only the stamp is another keeps its time: that is how systemd tells that
+// it has to be read again.
+func (d *Driver) writeUnit(f *finding, unit string, text []byte) error {
+	if err := d.notes.keep(f.name, text); err != nil {
+		return err
+	}
+	old := d.units.read(unit)
+	if bytes.Equal(old.text, text) {
+		return nil
+	}
+	path := d.scope.file(unit)
+	if err := atomicfile.MkdirAll(d.scope.units, 0o755, atomicfile.Durable); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(path, text, 0o644, atomicfile.Durable); err != nil {
+		return err
+	}
+	if old.text == nil {
+		return nil
+	}
+	if Same(old.text, text) {
+		return retime(path, old.id.mtime)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err == nil && st.Mtim.Nano()/1000 == old.id.mtime/1000 {
+		return retime(path, old.id.mtime+int64(time.Microsecond)) // the clock of the file system stood still
+	}
+	return nil
+}
+
+// retime sets the time of a file's last change, in nanoseconds since 1970.
+func retime(path string, mtime int64) error {
+	t := unix.NsecToTimespec(mtime)
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("set the time of %s: %w", path, err)
+	}
+	return nil
+}
+
+// enable has the manager start a unit at its own start, as systemctl enable does.
+func (d *Driver) enable(unit string) error {
+	path, to := filepath.Join(d.scope.wants, unit), d.scope.file(unit)
+	if have, err := os.Readlink(path); err == nil && have == to {
+		return nil
+	}
+	if err := atomicfile.MkdirAll(d.scope.wants, 0o755, atomicfile.Durable); err != nil {
+		return err
+	}
+	if err := atomicfile.Symlink(to, path, atomicfile.Durable); err != nil {
+		return fmt.Errorf("enable unit %s: %w", unit, err)
+	}
+	return nil
+}
+
+// launch starts the unit and returns the note of the instance that it is.
+func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p *plan, step spec.Step) (*note, error) {
+	if f.loaded.ActiveState == "failed" {
+		if err := l.call(ctx, "ResetFailedUnit", unit).Store(); err != nil && !said(err, "NoSuchUnit") {
+			return nil, err
+		}
+	}
+	if err := d.reread(ctx, l, unit); err != nil {
+		return nil, err
+	}
+	o, err := l.job(ctx, "StartUnit", unit)
+	if err != nil {
+		return nil, err
+	}
+	if o.result != "done" {
+		return nil, d.explainStart(ctx, l, unit, p, o)
+	}
+	failpoint.Hit(failpoint.StartForked)
+	next := d.startedNote(f, unit, o.facts, step, p.stamp)
+	return &next, nil
+}
+
+// startedNote is what is to be noted of an instance that a step has just started.
+func (d *Driver) startedNote(f *finding, unit string, said facts, step spec.Step, stamp *spec.Stamp) note {
+	i := &spec.Instance{
+		ID: said.Invocation, PID: said.MainPID, BootID: d.boot, StartedAt: said.Began, Generation: stamp.Generation, SpecDigest: stamp.Digest, Attempts: step.Attempts,
+	}
+	if st, err := procfs.ReadStat(i.PID); err == nil && i.PID != 0 {
+		i.StartTicks = st.Start
+	}
+	if i.StartedAt.IsZero() {
+		i.StartedAt = time.Now()
+	}
+	if was := f.inst; was != nil && f.ours() {
+		i.Last, i.Restarts, i.LastLogStart = was.Exit, was.Restarts, was.LogStart
+		if step.Restart {
+			i.Restarts++
+		}
+	}
+	return note{Unit: unit, Instance: i, Before: i.Restarts}
+}
+
+// withdraw puts the unit back as it was before a start that came to nothing, so that what stands in the stamp did run.
+func (d *Driver) withdraw(ctx context.Context, l *link, f *finding, unit string, p *plan, why error) error {
+	if errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded) || errors.Is(why, drivers.ErrUnreachable) {
+		return nil // the manager goes on with it
+	}
+	_, err := l.job(ctx, "StopUnit", unit)
+	if err != nil && !said(err, "NoSuchUnit") {
+		return err
+	}
+	if !f.ours() {
+		if err := d.removeUnit(f.name, unit); err != nil {
+			return err
+		}
+		return d.forget(ctx, l, unit)
+	}
+	if err := d.writeUnit(f, unit, f.file.text); err != nil {
+		return err
+	}
+	if err := l.call(ctx, "ResetFailedUnit", unit).Store(); err != nil && !said(err, "NoSuchUnit") {
+		return err
+	}
+	return d.reread(ctx, l, unit)
+}
+
+// openLog makes the log file of a daemon that has one of its own, and returns where its next output begins. The file belongs to the daemon's account, which may want to open it
+// again as /dev/stderr.
+func openLog(p *plan) (int64, error) {
+	if p.log == "" {
+		return 0, nil
+	}
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK
+	f, err := os.OpenFile(p.log, flags|os.O_EXCL, 0o640)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(p.log), 0o755); err != nil {
+			return 0, fmt.Errorf("make the log's directory: %w: %w", err, drivers.ErrPermanent)
+		}
+		f, err = os.OpenFile(p.log, flags|os.O_EXCL, 0o640)
+	}
+	switch {
+	case err == nil:
+		defer f.Close()
+		if p.become {
+			err = f.Chown(int(p.account.UID), int(p.account.GID))
+		}
+	case errors.Is(err, os.ErrExist):
+		if f, err = os.OpenFile(p.log, flags, 0o640); err == nil {
+			defer f.Close()
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("open the log: %w: %w", err, drivers.ErrPermanent)
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return 0, err
+	}
+	return logfile.Position(f)
+}
