@@ -11,6 +11,7 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers/cgroup"
 	"reconciler.dev/reconciler/pkg/drivers/local"
 	"reconciler.dev/reconciler/pkg/drivers/process"
+	"reconciler.dev/reconciler/pkg/drivers/systemd"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -26,6 +27,7 @@ type candidate struct {
 // candidates are the drivers in the order in which auto prefers them.
 func candidates() []candidate {
 	return []candidate{
+		{spec.DriverSystemd, func(d layout.Dirs) (drivers.Driver, error) { return opened(systemd.New(systemd.Options{Dirs: d})) }, nil},
 		{
 			spec.DriverCgroup,
 			func(d layout.Dirs) (drivers.Driver, error) { return opened(cgroup.New(cgroup.Options{Dirs: d})) },

@@ -265,8 +265,8 @@ func unitPath(unit string) dbus.ObjectPath {
 	return managerPath + "/unit/" + dbus.ObjectPath(sd.PathBusEscape(unit))
 }
 
-// unitOf is the unit that an object stands for, empty where it is none.
-func unitOf(path dbus.ObjectPath) string {
+// unitNamed is the unit that an object stands for, empty where it is none.
+func unitNamed(path dbus.ObjectPath) string {
 	const prefix = string(managerPath) + "/unit/"
 	p := string(path)
 	if len(p) <= len(prefix) || p[:len(prefix)] != prefix {

@@ -191,7 +191,7 @@ func (h *hearing) unitChanged(s *dbus.Signal) bool {
 	if now.Active == "inactive" || now.Active == "failed" {
 		delete(h.seen, s.Path) // a unit that ends may never be heard of again
 	}
-	h.heard = append(h.heard, news{unitOf(s.Path), now, now.Code != 0 && now.MainPID == 0})
+	h.heard = append(h.heard, news{unitNamed(s.Path), now, now.Code != 0 && now.MainPID == 0})
 	return true
 }
 
