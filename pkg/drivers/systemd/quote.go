@@ -14,17 +14,17 @@ const (
 	word kind = iota
 	// argument is a word in which variables are expanded besides.
 	argument
-	// verbatimWord is unquoted and its specifiers are expanded, but a backslash is a backslash.
-	verbatimWord
+	// simpleWord is unquoted and its specifiers are expanded, but a backslash only takes the meaning from what follows.
+	simpleWord
 )
 
-// quote writes s such that systemd reads exactly s. The caller made sure that s is carriable, and of a verbatimWord that it is plain too.
+// quote writes s such that systemd reads exactly s. The caller made sure that s is carriable, and of a simpleWord that it is plain too.
 func quote(s string, as kind) string {
 	if s != "" && strings.Trim(s, bareword) == "" {
 		return s
 	}
-	if as == verbatimWord {
-		return quoteVerbatim(s)
+	if as == simpleWord {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%").Replace(s) + `"`
 	}
 	var b strings.Builder
 	b.WriteByte('"')
@@ -56,15 +56,6 @@ func quote(s string, as kind) string {
 
 // bareword are the characters that mean nothing anywhere in a unit file.
 const bareword = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:+=@-"
-
-// quoteVerbatim quotes by whichever quote s doesn't have at that place.
-func quoteVerbatim(s string) string {
-	s = strings.ReplaceAll(s, "%", "%%")
-	if !strings.Contains(s, `"`) {
-		return `"` + s + `"`
-	}
-	return `"` + strings.ReplaceAll(s, `"`, `"'"'"`) + `"`
-}
 
 // whole writes a value that takes up the rest of its line, in which only specifiers are expanded. The caller made sure that s is plain and begins with no
 // white space. What would end in a backslash, which continues a line, or in white space, which is cut off, is a path, and gets an end that means nothing.

@@ -23,8 +23,7 @@ func TestQuote(t *testing.T) {
 		{word, "a\nb\tc\rd\x01\x7f", `"a\nb\tc\rd\x01\x7f"`},
 		{word, "größe 漢字", `"größe 漢字"`},
 		{word, "#", `"#"`},
-		{verbatimWord, `a\b %n`, `"a\b %%n"`},
-		{verbatimWord, `a"b'c`, `"a"'"'"b'c"`},
+		{simpleWord, `a\b "c" %n`, `"a\\b \"c\" %%n"`},
 	} {
 		if got := quote(tt.text, tt.as); got != tt.want {
 			t.Errorf("%q is written %s, want %s", tt.text, got, tt.want)
@@ -73,12 +72,12 @@ func checkQuoting(t *testing.T, s string) {
 		return
 	}
 	path = "/" + s
-	words, err = splitWords(quote(path, verbatimWord), true)
+	words, err = splitWords(quote(path, simpleWord), true)
 	if err == nil && len(words) == 1 {
 		words[0], err = doubled(words[0], "%")
 	}
 	if err != nil || !slices.Equal(words, []string{path}) {
-		t.Errorf("%q is written %s, which is %q (%v)", path, quote(path, verbatimWord), words, err)
+		t.Errorf("%q is written %s, which is %q (%v)", path, quote(path, simpleWord), words, err)
 	}
 	if got, err := readPath(whole(path)); err != nil || got != strings.TrimSuffix(path, "/.") {
 		t.Errorf("%q is written %q, which is %q (%v)", path, whole(path), got, err)

@@ -146,6 +146,15 @@ func differences(t *testing.T, what string, want []string, got [][]byte) {
 	}
 }
 
+// sub runs a part of a test.
+func (b *bare) sub(name string, f func(t *testing.T, b *bare)) {
+	b.t.Run(name, func(t *testing.T) {
+		part := *b
+		part.t = t
+		f(t, &part)
+	})
+}
+
 // onBoth runs f on a host with a manager of the system, and on one with a user's.
 func onBoth(t *testing.T, f func(*bare)) {
 	for _, kind := range []labhost.Kind{labhost.Systemd, labhost.SystemdUser} {
@@ -159,19 +168,21 @@ func onBoth(t *testing.T, f func(*bare)) {
 // What a daemon gets is what its manifest says, whichever bytes these are: the proof is a program that systemd itself starts.
 func TestSystemdHandsOnEveryByte(t *testing.T) {
 	onBoth(t, func(b *bare) {
-		b.t.Run("arguments that systemd can carry", func(t *testing.T) {
+		b.sub("arguments that systemd can carry", func(t *testing.T, b *bare) {
 			d := b.daemon("args", slices.DeleteFunc(testprog.Hostile(), func(s string) bool { return !carriable(s) })...)
 			if u := b.install(d); u.UsesTool {
 				t.Error("the tool is used where systemd could do")
 			}
 			differences(t, "arguments", append([]string{d.Spec.Binary}, d.Spec.Args...), b.start(d).Args)
 		})
-		b.t.Run("all arguments", func(t *testing.T) {
+		b.sub("all arguments", func(t *testing.T, b *bare) {
 			d := b.daemon("more", append(testprog.Hostile(), strings.Repeat("é\n$%", 20_000))...)
 			differences(t, "arguments", append([]string{d.Spec.Binary}, d.Spec.Args...), b.start(d).Args)
 		})
-		b.t.Run("variables", func(t *testing.T) { variablesArrive(t, b, "vars", testprog.HostileVariables(), testprog.Hostile()) })
-		b.t.Run("variables that systemd can carry", func(t *testing.T) {
+		b.sub("variables", func(t *testing.T, b *bare) {
+			variablesArrive(t, b, "vars", testprog.HostileVariables(), testprog.Hostile())
+		})
+		b.sub("variables that systemd can carry", func(t *testing.T, b *bare) {
 			values := slices.DeleteFunc(testprog.Hostile(), func(s string) bool { return !direct("X", s) })
 			var names []string
 			for i := range values {
@@ -181,7 +192,7 @@ func TestSystemdHandsOnEveryByte(t *testing.T) {
 				t.Error("the tool is used where systemd could do")
 			}
 		})
-		b.t.Run("paths", func(t *testing.T) { pathsArrive(t, b) })
+		b.sub("paths", func(t *testing.T, b *bare) { pathsArrive(t, b) })
 	})
 }
 

@@ -33,7 +33,7 @@ func (r *renderer) sandbox(s *spec.Sandbox, root bool) {
 			r.refuse("spec.sandbox.readWritePaths", "%q has a newline in it, or is not UTF-8, and systemd can't be told of it", p)
 			continue
 		}
-		r.set("ReadWritePaths", quote(p, verbatimWord))
+		r.set("ReadWritePaths", quote(p, simpleWord))
 	}
 	r.capabilities(s.Capabilities, root)
 }

@@ -9,8 +9,8 @@ import (
 // What systemd makes of a line, as systemd.syntax(7), systemd.unit(5) SPECIFIERS, systemd.service(5) COMMAND LINES and systemd.exec(5) EnvironmentFile= have it. It is written
 // from those, and not from quote.go.
 
-// splitWords splits a line into its words: quotes are taken off and, unless verbatim, escapes replaced.
-func splitWords(line string, verbatim bool) (words []string, err error) {
+// splitWords splits a line into its words: quotes are taken off and, unless simple, escapes replaced, else a backslash taken off.
+func splitWords(line string, simple bool) (words []string, err error) {
 	for {
 		line = strings.TrimLeft(line, " \t")
 		if line == "" {
@@ -20,19 +20,24 @@ func splitWords(line string, verbatim bool) (words []string, err error) {
 			return nil, errors.New("an unquoted ; ends the command")
 		}
 		var w string
-		if w, line, err = firstWord(line, verbatim); err != nil {
+		if w, line, err = firstWord(line, simple); err != nil {
 			return nil, err
 		}
 		words = append(words, w)
 	}
 }
 
-func firstWord(line string, verbatim bool) (w, rest string, err error) {
+func firstWord(line string, simple bool) (w, rest string, err error) {
 	var b strings.Builder
 	var quote byte
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
-		case c == '\\' && !verbatim:
+		case c == '\\' && simple:
+			if i++; i == len(line) {
+				return "", "", errors.New("a backslash ends the line, which goes on in the next")
+			}
+			b.WriteByte(line[i])
+		case c == '\\':
 			n, s, err := unescape(line[i+1:])
 			if err != nil {
 				return "", "", err
