@@ -1,4 +1,4 @@
-package labhost_test
+package labhost
 
 import (
 	"errors"
@@ -12,28 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/testprog"
-	"reconciler.dev/reconciler/test/labhost"
 )
-
-func TestMain(m *testing.M) { labhost.Main(m) }
 
 // What a test finds on each kind of host.
 func TestKinds(t *testing.T) {
 	for _, tt := range []struct {
-		kind    labhost.Kind
+		kind    Kind
 		user    string
 		systemd bool
 		cgroup2 bool
 	}{
-		{labhost.Systemd, "root", true, true},
-		{labhost.SystemdUser, "alice", true, true},
-		{labhost.Delegated, "alice", true, true},
-		{labhost.Cgroup, "root", false, true},
-		{labhost.Bare, "root", false, false},
+		{Systemd, "root", true, true},
+		{SystemdUser, "alice", true, true},
+		{Delegated, "alice", true, true},
+		{Cgroup, "root", false, true},
+		{Bare, "root", false, false},
 	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			t.Parallel()
-			labhost.Test(t, tt.kind, func(t *testing.T) {
+			Test(t, tt.kind, func(t *testing.T) {
 				me, err := user.Current()
 				if err != nil {
 					t.Fatal(err)
@@ -78,7 +75,7 @@ func TestKinds(t *testing.T) {
 }
 
 // checkCgroup is about the cgroup that a test itself is in, and what it may do there.
-func checkCgroup(t *testing.T, kind labhost.Kind) {
+func checkCgroup(t *testing.T, kind Kind) {
 	self, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		t.Fatal(err)
@@ -91,19 +88,19 @@ func checkCgroup(t *testing.T, kind labhost.Kind) {
 	}
 	child := "/sys/fs/cgroup" + path + "/child"
 	switch kind {
-	case labhost.Systemd:
+	case Systemd:
 		if !strings.HasPrefix(path, "/system.slice/run-") {
 			t.Errorf("it is %s, want that of a service", path)
 		}
-	case labhost.SystemdUser, labhost.Delegated:
+	case SystemdUser, Delegated:
 		if !strings.HasPrefix(path, "/user.slice/user-1000.slice/user@1000.service/app.slice/run-") {
 			t.Errorf("it is %s, want that of a service of alice", path)
 		}
-	case labhost.Cgroup:
+	case Cgroup:
 		if path != "/test" {
 			t.Errorf("it is %s, want /test", path)
 		}
-	case labhost.Bare:
+	case Bare:
 		if err := os.Mkdir("/sys/fs/cgroup/child", 0o755); err == nil {
 			t.Error("a directory could be made where there is no cgroup")
 		}

@@ -91,7 +91,7 @@ func insideEnvironment(env []string, more ...string) []string {
 
 // insideFlags are the flags of a test binary that runs this one test as this one is run.
 func insideFlags(t *testing.T) []string {
-	args := []string{"-test.v", "-test.count=1", "-test.run=" + pattern(t.Name())}
+	args := []string{"-test.v", "-test.paniconexit0", "-test.count=1", "-test.run=" + pattern(t.Name())}
 	if deadline, ok := t.Deadline(); ok {
 		args = append(args, "-test.timeout="+max(time.Until(deadline)-5*time.Second, time.Second).String()) // to be heard before this one's time is over
 	}
