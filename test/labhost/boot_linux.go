@@ -124,8 +124,11 @@ func wire(number, pid int) error {
 	if _, err := net.InterfaceByName(port); err == nil {
 		ip("link del " + port) // that of the last boot, unless the kernel takes it away just now
 	}
-	return ip(fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/%d/ns/net", port, pid), "link set "+port+" master br0 up")
+	return ip(fmt.Sprintf("link add %s type veth peer name eth0 address %s netns /proc/%d/ns/net", port, hardwareAddr(number), pid), "link set "+port+" master br0 up")
 }
+
+// hardwareAddr is that of a host, or with number 0 of the bridge. It is always the same, as neighbours remember it for half a minute.
+func hardwareAddr(number int) string { return fmt.Sprintf("02:00:0a:4d:00:%02x", number) }
 
 // listenForReady makes the socket on which process 1 says that it has booted: sd_notify(3).
 func listenForReady(path string) (*net.UnixConn, error) {

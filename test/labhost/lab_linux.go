@@ -170,7 +170,7 @@ func beLab() error {
 	if err := os.Mkdir(labDir, 0o755); err != nil {
 		return err
 	}
-	if err := ip("link set lo up", "link add br0 type bridge", "addr add "+gateway+"/24 dev br0", "link set br0 up"); err != nil {
+	if err := ip("link set lo up", "link add br0 address "+hardwareAddr(0)+" type bridge", "addr add "+gateway+"/24 dev br0", "link set br0 up"); err != nil {
 		return err
 	}
 	go reap()
