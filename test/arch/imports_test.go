@@ -77,7 +77,7 @@ func dependencies() []dependency {
 		{"github.com/containerd/cgroups/v3", []string{"pkg/drivers/cgroup"}},
 		{"golang.org/x/sys", []string{"pkg/drivers", "pkg/reconcile", "internal", "cmd", "hack", "test"}},
 		{"github.com/coreos/go-systemd/v22", []string{"pkg/drivers/systemd", "hack"}},
-		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "hack"}}, // the connection below go-systemd
+		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "pkg/drivers/cgroup", "hack"}}, // the connection below go-systemd
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
 		{"github.com/spf13/cobra", []string{"cmd"}},
 		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors

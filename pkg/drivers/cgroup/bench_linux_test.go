@@ -135,4 +135,3 @@ func (r *rig) each(verb spec.Verb, ds []*spec.Daemon, n int) time.Duration {
 	wg.Wait()
 	return time.Since(began)
 }
-

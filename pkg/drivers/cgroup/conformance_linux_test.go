@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -11,36 +12,28 @@ import (
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 func TestMain(m *testing.M) {
 	spawn.Main()
-	os.Exit(m.Run())
+	if os.Getenv(childDir) != "" {
+		beChild()
+	}
+	labhost.Main(m)
 }
 
-var places atomic.Int64
-
-// below makes a cgroup for one test.
-func below(t testing.TB) string {
-	t.Helper()
-	sub, err := findSubtree("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rel := path.Join(sub.rel, fmt.Sprintf("test-%d-%d", os.Getpid(), places.Add(1)))
-	dir := sub.dir(rel)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rmdir(dir); err != nil {
-			t.Errorf("clean up %s: %v", dir, err)
-		}
-	})
-	return rel
-}
-
+// TestConformance: as root on a host without systemd, and as a user in what systemd delegated.
 func TestConformance(t *testing.T) {
+	for _, kind := range []labhost.Kind{labhost.Cgroup, labhost.Delegated} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			labhost.Test(t, kind, conformance)
+		})
+	}
+}
+
+func conformance(t *testing.T) {
 	driverstest.Run(t, func(t *testing.T) driverstest.Subject {
 		dirs, group := layout.Under(t.TempDir()), below(t)
 		if err := dirs.Make(); err != nil {
@@ -64,4 +57,29 @@ func TestConformance(t *testing.T) {
 			},
 		}
 	})
+}
+
+var (
+	places atomic.Int64
+	// hostSubtree is what is ours of the host.
+	hostSubtree = sync.OnceValues(func() (*subtree, error) { return findSubtree("") })
+)
+
+// below makes a cgroup for one test, in the part of the hierarchy that is ours.
+func below(t testing.TB) string {
+	t.Helper()
+	sub, err := hostSubtree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel := path.Join(sub.rel, fmt.Sprintf("test-%d-%d", os.Getpid(), places.Add(1)))
+	if err := os.Mkdir(sub.dir(rel), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rmdir(sub.dir(rel)); err != nil {
+			t.Errorf("clean up %s: %v", sub.dir(rel), err)
+		}
+	})
+	return rel
 }

@@ -42,7 +42,7 @@ func New(o Options) (*process.Driver, error) {
 	if none != nil {
 		failed = fmt.Errorf("set up the cgroup driver: %w", none)
 	}
-	if sub == nil {
+	if sub == nil || none != nil && !errors.Is(none, drivers.ErrUnsupported) {
 		return nil, failed
 	}
 	ts := &trees{sub: sub, none: none, run: o.Dirs.Run}

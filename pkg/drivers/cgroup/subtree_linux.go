@@ -35,7 +35,7 @@ type machine struct {
 	// systemd says that systemd keeps this machine's cgroups.
 	systemd bool
 	// delegated tells whether systemd gave a group, a directory, to whoever is in it.
-	delegated func(dir string) bool
+	delegated func(dir string) (bool, error)
 	// writable says why a group, a directory, is not ours to write in; nil: it is.
 	writable func(dir string) error
 }
@@ -52,17 +52,6 @@ func thisMachine() (machine, error) {
 	}
 	_, err = os.Stat("/run/systemd/system") // sd_booted(3)
 	return machine{string(mountinfo), string(own), os.Geteuid(), err == nil, isDelegated, isWritable}, nil
-}
-
-// isDelegated looks for what systemd puts on a group of a unit with Delegate=: see https://systemd.io/CGROUP_DELEGATION.
-func isDelegated(dir string) bool {
-	for _, name := range []string{"user.delegate", "trusted.delegate"} {
-		var b [2]byte
-		if n, err := unix.Getxattr(dir, name, b[:]); err == nil && string(b[:n]) == "1" {
-			return true
-		}
-	}
-	return false
 }
 
 // isWritable asks for what a fork into a group below takes: that we may make groups there, and may write the cgroup.procs of what we and the new group have in common.
@@ -128,7 +117,10 @@ func (m machine) findDelegated(s *subtree) (string, error) {
 		if group != s.own && manager {
 			break
 		}
-		if !m.delegated(s.dir(group)) {
+		switch ours, err := m.delegated(s.dir(group)); {
+		case err != nil:
+			return "", err
+		case !ours:
 			continue
 		}
 		if err := m.writable(s.dir(group)); err != nil {

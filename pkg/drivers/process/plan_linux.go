@@ -132,6 +132,7 @@ func losses(s *spec.Spec) (lost []spec.Loss) {
 		lose(b.ProtectSystem != "", "spec.sandbox.protectSystem", "it takes a file system of its own"+systemd)
 		lose(b.ProtectHome != "", "spec.sandbox.protectHome", "it takes a file system of its own"+systemd)
 		lose(b.PrivateTmp, "spec.sandbox.privateTmp", "it takes a file system of its own"+systemd)
+		lose(len(b.ReadWritePaths) > 0, "spec.sandbox.readWritePaths", "all paths are as writable as its user has them"+systemd)
 		lose(len(b.Capabilities) > 0 && !spawn.MayDropCapabilities(), "spec.sandbox.capabilities", "only root may take capabilities from a daemon for ever; run reconciler as root")
 	}
 	return lost
