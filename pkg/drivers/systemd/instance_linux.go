@@ -33,7 +33,7 @@ func (d *Driver) lookAtInstance(ctx context.Context, l *link, f *finding) (*note
 	}
 	said, err := l.get(ctx, f.unit, map[string][]string{
 		unitInterface:    {"InvocationID"},
-		serviceInterface: {"MainPID", "NRestarts", "Result", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"},
+		serviceInterface: {"MainPID", "ExecMainPID", "NRestarts", "Result", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"},
 	})
 	if err != nil {
 		return nil, err
@@ -84,6 +84,9 @@ func (n note) after(said facts, stamp *spec.Stamp, alive bool, boot string) *not
 func (n *note) meet(said facts, stamp *spec.Stamp, boot string) {
 	next := &spec.Instance{
 		ID: said.Invocation, PID: said.MainPID, BootID: boot, StartedAt: said.Began, Generation: stamp.Generation, SpecDigest: stamp.Digest,
+	}
+	if next.PID == 0 {
+		next.PID = said.ExecPID
 	}
 	if last := n.Instance; last != nil {
 		next.Last, next.LogStart, next.LastLogStart = last.Exit, last.LogStart, last.LogStart

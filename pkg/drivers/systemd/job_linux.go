@@ -12,8 +12,9 @@ import (
 type facts struct {
 	Active, Sub string
 	Invocation  string
-	MainPID     int
-	Restarts    int
+	// MainPID is 0 once it has ended, ExecPID is not.
+	MainPID, ExecPID int
+	Restarts         int
 	// Result is how the service ended: success, exit-code, signal, core-dump, timeout, oom-kill, resources, protocol, ...
 	Result string
 	// Code is one of the CLD_ constants of sigaction(2), 0 while the main process lives; Status is the exit status or the signal then.
@@ -37,6 +38,9 @@ func (f *facts) set(name string, v dbus.Variant) {
 	case "MainPID":
 		n, _ := v.Value().(uint32)
 		f.MainPID = int(n)
+	case "ExecMainPID":
+		n, _ := v.Value().(uint32)
+		f.ExecPID = int(n)
 	case "NRestarts":
 		n, _ := v.Value().(uint32)
 		f.Restarts = int(n)

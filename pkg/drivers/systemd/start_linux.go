@@ -205,12 +205,21 @@ func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p
 	if err != nil {
 		return nil, err
 	}
-	if o.result != "done" {
+	if o.result != "done" && !ranBriefly(o, step.Want) {
 		return nil, d.explainStart(ctx, l, unit, p, o)
 	}
 	failpoint.Hit(failpoint.StartForked)
 	next := d.startedNote(f, unit, o.facts, step, p.stamp)
 	return &next, nil
+}
+
+// ranBriefly tells whether a daemon was executed and ended before the manager took notice of the first: that is an end, and no start that failed.
+func ranBriefly(o outcome, want *spec.Daemon) bool {
+	if want.Spec.Type != spec.TypeExec && want.Spec.Type != "" || o.result != "failed" || o.facts.Code == 0 {
+		return false
+	}
+	_, never := stageOf(o.facts.Status)
+	return o.facts.Code != exited || !never
 }
 
 // startedNote is what is to be noted of an instance that a step has just started.
@@ -221,6 +230,9 @@ func (d *Driver) startedNote(f *finding, unit string, said facts, step spec.Step
 	if st, err := procfs.ReadStat(i.PID); err == nil && i.PID != 0 {
 		i.StartTicks = st.Start
 	}
+	if i.PID == 0 {
+		i.PID = said.ExecPID
+	}
 	if i.StartedAt.IsZero() {
 		i.StartedAt = time.Now()
 	}
@@ -230,7 +242,11 @@ func (d *Driver) startedNote(f *finding, unit string, said facts, step spec.Step
 			i.Restarts++
 		}
 	}
-	return note{Unit: unit, Instance: i, Before: i.Restarts}
+	n := note{Unit: unit, Instance: i, Before: i.Restarts}
+	if said.Code == 0 {
+		return n
+	}
+	return *n.after(said, stamp, false, d.boot)
 }
 
 // withdraw puts the unit back as it was before a start that came to nothing, so that what stands in the stamp did run.
