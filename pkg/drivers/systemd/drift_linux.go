@@ -22,7 +22,21 @@ func (d *Driver) drift(f *finding, a *around) (all []spec.Drift) {
 	case f.lost != "":
 		add("unit.file", path, f.lost, now)
 	case !f.file.intact:
-		add("unit.file", "as it was written", path+" was edited", time.Unix(0, f.file.id.ctime))
+		edited := time.Unix(0, f.file.id.ctime)
+		kept := d.notes.kept(f.name)
+		if kept == nil {
+			add("unit.file", "as it was written", path+" was edited", edited)
+			break
+		}
+		if Same(kept, f.file.text) {
+			add("unit.file", "as it was written", path+" was edited, in what makes no difference", now)
+		}
+		for _, c := range Changes(kept, f.file.text) {
+			if c.Class == spec.Live {
+				edited = now
+			}
+			add(c.Field, c.Want, c.Have, edited)
+		}
 	}
 	if !a.has(d.scope.wants, f.unit) {
 		add("unit.enabled", "enabled", "disabled: it would not start at boot", now)

@@ -27,9 +27,11 @@ type plan struct {
 	// become says that the manager has to change to the account.
 	become bool
 	// text is the unit file.
-	text     []byte
-	envFile  string
-	secrets  []byte
+	text    []byte
+	envFile string
+	secrets []byte
+	// tool is the program that starts the daemon where systemd can't; usesTool says that it does.
+	tool     string
 	usesTool bool
 	limits   Limits
 	lost     []spec.Loss
@@ -85,7 +87,7 @@ func (d *Driver) render(ctx context.Context, want *spec.Daemon, stamp *spec.Stam
 	}
 	return &plan{
 		want: want, stamp: stamp, account: account, become: become, log: want.Spec.Log.Path,
-		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, usesTool: u.UsesTool, limits: u.Limits, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
+		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, usesTool: u.UsesTool, tool: facts.Tool, limits: u.Limits, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
 	}, nil
 }
 
@@ -206,6 +208,11 @@ func (p *plan) check() error {
 	}
 	if err := spawn.MayExecute(as, s.Binary); err != nil {
 		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", p.account.Name, s.Binary, err, drivers.ErrPermanent)
+	}
+	if p.usesTool {
+		if err := spawn.MayExecute(as, p.tool); err != nil {
+			return fmt.Errorf("user %s can't execute %s (%w), which has to hand on what systemd can't, as a variable with a control character in it: %w", p.account.Name, p.tool, err, drivers.ErrPermanent)
+		}
 	}
 	if err := spawn.MayExecute(as, dir); err != nil {
 		return fmt.Errorf("spec.workingDir: user %s can't enter %s (%w): %w", p.account.Name, dir, err, drivers.ErrPermanent)

@@ -3,8 +3,11 @@ package systemd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -98,8 +101,8 @@ func (d *Driver) restamp(f *finding, s *spec.Stamp) error {
 	if err != nil {
 		return err
 	}
-	if !f.file.intact {
-		text = bytes.Replace(text, []byte(keyDigest+digest(settings)), []byte(keyDigest), 1) // what somebody edited stays seen as that
+	if !f.file.intact { // what somebody edited stays seen as that
+		text = bytes.Replace(text, []byte(keyDigest+digest(settings)), []byte(keyDigest), 1)
 	}
 	if err := d.writeUnit(f, f.unit, text); err != nil {
 		return err
@@ -114,19 +117,17 @@ func (d *Driver) stopOtherwise(ctx context.Context, l *link, f *finding, loaded,
 	if how.Signal == loaded.Signal && how.URL == loaded.URL && !slower || how.Signal == "SIGKILL" {
 		return func() {}, nil
 	}
-	was := *f.stamp()
-	p, err := d.render(ctx, &spec.Daemon{Metadata: was.Metadata, Spec: was.Spec, Digest: was.Digest}, &was)
+	facts, err := d.facts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	other := was
-	other.Spec.Stop = how
-	q, err := d.render(ctx, &spec.Daemon{Metadata: other.Metadata, Spec: other.Spec, Digest: other.Digest}, &other)
+	before := f.file.text
+	settings, _, _ := split(before)
+	settings, err = withStop(settings, how, facts)
 	if err != nil {
 		return nil, err
 	}
-	settings, _, _ := split(q.text)
-	text, err := seal(settings, &was)
+	text, err := seal(settings, f.stamp())
 	if err == nil {
 		err = d.writeUnit(f, f.unit, text)
 	}
@@ -136,7 +137,34 @@ func (d *Driver) stopOtherwise(ctx context.Context, l *link, f *finding, loaded,
 	if err != nil {
 		return nil, err
 	}
-	return func() {
-		_ = d.writeUnit(f, f.unit, p.text) // the next start writes it in any case
-	}, nil
+	return func() { _ = d.writeUnit(f, f.unit, before) }, nil // the next start writes it in any case
+}
+
+// withStop returns the settings of a unit with another way to stop it.
+func withStop(settings []byte, how spec.Stop, f Facts) ([]byte, error) {
+	r := &renderer{d: &spec.Daemon{Spec: spec.Spec{Stop: how, Restart: spec.Restart{Policy: spec.RestartNever}}}, facts: f}
+	r.section("Service")
+	r.ending()
+	if err := errors.Join(r.problems...); err != nil {
+		return nil, err
+	}
+	ours := []string{"ExecStop", "KillSignal", "TimeoutStopSec"}
+	var stop bytes.Buffer
+	for _, s := range read([]byte(r.text.String())) {
+		if slices.Contains(ours, s.key) {
+			stop.WriteString(s.key + "=" + s.value + "\n")
+		}
+	}
+	var out bytes.Buffer
+	for line := range bytes.Lines(settings) {
+		key, _, _ := strings.Cut(string(line), "=")
+		if slices.Contains(ours, key) {
+			continue
+		}
+		out.Write(line)
+		if string(line) == "[Service]\n" {
+			out.Write(stop.Bytes())
+		}
+	}
+	return out.Bytes(), nil
 }
