@@ -2,7 +2,6 @@
 # Prints the directory of the root file system that the tests' hosts boot from, and makes it first where there is none: the machine's own release of
 # Debian or Ubuntu, as small as systemd, D-Bus and sshd allow, with an account for alice. About 35 s and 170 MB, once for each version of this recipe.
 #
-#
 # It lies in ${XDG_CACHE_HOME:-$HOME/.cache}/reconciler-test, belongs to nobody's project in particular, and may be removed at any time that no test runs.
 # It must be root, as the files have owners. Others have no hosts to test on: they are told so, and that is no error.
 set -eu
@@ -38,6 +37,7 @@ exec 9>"$cache/lock"
 flock 9
 [ -d "$root" ] && echo "$root" && exit 0 # somebody else made it meanwhile
 
+rm -rf --one-file-system "$cache"/part-* # of one that was killed
 part=$(mktemp -d "$cache/part-XXXXXX")
 trap 'rm -rf --one-file-system "$part"' EXIT
 trap 'exit 130' INT
@@ -60,6 +60,7 @@ masked='apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 # shellcheck disable=SC2086,SC2016
 unshare --mount mmdebstrap --quiet --mode=root --variant=minbase \
   --include=systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,iproute2 \
+  --aptopt='Acquire::Retries "3"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook='chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash alice' \
   --customize-hook='chroot "$1" systemctl --quiet set-default multi-user.target' \
