@@ -23,6 +23,9 @@ const (
 	labDir   = "/run/lab" // what the hosts write, in the lab's mount namespace
 	gateway  = "10.77.0.1"
 	maxHosts = 250
+	// maxTests is how many tests run on hosts at the same time. More gain little: a host takes ten of the 128 inotify instances that root has by default, and
+	// other packages' tests run, too.
+	maxTests = 4
 )
 
 // Lab is where hosts run. Its methods may be called from any goroutine.
@@ -32,6 +35,7 @@ type Lab struct {
 	ended  chan struct{}
 	cgroup string
 
+	tests chan struct{}      // one for each test that runs on a host
 	mu    sync.Mutex         // also for what is built
 	taken [maxHosts + 1]bool // numbers of hosts
 }
@@ -45,7 +49,7 @@ func Open(ctx context.Context) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{cgroup: cgroup}
+	l := &Lab{cgroup: cgroup, tests: make(chan struct{}, maxTests)}
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the lab: %w", err), removeCgroup(cgroup))
 	}

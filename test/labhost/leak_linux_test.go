@@ -3,10 +3,12 @@ package labhost
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,13 +88,17 @@ func TestAKilledTestLeavesNothingThatRuns(t *testing.T) {
 	if n := len(processesIn(t, cgroup)); n < 5 { // the lab, a systemd with a journal and a bus, a reaper
 		t.Fatalf("%d processes are in %s: the lab's are to be there", n, cgroup)
 	}
+	children := childrenOf(t, cmd.Process.Pid)
+	if len(children) < 3 { // the lab, and what boots each host
+		t.Fatalf("the test process has the children %q", children)
+	}
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait() // that it was killed is known
-	for deadline := time.Now().Add(10 * time.Second); populated(cgroup); <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); populated(cgroup) || anyOf(children); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("processes %q of its lab are left", processesIn(t, cgroup))
+			t.Fatalf("processes %q of its lab are left, or some of %q", processesIn(t, cgroup), children)
 		}
 	}
 	if d := cmp.Diff(before, lookAtMachine(t)); d != "" {
@@ -129,6 +135,31 @@ func startVictim(t *testing.T, cmd *exec.Cmd) (cgroup string) {
 	}
 	t.Fatalf("it ended: %s", &said)
 	return ""
+}
+
+// childrenOf are the children of a process.
+func childrenOf(t *testing.T, pid int) (children []string) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		pids, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		children = append(children, strings.Fields(string(pids))...)
+	}
+	return children
+}
+
+// anyOf tells whether one of the processes is there.
+func anyOf(pids []string) bool {
+	return slices.ContainsFunc(pids, func(pid string) bool {
+		_, err := os.Stat("/proc/" + pid)
+		return err == nil
+	})
 }
 
 func processesIn(t *testing.T, cgroup string) (pids []string) {

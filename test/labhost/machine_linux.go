@@ -81,8 +81,8 @@ func beMachine() error {
 	}
 	cmd := exec.Command("linux", "mem="+machineMemory, "root=/dev/root", "rootfstype=hostfs", "rootflags="+root, "rw", "quiet",
 		"con0=null,fd:1", "con=null", "ssl0=null,fd:3", "ssl=null", "init="+binaryDir+"/test", stageEnv+"="+stageMachineInit)
-	cmd.Env = append(os.Environ(), "HOME="+s.Disk, "TMPDIR=/dev/shm") // it keeps a control socket at home, and its memory in a file without a name
-	console := &console{panicked: func() { cmd.Process.Kill() }}      // else it spins
+	cmd.Env = append(os.Environ(), "HOME="+s.Disk, "TMPDIR="+s.Disk) // for its control socket, and for the file that is its memory
+	console := &console{panicked: func() { cmd.Process.Kill() }}     // else it spins
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{os.Stdout}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
 	ended := cmd.Run() // how the kernel ends says nothing: the test's own status is what counts

@@ -52,12 +52,15 @@ func runInside(t *testing.T, kind Kind, binds []Bind) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := theLab(t)
+	l.tests <- struct{}{}
+	t.Cleanup(func() { <-l.tests }) // after the host's
 	if kind.machine() && raceDetected() {
-		if binary, err = theLab(t).builtTest(t.Context(), dir); err != nil {
+		if binary, err = l.builtTest(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	program, err := theLab(t).builtProgram(t.Context())
+	program, err := l.builtProgram(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
