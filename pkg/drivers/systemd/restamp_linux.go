@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/dbus"
+
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -79,7 +81,9 @@ func (d *Driver) setLimits(ctx context.Context, l *link, f *finding, unit string
 	if !f.alive() || p.limits == limitsOf(f.stamp().Spec.Cgroup) && len(d.limitDrift(ctx, f)) == 0 {
 		return nil
 	}
-	if err := l.call(ctx, "SetUnitProperties", unit, true, p.limits.Properties()).Store(); err != nil {
+	properties := p.limits.Properties()
+	slices.SortFunc(properties, func(a, b sd.Property) int { return strings.Compare(a.Name, b.Name) }) // in another order systemd takes its own drop-ins for changed, and wants a reload
+	if err := l.call(ctx, "SetUnitProperties", unit, true, properties).Store(); err != nil {
 		return fmt.Errorf("set the limits of unit %s: %w", unit, err)
 	}
 	next := f.noted()
