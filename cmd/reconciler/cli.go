@@ -25,6 +25,8 @@ type cli struct {
 	connect func(*cli, reconcile.Options) (*session, error)
 	// gather looks at the machine for doctor.
 	gather func(layout.Dirs) doctor.Facts
+	// boot is the machine's boot service.
+	boot bootService
 
 	stateDir string
 	drivers  string // what auto may choose from, the best first
@@ -34,6 +36,7 @@ type cli struct {
 // run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connectLocal, gather: doctor.Gather}
+	c.boot = systemdBoot{c}
 	return c.main(ctx, args)
 }
 

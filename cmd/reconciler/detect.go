@@ -27,7 +27,7 @@ type candidate struct {
 // candidates are the drivers in the order in which auto prefers them.
 func candidates() []candidate {
 	return []candidate{
-		{spec.DriverSystemd, func(d layout.Dirs) (drivers.Driver, error) { return opened(systemd.New(systemd.Options{Dirs: d})) }, nil},
+		{spec.DriverSystemd, func(d layout.Dirs) (drivers.Driver, error) { return opened(systemd.New(systemd.Options{Dirs: d})) }, func(layout.Dirs) ([]string, error) { return systemd.Left() }},
 		{
 			spec.DriverCgroup,
 			func(d layout.Dirs) (drivers.Driver, error) { return opened(cgroup.New(cgroup.Options{Dirs: d})) },

@@ -117,6 +117,15 @@ func (s *session) driverFacts(ctx context.Context, f *doctor.Facts) {
 			f.Drivers = append(f.Drivers, d)
 		}
 	}
+	for _, d := range s.host.Drivers() {
+		if v, ok := drivers.Find[interface {
+			Version(ctx context.Context) (int, error)
+		}](d); ok {
+			if n, err := v.Version(ctx); err == nil {
+				f.SystemdVersion = strconv.Itoa(n)
+			}
+		}
+	}
 	if checker, ok := drivers.Find[drivers.Checker](best); ok {
 		f.Limits = limitFacts(ctx, checker)
 	}

@@ -30,6 +30,7 @@ type desk struct {
 	env    map[string]string
 	stdin  string
 	facts  doctor.Facts // what doctor gathers
+	boot   *fakeBoot
 	script bytes.Buffer
 }
 
@@ -41,13 +42,14 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	return &desk{t: t, host: driverstest.NewHost(), env: map[string]string{"PATH": "/usr/bin:/bin", "SUDO_USER": "ann"}}
+	return &desk{t: t, boot: new(fakeBoot), host: driverstest.NewHost(), env: map[string]string{"PATH": "/usr/bin:/bin", "SUDO_USER": "ann"}}
 }
 
 // cli is one invocation, as by another process: it has a host value of its own.
 func (d *desk) cli(stdout, stderr io.Writer) *cli {
 	env := maps.Clone(d.env)
 	return &cli{
+		boot:   d.boot,
 		gather: func(layout.Dirs) doctor.Facts { return d.facts },
 		in:     strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
 		connect: func(c *cli, o reconcile.Options) (*session, error) {
@@ -115,6 +117,9 @@ func (d *desk) golden(root, name string) {
 	d.t.Helper()
 	text := digests.ReplaceAllString(d.script.String(), "sha256:...")
 	text = strings.ReplaceAll(text, mustGetwd(d.t), "/cwd")
+	if self, err := os.Executable(); err == nil {
+		text = strings.ReplaceAll(text, self, "/bin/reconciler")
+	}
 	checkGolden(d.t, root, name, text)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/internal/sdnotify"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -64,12 +65,20 @@ func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error
 		return err
 	}
 	say(reconcile.Progress{Phase: "keep", Message: fmt.Sprintf("set %s on %s from %s; ^C ends this and leaves the daemons running", *p.set, s.host.Name(), strings.Join(p.Files, ", "))})
-	err = s.Run(ctx, src, reconcile.RunOptions{Prune: p.pruneOptions(), Resync: resync, Holder: holder})
+	err = s.Run(ctx, src, reconcile.RunOptions{Prune: p.pruneOptions(), Resync: resync, Holder: holder, Loaded: func() { c.notify(sdnotify.Ready) }})
+	c.notify(sdnotify.Stopping)
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
 	c.farewell(context.WithoutCancel(ctx), s, *p.set)
 	return nil
+}
+
+// notify tells the service manager how this run is, where one started it.
+func (c *cli) notify(state string) {
+	if err := sdnotify.Send(c.getenv("NOTIFY_SOCKET"), state); err != nil {
+		c.logger().Error(err, "notify")
+	}
 }
 
 // teller prints what a run does, a line each, with the time of day. It may be called from any goroutine.

@@ -30,6 +30,7 @@ func TestTranscripts(t *testing.T) {
 		"events":   eventsSession,
 		"fallback": fallbackSession,
 		"doctor":   doctorSession,
+		"service":  serviceSession,
 		"complete": completeSession,
 		"mistakes": mistakesSession,
 	} {

@@ -134,6 +134,8 @@ type RunOptions struct {
 	Resync time.Duration
 	// Holder says who runs, for those who find the set held; its ID is the engine's Owner.Holder.
 	Holder drivers.Holder
+	// Loaded is called once the manifests were loaded and everything is watched; may be nil.
+	Loaded func()
 }
 
 // View is all that is known of one daemon, for get and describe.

@@ -36,6 +36,9 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 		cancel(err)
 		return err
 	}
+	if o.Loaded != nil {
+		o.Loaded()
+	}
 	wg.Go(func() { k.loop.run(ctx) })
 	return k.keep(ctx)
 }

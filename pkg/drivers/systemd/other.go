@@ -3,6 +3,7 @@
 package systemd
 
 import (
+	"context"
 	"fmt"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -12,3 +13,16 @@ import (
 func New(Options) (drivers.Driver, error) {
 	return nil, fmt.Errorf("set up the systemd driver: it needs Linux: %w", drivers.ErrUnsupported)
 }
+
+// InstallService returns an error that wraps ErrUnsupported, as New does.
+func InstallService(context.Context, Options, Service) (Installed, error) {
+	return Installed{}, fmt.Errorf("install %s: it needs systemd: %w", ServiceName, drivers.ErrUnsupported)
+}
+
+// RemoveService returns an error that wraps ErrUnsupported, as New does.
+func RemoveService(context.Context, Options) (bool, error) {
+	return false, fmt.Errorf("remove %s: it needs systemd: %w", ServiceName, drivers.ErrUnsupported)
+}
+
+// Left returns nothing: nothing was ever started here.
+func Left() ([]string, error) { return nil, nil }

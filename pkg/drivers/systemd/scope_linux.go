@@ -90,11 +90,8 @@ func (e environment) own() (scope, error) {
 		return scope{}, &drivers.Unavailable{Kind: spec.DriverSystemd, Reason: fmt.Sprintf("%s belongs to user %d, and this process runs as user %d", runtime, st.Uid, e.uid),
 			Remedy: "unset XDG_RUNTIME_DIR"}
 	}
-	config := e.getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(config) {
-		config = filepath.Join(e.home, ".config")
-	}
-	if !filepath.IsAbs(config) {
+	config := e.config()
+	if config == "" {
 		return scope{}, &drivers.Unavailable{Kind: spec.DriverSystemd, Reason: fmt.Sprintf("user %d has no home directory for unit files", e.uid), Remedy: "set XDG_CONFIG_HOME"}
 	}
 	data := e.getenv("XDG_DATA_HOME")
