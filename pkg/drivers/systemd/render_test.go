@@ -145,6 +145,7 @@ func TestRenderRefuses(t *testing.T) {
 		{"a group with a space", func(d *spec.Daemon, _ *Facts) { d.Spec.Group = "a b" }, drivers.ErrUnsupported, "spec.group: "},
 		{"a user that isn't there", func(d *spec.Daemon, _ *Facts) { d.Spec.User = "nobody-at-all" }, drivers.ErrPermanent, "no user"},
 		{"an argument that no process can have", func(d *spec.Daemon, _ *Facts) { d.Spec.Args = []string{"a", long} }, drivers.ErrUnsupported, "spec.args[1]: "},
+		{"an argument that is too long once it is encoded", func(d *spec.Daemon, _ *Facts) { d.Spec.Args = []string{"\xff" + long[:100<<10]} }, drivers.ErrUnsupported, "spec.args[0]: "},
 		{"more arguments than a line holds", func(d *spec.Daemon, _ *Facts) {
 			for range 11 {
 				d.Spec.Args = append(d.Spec.Args, long[:100<<10])
