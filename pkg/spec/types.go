@@ -230,7 +230,7 @@ type Sandbox struct {
 	// NoNewPrivileges keeps it and its children from gaining rights by executing a program that is setuid or has capabilities.
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
 	// ProtectSystem makes files read-only to it: yes (/usr and the boot loader's), full (/etc too) or strict (all but
-	// /dev, /proc and /sys).
+	// /dev, /proc, /sys and the home directories, which protectHome is for).
 	ProtectSystem ProtectSystem `json:"protectSystem,omitempty"`
 	// ProtectHome hides /home, /root and /run/user (yes, tmpfs) or makes them read-only (read-only).
 	ProtectHome ProtectHome `json:"protectHome,omitempty"`

@@ -33,6 +33,7 @@ func Render(d *spec.Daemon, stamp *spec.Stamp, f Facts) (Unit, error) {
 		return Unit{}, fmt.Errorf("%w: %w", err, drivers.ErrPermanent)
 	}
 	r.account = account
+	r.text.Grow(4 << 10)
 	r.about(stamp)
 	r.process()
 	r.ending()
@@ -61,9 +62,15 @@ type renderer struct {
 // writer writes the lines of a unit.
 type writer struct{ text strings.Builder }
 
-func (w *writer) section(name string) { fmt.Fprintf(&w.text, "\n[%s]\n", name) }
+func (w *writer) section(name string) { w.line("\n[", name, "]\n") }
 
-func (w *writer) set(key, value string) { fmt.Fprintf(&w.text, "%s=%s\n", key, value) }
+func (w *writer) set(key, value string) { w.line(key, "=", value, "\n") }
+
+func (w *writer) line(parts ...string) {
+	for _, p := range parts {
+		w.text.WriteString(p)
+	}
+}
 
 // refuse remembers that a field can't be carried.
 func (r *renderer) refuse(field, format string, args ...any) {
