@@ -2,6 +2,7 @@ package labhost
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -24,6 +25,16 @@ func TestLimits(t *testing.T) {
 						t.Errorf("there is no controller %s, only %s", want, have)
 					}
 				}
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				conn, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
 				hog(t)
 			})
 		})

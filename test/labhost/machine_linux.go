@@ -168,6 +168,12 @@ func bringUp() error {
 		err := unix.Exec("/lib/systemd/systemd", []string{"systemd", "--unit=lab.target"}, []string{"PATH=" + hostPath})
 		return fmt.Errorf("become systemd: %w", err)
 	}
+	if err := os.Setenv("PATH", hostPath); err != nil { // a kernel gives process 1 another, or none
+		return err
+	}
+	if err := ip("link set lo up"); err != nil { // systemd does that itself
+		return err
+	}
 	cgroup, err := makeCgroup("/sys/fs/cgroup/" + testCgroup)
 	if err != nil {
 		return err
