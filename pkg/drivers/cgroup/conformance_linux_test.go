@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,7 +49,8 @@ func conformance(t *testing.T) {
 			return drivers.Decorate(d, dirs)
 		}
 		return driverstest.Subject{
-			Driver: open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log},
+			Enforces: enforced(t, group),
+			Driver:   open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log},
 			Foreign: func(name string) error {
 				sub, err := findSubtree(group)
 				if err != nil {
@@ -59,18 +62,39 @@ func conformance(t *testing.T) {
 	})
 }
 
+// enforced are the limits that the kernel has here.
+func enforced(t *testing.T, group string) (fields []string) {
+	sub, err := findSubtree(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := words(sub.dir(group), "cgroup.controllers")
+	for _, l := range limits() {
+		if _, err := os.Stat(filepath.Join(sub.dir(group), l.file)); err == nil && slices.Contains(have, l.controller) {
+			fields = append(fields, l.name())
+		}
+	}
+	return fields
+}
+
 var (
 	places atomic.Int64
 	// hostSubtree is what is ours of the host.
 	hostSubtree = sync.OnceValues(func() (*subtree, error) { return findSubtree("") })
 )
 
-// below makes a cgroup for one test, in the part of the hierarchy that is ours.
+// below makes a cgroup for one test, in the part of the hierarchy that is ours, with all the controllers that there are.
 func below(t testing.TB) string {
 	t.Helper()
 	sub, err := hostSubtree()
 	if err != nil {
 		t.Fatal(err)
+	}
+	cs := controllers{sub: sub}
+	for _, c := range words(sub.dir(sub.rel), "cgroup.controllers") {
+		if cs.occupied(false) == "" {
+			writeFile(filepath.Join(sub.dir(sub.rel), "cgroup.subtree_control"), "+"+c) // or not, and then it isn't there
+		}
 	}
 	rel := path.Join(sub.rel, fmt.Sprintf("test-%d-%d", os.Getpid(), places.Add(1)))
 	if err := os.Mkdir(sub.dir(rel), 0o755); err != nil {

@@ -85,8 +85,8 @@ func askedControllers(c *spec.Cgroup) (names []string) {
 // this process goes out of the way if it is.
 func (cs *controllers) occupied(move bool) string {
 	dir := cs.sub.dir(cs.sub.rel)
-	if _, err := os.Stat(filepath.Join(dir, "cgroup.type")); err != nil {
-		return "" // the root of the hierarchy
+	if isRoot(dir) {
+		return ""
 	}
 	others, self := cs.occupants(dir)
 	switch {
@@ -138,6 +138,9 @@ func (cs *controllers) why(l limit, place string) string {
 		}
 		return fmt.Sprintf("no %s controller in %s: the kernel has none, or it is switched off", n, dir)
 	}
+	if !isRoot(dir) && !exists(filepath.Join(dir, l.file)) {
+		return fmt.Sprintf("this kernel has the %s controller without %s", n, l.file)
+	}
 	if !slices.Contains(words(dir, "cgroup.subtree_control"), n) {
 		if why := cs.occupied(false); why != "" {
 			return why
@@ -161,11 +164,19 @@ func (cs *controllers) whyBelow(l limit, place string) string {
 		if !slices.Contains(there, l.controller) {
 			return fmt.Sprintf("no %s controller in %s: somebody keeps it from that group", l.controller, dir)
 		}
-		if _, err := os.Stat(filepath.Join(dir, l.file)); errors.Is(err, os.ErrNotExist) {
+		if !exists(filepath.Join(dir, l.file)) {
 			return fmt.Sprintf("this kernel has the %s controller without %s", l.controller, l.file)
 		}
 	}
 	return ""
+}
+
+// isRoot tells whether a group is the root of the whole hierarchy, which has no limits and no rules. That of a cgroup namespace isn't.
+func isRoot(dir string) bool { return !exists(filepath.Join(dir, "cgroup.type")) }
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // words reads a file of names; nil where it can't be read.

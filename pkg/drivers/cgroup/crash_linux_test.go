@@ -54,6 +54,16 @@ func beChild() {
 		if i := o[0].Instance; i != nil {
 			s.Instance = i.ID
 		}
+		if verb == "Where" {
+			text, err := os.ReadFile("/proc/self/cgroup")
+			if err == nil {
+				err = os.WriteFile(filepath.Join(os.Getenv(childDir), "where"), text, 0o600)
+			}
+			if err != nil {
+				panic(err)
+			}
+			continue
+		}
 		if verb == "Crash" { // the daemon's main process, not ours
 			unix.Kill(o[0].Instance.PID, unix.SIGKILL)
 			continue

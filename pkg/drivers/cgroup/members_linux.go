@@ -132,12 +132,17 @@ func (ts *trees) Kill(t process.Tree) error {
 	if full, err := populated(dir); err != nil || !full {
 		return err
 	}
-	m, err := cgroup2.Load(t.Place, cgroup2.WithMountpoint(ts.sub.mount.point))
+	return ts.freeze(t.Place)
+}
+
+// freeze stops all processes of a leaf where they are.
+func (ts *trees) freeze(place string) error {
+	m, err := cgroup2.Load(place, cgroup2.WithMountpoint(ts.sub.mount.point))
 	if err == nil {
 		err = m.Freeze()
 	}
 	if err != nil {
-		return fmt.Errorf("freeze cgroup %s: %w", dir, err)
+		return fmt.Errorf("freeze cgroup %s: %w", ts.sub.dir(place), err)
 	}
 	return nil
 }
