@@ -175,6 +175,46 @@ func TestRenderRefuses(t *testing.T) {
 	}
 }
 
+// What is carried in part only is said.
+func TestLosses(t *testing.T) {
+	for _, tt := range []struct {
+		manifest string
+		version  int
+		user     bool
+		want     string
+	}{
+		{"", 252, false, ""},
+		{"  restart: {backoff: {initial: 2s, resetAfter: 2m}}", 252, false, ""},
+		{"  restart: {backoff: {max: 1m}}", 252, false, "spec.restart.backoff.max"},
+		{"  restart: {backoff: {max: 1m, initial: 1m}}", 252, false, ""},
+		{"  restart: {backoff: {max: 1m}}", 254, false, ""},
+		{"  restart: {backoff: {resetAfter: 2m}}", 254, false, "spec.restart.backoff.resetAfter"},
+		{"  restart: {policy: Never, backoff: {max: 1m}}", 252, false, ""},
+		{"  cgroup: {cpuLimit: 12.5%}", 247, false, "spec.cgroup.cpuLimit"},
+		{"  cgroup: {cpuLimit: 12.5%}", 248, false, ""},
+		{"  cgroup: {pidsLimit: 5}\n  stop: {url: http://x}", 252, false, "spec.stop.url"},
+		{"  cgroup: {pidsLimit: 6}\n  stop: {url: http://x}", 252, false, ""},
+		{"  cgroup: {pidsLimit: 5}", 252, false, ""},
+		{"  sandbox: {noNewPrivileges: true, capabilities: [NONE]}", 252, true, ""},
+		{"  sandbox: {capabilities: [NONE]}", 252, true, "spec.sandbox.capabilities"},
+		{"  sandbox: {privateTmp: true, protectHome: \"yes\"}", 252, true, "spec.sandbox.protectHome spec.sandbox.privateTmp"},
+		{"  sandbox: {privateTmp: true, protectHome: \"yes\", required: true}", 252, false, ""},
+	} {
+		d := daemonOf(t, manifestHead+tt.manifest+"\n")
+		u, err := Render(d, stampOf1(d), factsOf(tt.version, tt.user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lost []string
+		for _, l := range u.Lost {
+			lost = append(lost, l.Field)
+		}
+		if got := strings.Join(lost, " "); got != tt.want {
+			t.Errorf("systemd %d, user %v, %s: lost %q, want %q", tt.version, tt.user, tt.manifest, got, tt.want)
+		}
+	}
+}
+
 // No secret is anywhere but in the file that is the manager's alone.
 func TestSecretsStayOutOfTheUnit(t *testing.T) {
 	text, err := os.ReadFile("testdata/secrets.yaml")

@@ -12,6 +12,9 @@ import (
 // margin is what the tool that asks a daemon to stop may take beyond the daemon's own time, to start and to leave.
 const margin = time.Second
 
+// toolTasks is how many processes and threads the tool is, which belong to the daemon's cgroup.
+const toolTasks = 5
+
 // soonest is the least that systemd waits before it starts an ended daemon again, where it knows longer waits for later.
 const soonest = 100 * time.Millisecond
 
@@ -23,6 +26,9 @@ func (r *renderer) ending() {
 		// '-': a daemon that says no is asked by signal. '+': whatever the daemon's rights are, this isn't the daemon.
 		r.set("ExecStop", "-+@"+r.toolCall(toolStop, "spec.stop.url", s.Stop.URL, strconv.FormatInt(grace.Milliseconds(), 10)))
 		grace += margin
+		if n := r.unit.Limits.Tasks; n != 0 && n <= toolTasks {
+			r.lose("spec.stop.url", fmt.Sprintf("what posts it is %d threads within spec.cgroup.pidsLimit, which is %d: the signal comes first", toolTasks, n))
+		}
 	}
 	if reload := s.Reload; reload != nil {
 		r.set("ExecReload", "+@"+r.toolCall(toolReload, "spec.reload.url", string(reload.Signal)+reload.URL))
