@@ -104,12 +104,10 @@ func (h *Host) Reboot(ctx context.Context) error {
 	if !h.Kind.systemd() {
 		return fmt.Errorf("reboot %s: nothing there shuts a host down in order: use PowerCycle", h.Name)
 	}
-	if out, err := h.Command(ctx, "systemctl", "reboot").CombinedOutput(); err != nil && !h.boot.over() {
-		return fmt.Errorf("reboot %s: %w: %s", h.Name, err, out)
-	}
+	out, askErr := h.Command(ctx, "systemctl", "reboot").CombinedOutput() // an error may be that of a bus that is gone
 	how, err := h.boot.wait(ctx)
 	if err != nil {
-		return fmt.Errorf("reboot %s: %w", h.Name, err)
+		return fmt.Errorf("reboot %s: %w: %s", h.Name, errors.Join(err, askErr), out)
 	}
 	if how != "signal: hangup" { // reboot(2): how process 1 of a PID namespace tells
 		return fmt.Errorf("reboot %s: it ended with %s", h.Name, how)

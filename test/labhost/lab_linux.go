@@ -78,8 +78,8 @@ func (l *Lab) start(ctx context.Context) error {
 	if l.ended, err = startFromLastingThread(cmd); err != nil {
 		return err
 	}
-	giveUp := context.AfterFunc(ctx, func() { l.life.Close() })
-	defer giveUp()
+	stop := context.AfterFunc(ctx, func() { l.life.Close() })
+	defer stop()
 	if said, err := bufio.NewReader(out).ReadString('\n'); said != "ready\n" {
 		l.life.Close()
 		<-l.ended
