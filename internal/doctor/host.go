@@ -110,8 +110,11 @@ func kernelWords(f Facts) string {
 	return fmt.Sprintf(`as root: sed -i 's/^GRUB_CMDLINE_LINUX="/&%s /' /etc/default/grub && update-grub && reboot`, word)
 }
 
-// delegate gives all users' managers all controllers; see https://systemd.io/CGROUP_DELEGATION.
-const delegate = `as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload`
+// delegate gives all users' managers all controllers, and has this user's look for them, which leaves what it runs running: RTMIN+25 is its daemon-reexec. See
+// https://systemd.io/CGROUP_DELEGATION and systemd(1), SIGNALS.
+func delegate(uid int) string {
+	return fmt.Sprintf(`as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload && systemctl kill --kill-who=main --signal=RTMIN+25 user@%d.service`, uid)
+}
 
 func controllers(f Facts) Finding {
 	c := f.Cgroup
@@ -124,7 +127,7 @@ func controllers(f Facts) Finding {
 	found.Found = fmt.Sprintf("%s lacks %s", cmp.Or(c.Group, "the group of your daemons"), strings.Join(missing, ", "))
 	there := slices.ContainsFunc(missing, func(n string) bool { return slices.Contains(c.Root, n) })
 	if f.Systemd && f.UID != 0 && there {
-		found.Mend = delegate
+		found.Mend = delegate(f.UID)
 	}
 	return found
 }

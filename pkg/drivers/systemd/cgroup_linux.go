@@ -84,7 +84,7 @@ func (d *Driver) readCgroup(ctx context.Context, f *finding, o *spec.Observed) {
 		if !file.Limited {
 			continue // what others have set there in a limit's absence is found by its drop-in
 		}
-		have, _, err := readSmall(filepath.Join(dir, file.Name), fileID{})
+		have, err := os.ReadFile(filepath.Join(dir, file.Name)) // the kernel tells no size of it
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 			o.Lost = append(o.Lost, spec.Loss{Field: file.Field, Reason: d.noController(ctx, file.Controller)})
 			continue
