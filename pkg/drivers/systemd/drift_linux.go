@@ -66,6 +66,6 @@ func (f *finding) noted() note {
 // stoppedByHand tells whether somebody else stopped the unit: the manager starts a daemon with this policy again whatever it ended of, unless it is told to stop it.
 func (f *finding) stoppedByHand() bool {
 	i := f.inst
-	return f.state == spec.Exited && !f.restarting && f.loaded.ActiveState != "failed" &&
+	return f.state == spec.Exited && !f.restarting && f.loaded.active != "failed" &&
 		i != nil && i.Exit != nil && !i.Exit.Asked && f.stamp().Spec.Restart.Policy == spec.RestartAlways
 }

@@ -21,10 +21,10 @@ func (d *Driver) lookAtInstance(ctx context.Context, l *link, f *finding) (*note
 		if i != nil && i.Exit == nil && i.ID == d.invocation(f.unit) && lives(i) {
 			return nil, nil
 		}
-	} else if i != nil && i.Exit != nil && (f.loaded.ActiveState == "inactive" || f.loaded.ActiveState == "") {
+	} else if i != nil && i.Exit != nil && (f.loaded.active == "inactive" || f.loaded.active == "") {
 		return nil, nil // the manager may remember as much, and never more
 	}
-	if f.loaded.ActiveState == "" { // the manager has forgotten it
+	if f.loaded.active == "" { // the manager has forgotten it
 		if i == nil {
 			return nil, nil
 		}

@@ -10,8 +10,8 @@ import (
 
 // facts are what the manager says of a unit: properties of org.freedesktop.systemd1.Unit and .Service. What it hasn't said is zero.
 type facts struct {
-	Active, Sub string
-	Invocation  string
+	Load, Active, Sub string
+	Invocation        string
 	// MainPID is 0 once it has ended, ExecPID is not.
 	MainPID, ExecPID int
 	Restarts         int
@@ -28,6 +28,8 @@ type facts struct {
 // set takes over one property.
 func (f *facts) set(name string, v dbus.Variant) {
 	switch name {
+	case "LoadState":
+		f.Load, _ = v.Value().(string)
 	case "ActiveState":
 		f.Active, _ = v.Value().(string)
 	case "SubState":

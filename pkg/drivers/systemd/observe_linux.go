@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -25,7 +26,7 @@ type finding struct {
 	lost string
 	note *note
 	// loaded is what the manager says of the unit.
-	loaded sd.UnitStatus
+	loaded states
 	state  spec.State
 	// restarting says that the manager is about to start it again.
 	restarting bool
@@ -80,6 +81,11 @@ func (d *Driver) find(ctx context.Context, locked bool, names ...string) ([]*fin
 	if err != nil {
 		return nil, fmt.Errorf("look at unit files: %w", err)
 	}
+	return d.inform(ctx, locked, finds)
+}
+
+// inform adds to what the unit files say what the manager does.
+func (d *Driver) inform(ctx context.Context, locked bool, finds []*finding) ([]*finding, error) {
 	l, err := d.bus.get(ctx)
 	if err == nil {
 		err = d.list(ctx, l, finds)
@@ -114,17 +120,9 @@ func (d *Driver) locate(names []string) ([]*finding, error) {
 	finds := make([]*finding, len(names))
 	var all map[string]*unitFile // by the daemon's name; read once it is needed
 	for i, name := range names {
-		f := &finding{name: name, unit: name + ".service", note: d.notes.read(name)}
-		finds[i] = f
-		f.file = d.units.read(f.unit)
-		if f.file.stamp != nil && f.file.stamp.Name == name || f.file.err != nil {
+		f := d.locateNear(name, "")
+		if finds[i] = f; f.ours() || f.file.err != nil {
 			continue
-		}
-		if n := f.note; n != nil && n.Unit != f.unit {
-			if other := d.units.read(n.Unit); other.stamp != nil && other.stamp.Name == name {
-				f.unit, f.file = n.Unit, other
-				continue
-			}
 		}
 		if all == nil {
 			var err error
@@ -146,6 +144,32 @@ func (d *Driver) locate(names []string) ([]*finding, error) {
 		}
 	}
 	return finds, nil
+}
+
+// locateNear looks for the unit file of a daemon in the places where it may be expected: under the daemon's name, where it was last, and in one more.
+func (d *Driver) locateNear(name, also string) *finding {
+	f := &finding{name: name, unit: name + ".service", note: d.notes.read(name)}
+	own := d.units.read(f.unit)
+	if own.stamp != nil && own.stamp.Name != name { // another daemon's
+		own = &unitFile{unit: f.unit, text: own.text}
+	}
+	if f.file = own; f.ours() || own.err != nil {
+		return f
+	}
+	places := []string{also}
+	if f.note != nil {
+		places = append(places, f.note.Unit)
+	}
+	for _, unit := range places {
+		if unit == "" || unit == f.unit {
+			continue
+		}
+		if other := d.units.read(unit); other.stamp != nil && other.stamp.Name == name {
+			f.unit, f.file = unit, other
+			return f
+		}
+	}
+	return f
 }
 
 // byName are the unit files that carry our stamp, by the daemon's name.
@@ -188,21 +212,20 @@ func (d *Driver) invocation(unit string) string {
 	return id
 }
 
-// list asks the manager for all units in one call. It asks for what is loaded: to be asked for a unit by name has the manager load it, and tell everybody of that. A unit that isn't
-// loaded has an empty status.
+// list asks the manager for the states of units: all that are loaded in one call, or few one by one. It asks for what is loaded only: to be asked for more than that has the manager
+// load it, and tell everybody so. A unit that isn't loaded has no states.
 func (d *Driver) list(ctx context.Context, l *link, finds []*finding) error {
-	var a answer
-	if len(finds) > few {
-		a = l.call(ctx, "ListUnits")
-	} else {
-		names := make([]string, len(finds))
-		for i, f := range finds {
-			names[i] = f.unit
+	if len(finds) <= few {
+		for _, f := range finds {
+			var err error
+			if f.loaded, err = l.states(ctx, f.unit); err != nil {
+				return fmt.Errorf("look at unit %s: %w", f.unit, err)
+			}
 		}
-		a = l.call(ctx, "ListUnitsByPatterns", []string{}, names)
+		return nil
 	}
 	var found []sd.UnitStatus
-	if err := a.Store(&found); err != nil {
+	if err := l.call(ctx, "ListUnits").Store(&found); err != nil {
 		return fmt.Errorf("list units: %w", err)
 	}
 	byName := make(map[string]*sd.UnitStatus, len(found))
@@ -211,10 +234,33 @@ func (d *Driver) list(ctx context.Context, l *link, finds []*finding) error {
 	}
 	for _, f := range finds {
 		if u := byName[f.unit]; u != nil {
-			f.loaded = *u
+			f.loaded = states{u.LoadState, u.ActiveState, u.SubState}
 		}
 	}
 	return nil
+}
+
+// states are those of a loaded unit: see systemctl(1), list-units.
+type states struct{ load, active, sub string }
+
+// states asks for those of one unit.
+func (l *link) states(ctx context.Context, unit string) (s states, err error) {
+	if loaded, err := l.isLoaded(ctx, unit); err != nil || !loaded {
+		return s, err
+	}
+	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"LoadState", "ActiveState", "SubState"}})
+	return states{f.Load, f.Active, f.Sub}, err
+}
+
+// isLoaded tells whether the manager has a unit in memory.
+func (l *link) isLoaded(ctx context.Context, unit string) (bool, error) {
+	var path dbus.ObjectPath
+	switch err := l.call(ctx, "GetUnit", unit).Store(&path); {
+	case said(err, "NoSuchUnit"):
+		return false, nil
+	default:
+		return err == nil, err
+	}
 }
 
 // complete works out state and instance.
@@ -227,7 +273,7 @@ func (d *Driver) complete(ctx context.Context, l *link, f *finding, locked bool)
 		d.lookForOthers(f)
 		return nil
 	}
-	f.state, f.restarting = stateOf(f.loaded.ActiveState, f.loaded.SubState)
+	f.state, f.restarting = stateOf(f.loaded.active, f.loaded.sub)
 	next, err := d.lookAtInstance(ctx, l, f)
 	if err != nil {
 		return err
@@ -264,7 +310,7 @@ func (d *Driver) lookForOthers(f *finding) {
 		f.foreign = path
 	case d.elsewhere(f.unit) != "":
 		f.foreign = d.elsewhere(f.unit)
-	case f.loaded.ActiveState != "" && f.loaded.ActiveState != "inactive" && f.loaded.ActiveState != "failed":
+	case f.loaded.active != "" && f.loaded.active != "inactive" && f.loaded.active != "failed":
 		f.foreign = "the unit " + f.unit + ", which runs and has no file"
 	}
 }
@@ -320,11 +366,26 @@ func (d *Driver) report(ctx context.Context, f *finding, a *around) spec.Observe
 
 // findOne looks at one daemon whose lock the caller holds. What can't be found out is an error.
 func (d *Driver) findOne(ctx context.Context, name string) (*finding, *link, error) {
-	finds, err := d.find(ctx, true, name)
+	finds, err := d.locate([]string{name})
 	if err != nil {
+		return nil, nil, fmt.Errorf("look at unit files: %w", err)
+	}
+	return d.know(ctx, finds[0])
+}
+
+// findForStart is findOne for the start of a daemon. One that the plan knows nothing of can't have the unit of another name, which all files would have to be read for.
+func (d *Driver) findForStart(ctx context.Context, step spec.Step) (*finding, *link, error) {
+	if step.Instance != "" || step.Generation > 1 {
+		return d.findOne(ctx, step.Name)
+	}
+	return d.know(ctx, d.locateNear(step.Name, spec.UnitName(step.Want.Name, step.Want.Spec.Cgroup)))
+}
+
+// know completes a finding of a daemon whose lock the caller holds.
+func (d *Driver) know(ctx context.Context, f *finding) (*finding, *link, error) {
+	if _, err := d.inform(ctx, true, []*finding{f}); err != nil {
 		return nil, nil, err
 	}
-	f := finds[0]
 	if f.problem != nil {
 		return nil, nil, f.problem
 	}

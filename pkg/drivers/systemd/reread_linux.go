@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-
-	"github.com/godbus/dbus/v5"
 )
 
 // reread makes sure that the manager knows what is on disk for a unit. It knows where the unit isn't loaded, for it reads the file when it loads it, and units that are stopped and that
@@ -30,11 +28,7 @@ func (d *Driver) reread(ctx context.Context, l *link, unit string) error {
 
 // stale tells whether the manager has loaded a unit from something else than what is on disk.
 func (l *link) stale(ctx context.Context, unit string) (bool, error) {
-	var path dbus.ObjectPath
-	switch err := l.call(ctx, "GetUnit", unit).Store(&path); {
-	case said(err, "NoSuchUnit"):
-		return false, nil
-	case err != nil:
+	if loaded, err := l.isLoaded(ctx, unit); err != nil || !loaded {
 		return false, err
 	}
 	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"NeedDaemonReload"}})

@@ -48,7 +48,7 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 	if err := d.enable(unit); err != nil {
 		return err
 	}
-	if f.loaded.ActiveState == "inactive" || f.loaded.ActiveState == "" {
+	if f.loaded.active == "inactive" || f.loaded.active == "" {
 		return nil // what the manager has of it, it reads again before the next start
 	}
 	if onlyLimits && !mended && f.file.intact && f.lost == "" {

@@ -21,7 +21,7 @@ import (
 
 // start starts the daemon where no process of it lives. The unit file is what a start that is cut off anywhere leaves behind: the next plan repeats it whole.
 func (d *Driver) start(ctx context.Context, step spec.Step) error {
-	f, l, err := d.findOne(ctx, step.Name)
+	f, l, err := d.findForStart(ctx, step)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	if f.alive() {
-		return fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.ActiveState, drivers.ErrMoved)
+		return fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.active, drivers.ErrMoved)
 	}
 	unit, err := d.place(ctx, l, f, step.Want)
 	if err != nil {
@@ -69,11 +69,15 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 func (d *Driver) place(ctx context.Context, l *link, f *finding, want *spec.Daemon) (string, error) {
 	unit := spec.UnitName(want.Name, want.Spec.Cgroup)
 	foreign := f.foreign
-	if foreign == "" && (unit != f.unit || !f.ours()) {
-		var err error
-		if foreign, err = d.foreign(ctx, l, want.Name, unit); err != nil {
-			return "", err
-		}
+	var err error
+	switch {
+	case unit != f.unit:
+		foreign, err = d.foreign(ctx, l, want.Name, unit)
+	case !f.ours() && foreign == "":
+		foreign = d.dropInOf(unit)
+	}
+	if err != nil {
+		return "", err
 	}
 	if foreign != "" {
 		return "", fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
@@ -96,10 +100,15 @@ func (d *Driver) foreign(ctx context.Context, l *link, name, unit string) (strin
 	if d.lookForOthers(o); o.foreign != "" {
 		return o.foreign, nil
 	}
+	return d.dropInOf(unit), nil
+}
+
+// dropInOf names what would go over the settings of a unit that isn't ours yet, empty where nothing does.
+func (d *Driver) dropInOf(unit string) string {
 	if over := (&around{s: &d.scope}).dropIns(unit, ""); len(over) > 0 {
-		return "the drop-in " + over[0].path, nil
+		return "the drop-in " + over[0].path
 	}
-	return "", nil
+	return ""
 }
 
 // leaveOld takes away the unit that the daemon was before, where it gets another name.
@@ -193,13 +202,15 @@ func (d *Driver) enable(unit string) error {
 
 // launch starts the unit and returns the note of the instance that it is.
 func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p *plan, step spec.Step) (*note, error) {
-	if f.loaded.ActiveState == "failed" {
+	if f.loaded.active == "failed" {
 		if err := l.call(ctx, "ResetFailedUnit", unit).Store(); err != nil && !said(err, "NoSuchUnit") {
 			return nil, err
 		}
 	}
-	if err := d.reread(ctx, l, unit); err != nil {
-		return nil, err
+	if f.loaded.active != "" || f.unit != unit { // one that isn't loaded is read when it is
+		if err := d.reread(ctx, l, unit); err != nil {
+			return nil, err
+		}
 	}
 	o, err := l.job(ctx, "StartUnit", unit)
 	if err != nil {
