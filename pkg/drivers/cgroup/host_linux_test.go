@@ -50,6 +50,7 @@ func TestOnAHost(t *testing.T) {
 		"limits without controllers":                             withoutControllers,
 		"a daemon with a spec too large for a mark":              largeSpec,
 		"a leaf in a subtree that is somebody else's is managed": elsewhere,
+		"a daemon that was moved out of its leaf":                movedAway,
 	}
 	labhost.Test(t, labhost.Cgroup, func(t *testing.T) {
 		for name, test := range tests {
@@ -600,4 +601,31 @@ func elsewhere(t *testing.T) {
 	}
 	here.apply(spec.VerbStop, d)
 	here.wantGroups()
+}
+
+// movedAway: somebody moves the main process into another group. That is seen, and a stop ends it all the same.
+func movedAway(t *testing.T) {
+	r := fresh(t)
+	d := shell("web", `trap '' TERM; echo ready; while :; do sleep 0.01; done`)
+	d.Spec.Stop.GracePeriod = spec.Duration(50 * time.Millisecond)
+	o := r.started(d)
+	r.printed("web", "ready")
+	other := filepath.Join(r.sub.dir(r.group), "other")
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(filepath.Join(other, "cgroup.procs"), strconv.Itoa(o.Instance.PID)); err != nil {
+		t.Fatal(err)
+	}
+	want := []spec.Drift{{Field: "spec.cgroup", Want: o.Cgroup, Have: r.group + "/other", Class: spec.Restarted}}
+	o = r.look1("web")
+	if diff := cmp.Diff(want, o.Drift); diff != "" || o.State != spec.Running {
+		t.Errorf("it is %s, drift (-want +have):\n%s", o.State, diff)
+	}
+	r.apply(spec.VerbStop, d)
+	if st, err := procfs.ReadStat(o.Instance.PID); err == nil && !st.Dead() {
+		t.Errorf("its process lives: %+v", st)
+	}
+	r.until("web", func(spec.Observed) bool { return len(r.procs("other")) == 0 })
+	r.wantGroups("other")
 }

@@ -223,6 +223,9 @@ func (ts *trees) Look(t process.Tree, s *spec.Spec, o *spec.Observed) error {
 		return err
 	}
 	o.Cgroup = t.Place
+	if err := ts.lookAtMain(t, o); err != nil {
+		return err
+	}
 	for _, l := range limits() {
 		want := l.want(l.asked(s.Cgroup))
 		have, err := readFile(filepath.Join(dir, l.file))
@@ -243,6 +246,18 @@ func (ts *trees) Look(t process.Tree, s *spec.Spec, o *spec.Observed) error {
 		}
 	}
 	return nil
+}
+
+// lookAtMain notes where the main process is, if somebody moved it out of its leaf: what is written there limits it no more.
+func (ts *trees) lookAtMain(t process.Tree, o *spec.Observed) error {
+	if o.Instance == nil || o.Instance.PID == 0 {
+		return nil
+	}
+	now, err := groupOf(o.Instance.PID)
+	if leaf := ts.sub.mount.group(t.Place); err == nil && now != "" && !isIn(now, leaf) {
+		o.Drift = append(o.Drift, spec.Drift{Field: "spec.cgroup", Want: leaf, Have: now, Class: spec.Restarted})
+	}
+	return err
 }
 
 func orNone(limit string) string {

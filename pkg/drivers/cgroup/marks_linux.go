@@ -14,9 +14,9 @@ import (
 // maxDepth is how deep leaves are looked for: a slice nested as deep as its name allows has them deeper than anybody wants.
 const maxDepth = 64
 
-// Marks walks through the slices of the subtree and returns what its leaves say. It looks into none of the leaves.
-func (ts *trees) Marks() (map[string]*process.Mark, error) {
-	found := map[string]*process.Mark{}
+// Marks walks through the slices of the subtree and returns its leaves. It looks into none of them.
+func (ts *trees) Marks() (map[string]string, error) {
+	found := map[string]string{}
 	if ts.none != nil {
 		return found, nil
 	}
@@ -32,7 +32,7 @@ func (ts *trees) Marks() (map[string]*process.Mark, error) {
 	return found, nil
 }
 
-func (ts *trees) walk(place string, depth int, found map[string]*process.Mark) error {
+func (ts *trees) walk(place string, depth int, found map[string]string) error {
 	names, err := subgroups(ts.sub.dir(place))
 	if errors.Is(err, os.ErrNotExist) || depth == 0 {
 		return nil
@@ -42,13 +42,11 @@ func (ts *trees) walk(place string, depth int, found map[string]*process.Mark) e
 	}
 	for _, name := range names {
 		below := path.Join(place, name)
-		m, err := ts.Mark(below)
-		switch {
-		case err == nil && m != nil:
-			found[m.Stamp.Name] = m
+		switch l, err := readLabel(ts.sub.dir(below)); {
+		case err == nil && l.run == ts.run:
+			found[l.name] = below
 		case errors.Is(err, errUnmarked):
-			err = ts.walk(below, depth-1, found)
-			if err != nil {
+			if err := ts.walk(below, depth-1, found); err != nil {
 				return err
 			}
 		}
@@ -56,11 +54,11 @@ func (ts *trees) walk(place string, depth int, found map[string]*process.Mark) e
 	return nil
 }
 
-// Mark returns what a leaf of ours says. The error wraps errUnmarked where the group has no label at all.
+// Mark returns what a leaf of ours says.
 func (ts *trees) Mark(place string) (*process.Mark, error) {
 	l, err := readLabel(ts.sub.dir(place))
 	switch {
-	case errors.Is(err, unix.ENOENT):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, errUnmarked):
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -107,16 +107,24 @@ func procsIn(dir string) (pids []int, err error) {
 
 // Has reads where a process is.
 func (ts *trees) Has(t process.Tree, pid int) (bool, error) {
+	now, err := groupOf(pid)
+	return now != "" && isIn(now, ts.sub.mount.group(t.Place)), err
+}
+
+// groupOf returns the group of a process, empty where there is no such process.
+func groupOf(pid int) (string, error) {
 	text, err := readFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-		return false, nil
+		return "", nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at process %d: %w", pid, err)
+		return "", fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	leaf, now := ts.sub.mount.group(t.Place), parseOwn(text)
-	return now == leaf || strings.HasPrefix(now, leaf+"/"), nil
+	return parseOwn(text), nil
 }
+
+// isIn tells whether a group is a leaf, or below it.
+func isIn(group, leaf string) bool { return group == leaf || strings.HasPrefix(group, leaf+"/") }
 
 // Kill writes cgroup.kill, which reaches those who are just being made as well. A kernel before 5.14 has no such file: there the leaf is frozen, so that nobody in it makes
 // others, and whoever called kills them one by one, which frozen ones don't survive.

@@ -38,7 +38,23 @@ func (d *Driver) endTree(ctx context.Context, e *ending) error {
 		return err
 	}
 	failpoint.Hit(failpoint.StopSignalled)
-	return d.killTree(ctx, e.tree)
+	if err := d.killTree(ctx, e.tree); err != nil || e.main == pidfd.None {
+		return err
+	}
+	return d.killMain(ctx, e)
+}
+
+// killMain kills the main process, which may have shed what its tree is known by.
+func (d *Driver) killMain(ctx context.Context, e *ending) error {
+	if err := e.main.Signal(unix.SIGKILL); err != nil && !errors.Is(err, pidfd.ErrGone) {
+		return fmt.Errorf("kill process %d: %w", e.inst.PID, err)
+	}
+	up := time.NewTimer(killLimit)
+	defer up.Stop()
+	if ended, err := d.await(ctx, up.C, e.main); !ended || err != nil {
+		return errors.Join(err, fmt.Errorf("process %d was killed and hasn't gone: it hangs in the kernel, perhaps for a disk or a network file system", e.inst.PID))
+	}
+	return nil
 }
 
 // askByURL posts to the stop URL and waits for the end. It gives up early where the daemon says no, or isn't there to ask.

@@ -1,10 +1,10 @@
 package process
 
 // marks is Trees.Marks, asked once for all the names of a call.
-type marks = func() (map[string]*Mark, error)
+type marks = func() (map[string]string, error)
 
 // noMarks is for those who need not know of instances without a record.
-func noMarks() (map[string]*Mark, error) { return nil, nil }
+func noMarks() (map[string]string, error) { return nil, nil }
 
 // read returns the record of a daemon, nil where there is none. Where the record is lost and the place of an instance is there, it is made again of what that says, as the
 // record of a start that was cut off after the fork: whoever looks at such a one finds the process, if there is one.
@@ -14,10 +14,10 @@ func (d *Driver) read(name string, marks marks) (*record, error) {
 		return rec, err
 	}
 	known, err := marks()
-	if err != nil || known[name] == nil {
+	if err != nil || known[name] == "" {
 		return nil, err
 	}
-	m, err := d.trees.Mark(known[name].Place) // as it is now
+	m, err := d.trees.Mark(known[name]) // as it is now
 	if err != nil {
 		return nil, err
 	}

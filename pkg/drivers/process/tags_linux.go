@@ -105,7 +105,7 @@ func (ts *tags) Look(t Tree, s *spec.Spec, o *spec.Observed) error {
 }
 
 // Marks finds none: a tag says nothing but that it is the same.
-func (*tags) Marks() (map[string]*Mark, error) { return nil, nil }
+func (*tags) Marks() (map[string]string, error) { return nil, nil }
 
 // Mark finds none.
 func (*tags) Mark(string) (*Mark, error) { return nil, nil }

@@ -228,6 +228,22 @@ func TestLostTagIsNoEnd(t *testing.T) {
 	}
 }
 
+// TestStopOfAProcessWithoutItsTag: one that shed its tag and ignores what it is asked is ended all the same.
+func TestStopOfAProcessWithoutItsTag(t *testing.T) {
+	r := newRig(t)
+	d := shell("web", `trap '' TERM; echo ready; while :; do sleep 0.01; done`)
+	d.Spec.Stop.GracePeriod = spec.Duration(50 * time.Millisecond)
+	i := r.started(d).Instance
+	r.printed("web", "ready")
+	if err := unix.Prlimit(i.PID, 10, &unix.Rlimit{Cur: 5, Max: 5}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(spec.VerbStop, d)
+	if st, err := procfs.ReadStat(i.PID); err == nil && !st.Dead() {
+		t.Errorf("its process: %+v", st)
+	}
+}
+
 // TestAnotherBoot: a record may outlive the boot it speaks of, where it lies on disk.
 func TestAnotherBoot(t *testing.T) {
 	r := newRig(t)

@@ -33,8 +33,8 @@ type Trees interface {
 	Limit(t Tree, m *Mark) error
 	// Look fills in what can be seen of t, which lives: its cgroup, its limits, what of them is lost, and what somebody changed.
 	Look(t Tree, s *spec.Spec, o *spec.Observed) error
-	// Marks returns what Make left on the places that are there, by the name of the daemon.
-	Marks() (map[string]*Mark, error)
+	// Marks returns the places that are there with a mark that Make left, by the name of the daemon.
+	Marks() (places map[string]string, err error)
 	// Mark returns what is on a place now, nil where that is gone.
 	Mark(place string) (*Mark, error)
 	// Foreign says what stands in the place where a daemon of that name goes by default and isn't ours; empty where nothing does.
