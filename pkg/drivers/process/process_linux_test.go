@@ -15,6 +15,7 @@ import (
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/spec"
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 func TestMain(m *testing.M) {
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childDir) != "" {
 		beChild()
 	}
-	os.Exit(m.Run())
+	labhost.Main(m)
 }
 
 // rig is a driver over directories of its own.
