@@ -126,7 +126,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	describeInstance(p, o, now)
 	if o.Stamp != nil {
 		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
-		p.field("Log", logPath(s.dirs.Log, o.Stamp))
+		p.field("Log", s.logPlace(o))
 	}
 	p.section("Conditions", []string{"TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"}, conditionRows(v.Conditions, now))
 	p.section("Limits", []string{"FIELD", "ASKED", "ENFORCED"}, limitRows(st.Limits))
@@ -241,9 +241,15 @@ func when(t, now time.Time) string {
 	return t.Local().Format(time.DateTime) + " (" + age(now.Sub(t)) + " ago)"
 }
 
-func logPath(dir string, s *spec.Stamp) string {
-	if s.Spec.Log.Path != "" {
-		return s.Spec.Log.Path
+// logPlace is where a daemon's output goes.
+func (s *session) logPlace(o spec.Observed) string {
+	if d, err := s.host.Driver(o.Driver); err == nil {
+		if keeper, ok := drivers.Find[drivers.Logger](d); ok && keeper.LogPlace(o.Stamp) != "" {
+			return keeper.LogPlace(o.Stamp)
+		}
 	}
-	return filepath.Join(dir, s.Name+".log")
+	if o.Stamp.Spec.Log.Path != "" {
+		return o.Stamp.Spec.Log.Path
+	}
+	return filepath.Join(s.dirs.Log, o.Stamp.Name+".log")
 }

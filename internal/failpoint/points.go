@@ -18,32 +18,34 @@ const (
 	FileRename  Point = "file.rename"  // it is complete, and not yet renamed
 	FileRenamed Point = "file.renamed" // it is in its place, the directory not yet flushed
 
-	RecordWrite   Point = "record.write"   // a daemon's record is about to be written
-	RecordWritten Point = "record.written" // it is
-	StartIntended Point = "start.intended" // a start is recorded, and nothing is started
-	StartPlaced   Point = "start.placed"   // the place for the daemon is made, and nothing is started
-	LeafMade      Point = "leaf.made"      // a daemon's cgroup is made, and not marked
-	LeafMarked    Point = "leaf.marked"    // it is, and has no limits
-	StartForked   Point = "start.forked"   // the daemon runs, and the record doesn't know its process
-	StartRecorded Point = "start.recorded" // the start is done
-	StampLimited  Point = "stamp.limited"  // changed limits are in force, and the record doesn't know
-	StopIntended  Point = "stop.intended"  // a stop is recorded, and nobody was asked to end
-	StopPosted    Point = "stop.posted"    // the stop URL didn't help, or there is none
-	StopSignalled Point = "stop.signalled" // the signal didn't help
-	StopGone      Point = "stop.gone"      // nothing of the daemon lives, and the record doesn't know
-	StopRecorded  Point = "stop.recorded"  // the stop is done
-	LogCopied     Point = "log.copied"     // the front of a log is copied, and announced as about to be cut off
-	LogCut        Point = "log.cut"        // it is cut off
-	LogRenamed    Point = "log.renamed"    // the copy has its final name, and isn't counted yet
-	LeafRemoved   Point = "leaf.removed"   // the cgroup of a daemon that ended is gone
-	RemoveRecord  Point = "remove.record"  // the record is about to go
-	RecordRemoved Point = "record.removed" // it is gone
+	RecordWrite    Point = "record.write"    // a daemon's record is about to be written
+	RecordWritten  Point = "record.written"  // it is
+	StartIntended  Point = "start.intended"  // a start is recorded, and nothing is started
+	StartPlaced    Point = "start.placed"    // the place for the daemon is made, and nothing is started
+	LeafMade       Point = "leaf.made"       // a daemon's cgroup is made, and not marked
+	LeafMarked     Point = "leaf.marked"     // it is, and has no limits
+	StartForked    Point = "start.forked"    // the daemon runs, and the record doesn't know its process
+	StartRecorded  Point = "start.recorded"  // the start is done
+	StampLimited   Point = "stamp.limited"   // changed limits are in force, and the record doesn't know
+	StopIntended   Point = "stop.intended"   // a stop is recorded, and nobody was asked to end
+	StopPosted     Point = "stop.posted"     // the stop URL didn't help, or there is none
+	StopSignalled  Point = "stop.signalled"  // the signal didn't help
+	StopGone       Point = "stop.gone"       // nothing of the daemon lives, and the record doesn't know
+	StopRecorded   Point = "stop.recorded"   // the stop is done
+	PauseIntended  Point = "pause.intended"  // what is to be paused isn't started at boot any more, and isn't paused yet
+	PauseForgotten Point = "pause.forgotten" // what was paused isn't, and isn't started at boot yet
+	LogCopied      Point = "log.copied"      // the front of a log is copied, and announced as about to be cut off
+	LogCut         Point = "log.cut"         // it is cut off
+	LogRenamed     Point = "log.renamed"     // the copy has its final name, and isn't counted yet
+	LeafRemoved    Point = "leaf.removed"    // the cgroup of a daemon that ended is gone
+	RemoveRecord   Point = "remove.record"   // the record is about to go
+	RecordRemoved  Point = "record.removed"  // it is gone
 )
 
 // Names lists all points.
 func Names() []Point {
 	return []Point{
 		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, StartForked, StartRecorded, StampLimited,
-		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, RecordRemoved,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, RecordRemoved,
 	}
 }

@@ -32,4 +32,16 @@ type Tree interface {
 type Logger interface {
 	// Logs is as Host.Logs. handled is false where this daemon's output goes to a file after all; then nothing was written.
 	Logs(ctx context.Context, name string, w io.Writer, opts LogOptions) (handled bool, err error)
+	// LogPlace is where the output of a daemon with that stamp goes, for people; empty where it goes to a file.
+	LogPlace(s *spec.Stamp) string
 }
+
+// Booter is a Driver whose platform starts daemons at boot by itself, as systemd does.
+type Booter interface {
+	// AtBoot says whether the platform is to start name at boot, durably. Nothing happens to what runs, and where there is no such daemon nothing at all. The
+	// caller holds the daemon's lock.
+	AtBoot(ctx context.Context, name string, start bool) error
+}
+
+// DriftAtBoot is the Field of the Drift that a Booter reports of a daemon that wouldn't be started at boot.
+const DriftAtBoot = "unit.enabled"

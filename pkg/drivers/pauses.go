@@ -3,10 +3,12 @@ package drivers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/filewatch"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -38,6 +40,7 @@ func (p *pauses) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 		}
 		if there {
 			found[i].Paused = &at
+			found[i].Drift = slices.DeleteFunc(found[i].Drift, func(d spec.Drift) bool { return d.Field == DriftAtBoot })
 		}
 	}
 	return found, nil
@@ -73,7 +76,8 @@ func (p *pauses) Watch(ctx context.Context, changed func(name string)) error {
 	return p.Driver.Watch(ctx, changed)
 }
 
-// Apply does Pause and Resume, and forgets the pause of what is removed.
+// Apply does Pause and Resume, and forgets the pause of what is removed. What is paused isn't started at boot either. A crash in between leaves what isn't paused
+// and wouldn't be started at boot: that is drift, and mended.
 func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 	switch step.Verb {
 	case spec.VerbPause:
@@ -85,10 +89,28 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 			case step.Instance != "" && o.State == spec.Absent:
 				return fmt.Errorf("it was planned against %s and there is nothing of that name: %w", instance(step.Instance), ErrMoved)
 			}
+			if err := p.atBoot(ctx, step.Name, false); err != nil {
+				return err
+			}
+			failpoint.Hit(failpoint.PauseIntended)
 			return p.book.set(ctx, step.Name, &spec.Pause{At: time.Now(), By: step.By})
 		})
 	case spec.VerbResume:
-		return p.change(ctx, step, func() error { return p.book.set(ctx, step.Name, nil) })
+		return p.change(ctx, step, func() error {
+			if err := p.book.set(ctx, step.Name, nil); err != nil {
+				return err
+			}
+			failpoint.Hit(failpoint.PauseForgotten)
+			return p.atBoot(ctx, step.Name, true)
+		})
+	case spec.VerbStamp:
+		if err := p.Driver.Apply(ctx, step); err != nil {
+			return err
+		}
+		if paused, err := p.book.read(); err == nil && paused[step.Name] == (spec.Pause{}) {
+			return nil
+		}
+		return p.change(ctx, step, func() error { return p.atBoot(ctx, step.Name, false) })
 	case spec.VerbRemove:
 		// The pause goes first: were it left behind by a crash, it would stop a daemon that is made later under the same name.
 		err := p.change(ctx, step, func() error {
@@ -105,6 +127,15 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 	default:
 		return p.Driver.Apply(ctx, step)
 	}
+}
+
+// atBoot has the platform start the daemon at boot, or not, where that is what it does.
+func (p *pauses) atBoot(ctx context.Context, name string, start bool) error {
+	b, ok := Find[Booter](p.Driver)
+	if !ok {
+		return nil
+	}
+	return b.AtBoot(ctx, name, start)
 }
 
 // change runs f under the name's lock.

@@ -3,11 +3,13 @@
 package drivers_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -68,5 +70,55 @@ func TestTheLastResumeLeavesNoBook(t *testing.T) {
 	left, err := os.ReadDir(f.dirs.State)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left in the state directory: %v, %v", left, err)
+	}
+}
+
+// booter is a driver whose platform starts daemons at boot.
+type booter struct {
+	drivers.Driver
+	atBoot map[string]bool
+}
+
+func (b booter) AtBoot(_ context.Context, name string, start bool) error {
+	b.atBoot[name] = start
+	return nil
+}
+
+// Observe says of what isn't started at boot that it has drifted.
+func (b booter) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
+	found, err := b.Driver.Observe(ctx, names...)
+	for i, o := range found {
+		if !b.atBoot[o.Name] {
+			found[i].Drift = append(o.Drift, spec.Drift{Field: drivers.DriftAtBoot})
+		}
+	}
+	return found, err
+}
+
+// TestWhatIsPausedIsNotStartedAtBoot also not after its stamp was written anew, which puts drift right; and that it isn't is no drift.
+func TestWhatIsPausedIsNotStartedAtBoot(t *testing.T) {
+	f := newFixture(t)
+	b := booter{f.fake, map[string]bool{}}
+	f.Driver = drivers.Decorate(b, f.dirs)
+	web := f.daemon("web")
+	f.must(spec.VerbStart, web)
+	for _, c := range []struct {
+		verb   spec.Verb
+		atBoot bool
+		drift  int
+	}{
+		{spec.VerbPause, false, 0}, {spec.VerbStop, false, 0}, {spec.VerbStamp, false, 0}, {spec.VerbResume, true, 0}, {spec.VerbStamp, true, 0},
+	} {
+		if c.verb == spec.VerbStamp {
+			b.atBoot["web"] = true
+		}
+		f.must(c.verb, web)
+		if o := f.observe("web"); b.atBoot["web"] != c.atBoot || len(o.Drift) != c.drift {
+			t.Errorf("%s: started at boot %t, want %t; drift %v", c.verb, b.atBoot["web"], c.atBoot, o.Drift)
+		}
+	}
+	b.atBoot["web"] = false // somebody disables it
+	if o := f.observe("web"); len(o.Drift) != 1 {
+		t.Errorf("drift of what isn't paused: %v", o.Drift)
 	}
 }

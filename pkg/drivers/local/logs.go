@@ -12,7 +12,7 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// Logs copies what a daemon wrote to w as it stands, rotated files first. Whoever shows it to a terminal makes it harmless.
+// Logs copies what a daemon wrote to w as it stands, rotated files first; or has the driver copy it, where that keeps it elsewhere. Whoever shows it to a terminal makes it harmless.
 //
 // With opts.Since it begins at the first line that tells, at its head, a time of Since or later: see logfile.Reader.Since for the forms. Where no line
 // tells a time it begins with the running instance if that one was started before Since, and else with all there is.
@@ -26,9 +26,14 @@ func (h *Host) Logs(ctx context.Context, daemon string, w io.Writer, opts driver
 }
 
 func (h *Host) logs(ctx context.Context, daemon string, w io.Writer, opts drivers.LogOptions) error {
-	path, instance, err := h.findLog(ctx, daemon)
+	path, instance, keeper, err := h.findLog(ctx, daemon)
 	if err != nil {
 		return err
+	}
+	if keeper != nil {
+		if handled, err := keeper.Logs(ctx, daemon, w, opts); handled || err != nil {
+			return err
+		}
 	}
 	r, err := logfile.Open(path)
 	if err != nil {
@@ -75,27 +80,28 @@ func beginning(r *logfile.Reader, begin, end int64, instance *spec.Instance, opt
 	return r.Tail(begin, end, opts.Tail)
 }
 
-// findLog returns the file that the daemon's stamp names, and its instance.
-func (h *Host) findLog(ctx context.Context, daemon string) (string, *spec.Instance, error) {
+// findLog returns the file that the daemon's stamp names, its instance, and the driver where that may keep its output elsewhere.
+func (h *Host) findLog(ctx context.Context, daemon string) (string, *spec.Instance, drivers.Logger, error) {
 	usual := filepath.Join(h.dirs.Log, daemon+".log")
 	for _, d := range h.drivers {
 		found, err := d.Observe(ctx, daemon)
 		if err != nil {
-			return "", nil, err
+			return "", nil, nil, err
 		}
+		keeper, _ := drivers.Find[drivers.Logger](d)
 		switch o := found[0]; {
 		case o.State == spec.Unknown && o.Stamp == nil:
-			return "", nil, fmt.Errorf("it can't be looked at: %s: %w", o.Message, drivers.ErrUnreachable)
+			return "", nil, nil, fmt.Errorf("it can't be looked at: %s: %w", o.Message, drivers.ErrUnreachable)
 		case o.Stamp != nil && o.Stamp.Spec.Log.Path != "":
-			return o.Stamp.Spec.Log.Path, o.Instance, nil
+			return o.Stamp.Spec.Log.Path, o.Instance, keeper, nil
 		case o.Stamp != nil:
-			return usual, o.Instance, nil
+			return usual, o.Instance, keeper, nil
 		}
 	}
 	if _, err := os.Lstat(usual); err == nil {
-		return usual, nil, nil
+		return usual, nil, nil, nil
 	}
-	return "", nil, fmt.Errorf("there is no such daemon, and no %s: %w", usual, drivers.ErrNotFound)
+	return "", nil, nil, fmt.Errorf("there is no such daemon, and no %s: %w", usual, drivers.ErrNotFound)
 }
 
 // cancellable ends a copy when err returns one.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,5 +163,34 @@ func TestFollowGoesOnFromTheTail(t *testing.T) {
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// journaled is a driver whose daemons' output is elsewhere, unless they name a file.
+type journaled struct{ observed }
+
+func (journaled) LogPlace(*spec.Stamp) string { return "a journal" }
+
+func (j journaled) Logs(_ context.Context, name string, w io.Writer, opts drivers.LogOptions) (bool, error) {
+	if j.o.Stamp.Spec.Log.Path != "" {
+		return false, nil
+	}
+	_, err := fmt.Fprintf(w, "%s: the last %d\n", name, opts.Tail)
+	return true, err
+}
+
+// TestLogsOfADriverThatKeepsThem are the driver's, but for what goes to a file.
+func TestLogsOfADriverThatKeepsThem(t *testing.T) {
+	s := spec.Stamp{Metadata: spec.Metadata{Name: "web"}}
+	h := New(layout.Under(t.TempDir()), journaled{observed{o: spec.Observed{Name: "web", State: spec.Running, Stamp: &s}}})
+	if got := logs(t, h, drivers.LogOptions{Tail: 3}); got != "web: the last 3\n" {
+		t.Errorf("got %q", got)
+	}
+	s.Spec.Log.Path = filepath.Join(t.TempDir(), "own.log")
+	if err := os.WriteFile(s.Spec.Log.Path, []byte("in the file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := logs(t, h, drivers.LogOptions{Tail: 3}); got != "in the file\n" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -39,7 +40,7 @@ func (d *Driver) drift(f *finding, a *around) (all []spec.Drift) {
 		}
 	}
 	if !a.has(d.scope.wants, f.unit) {
-		add("unit.enabled", "enabled", "disabled: it would not start at boot", now)
+		add(drivers.DriftAtBoot, "enabled", "disabled: it would not start at boot", now)
 	}
 	for _, in := range a.dropIns(f.unit, f.noted().Control) {
 		add("unit.dropIn", "none", in.path, in.since)

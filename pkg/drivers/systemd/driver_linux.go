@@ -40,6 +40,7 @@ var (
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
 	_ drivers.Logger      = (*Driver)(nil)
+	_ drivers.Booter      = (*Driver)(nil)
 )
 
 // New returns the systemd driver: of the system manager for root, of the user's own manager for others. A machine without gives an error with a *drivers.Unavailable. A manager that

@@ -17,6 +17,7 @@ import (
 	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // Logs copies what a daemon wrote to the journal, as it wrote it. One whose spec names a log file writes there.
@@ -50,6 +51,18 @@ func (d *Driver) Logs(ctx context.Context, name string, w io.Writer, o drivers.L
 		args = append(args, "--follow")
 	}
 	return true, d.journal(ctx, w, append(args, matches...)...)
+}
+
+// LogPlace is the command that shows what a daemon wrote.
+func (d *Driver) LogPlace(s *spec.Stamp) string {
+	switch unit := spec.UnitName(s.Name, s.Spec.Cgroup); {
+	case s.Spec.Log.Path != "":
+		return ""
+	case d.scope.user:
+		return "the journal (journalctl --user -u " + unit + ")"
+	default:
+		return "the journal (journalctl -u " + unit + ")"
+	}
 }
 
 // matches select what the processes of a unit wrote, and not what systemd wrote about it: systemd.journal-fields(7).
