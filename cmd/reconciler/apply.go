@@ -131,7 +131,7 @@ func (c *cli) noteUnsupervised(s *session, files []string, items []reconcile.Ite
 			continue
 		}
 		drv, err := s.host.Driver(it.Want.Spec.Driver)
-		if err == nil && (drv.Kind() == spec.DriverProcess || drv.Kind() == spec.DriverCgroup) {
+		if err == nil && unsupervised(drv.Kind()) {
 			alone = append(alone, it.Name)
 		}
 	}

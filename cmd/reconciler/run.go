@@ -98,11 +98,30 @@ func (c *cli) farewell(ctx context.Context, s *session, set string) {
 		c.note("Ended. The daemons of set %s are left as they are.", set)
 		return
 	}
-	running := 0
+	running, alone := 0, 0
 	for _, v := range views {
 		if v.Observed.Stamp != nil && v.Observed.Stamp.Owner.Set == set && v.Observed.State == spec.Running {
 			running++
+			if unsupervised(v.Observed.Driver) {
+				alone++
+			}
 		}
 	}
-	c.note("Ended. %s of set %s left running; nothing restarts them until the next reconciler run.", plural(running, "daemon"), set)
+	c.note("Ended. %s of set %s left running; %s.", plural(running, "daemon"), set, aftercare(running, alone))
+}
+
+// aftercare says who restarts daemons when no run does.
+func aftercare(running, alone int) string {
+	switch alone {
+	case running:
+		return "nothing restarts them until the next reconciler run"
+	case 0:
+		return "systemd restarts them"
+	}
+	return fmt.Sprintf("systemd restarts them, but for %d that nothing restarts until the next reconciler run", alone)
+}
+
+// unsupervised says whether nothing but a run restarts what that driver runs.
+func unsupervised(kind spec.DriverKind) bool {
+	return kind == spec.DriverProcess || kind == spec.DriverCgroup
 }

@@ -117,3 +117,16 @@ func TestEventsWatch(t *testing.T) {
 		t.Errorf("exit %d, and it shows:\n%s", code, out)
 	}
 }
+
+func TestAftercare(t *testing.T) {
+	for _, c := range []struct {
+		running, alone int
+		want           string
+	}{
+		{0, 0, "nothing restarts them"}, {2, 2, "nothing restarts them"}, {2, 0, "systemd restarts them"}, {3, 1, "but for 1 that nothing restarts"},
+	} {
+		if got := aftercare(c.running, c.alone); !strings.Contains(got, c.want) {
+			t.Errorf("%d running, %d alone: %q", c.running, c.alone, got)
+		}
+	}
+}
