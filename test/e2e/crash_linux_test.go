@@ -257,7 +257,8 @@ func (op operation) newScene(t testing.TB) *scene {
 	s := &scene{machine: m, web: m.witness("web").configured("one"), old: m.witness("old")}
 	if op.drivers != "process" || op.from != "" {
 		for _, w := range []*testimony{s.web, s.old} {
-			w.spec += fmt.Sprintf("  cgroup: {slice: %s.slice, pidsLimit: 100}\n", strings.ToLower(crand.Text()))
+			// systemd starts daemons that don't inherit the mark.
+			w.spec += fmt.Sprintf("  cgroup: {slice: %s.slice, pidsLimit: 100}\n  rlimits: {rss: \"%d:infinity\"}\n", strings.ToLower(crand.Text()), m.mark)
 		}
 	}
 	return s
@@ -289,12 +290,20 @@ func TestCrashWithCgroups(t *testing.T) {
 		ops := slices.DeleteFunc(operations(), func(op operation) bool {
 			return !slices.Contains([]string{"first apply", "update that restarts", "stop by every stage", "delete", "a run that sees its daemon die"}, op.name)
 		})
-		crashAll(t, append(ops, moves()...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") })
+		crashAll(t, append(ops, moves("process", "cgroup")...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") })
 	})
 }
 
-// moves are the operations by which another driver takes a daemon over.
-func moves() []operation {
+// TestCrashWithUnits is TestCrash for daemons that systemd takes over from the process driver, and back. One after the other: a host has one systemd, whose units everybody
+// sees.
+func TestCrashWithUnits(t *testing.T) {
+	onHost(t, labhost.Systemd, func(t *testing.T) {
+		crashAll(t, moves("process", "systemd"), "systemd", 0, func(string) bool { return false })
+	})
+}
+
+// moves are the operations by which one of two drivers takes a daemon over from the other.
+func moves(one, two string) []operation {
 	moved := func(from, to string) operation {
 		return operation{
 			name:    "move from " + from + " to " + to,
@@ -314,11 +323,17 @@ func moves() []operation {
 			},
 		}
 	}
-	return []operation{moved("process", "cgroup"), moved("cgroup", "process")}
+	return []operation{moved(one, two), moved(two, one)}
 }
 
-// crashAll cuts off each of ops at each point that it passes, and at a number of pairs of them. Those that must name have to be passed by some.
+// crashAll cuts off each of ops at each point that it passes, and at a number of pairs of them. Those that must name have to be passed by some. Those with systemd are done one
+// after the other.
 func crashAll(t *testing.T, ops []operation, drivers string, pairs int, must func(point string) bool) {
+	beside := func(t *testing.T) {
+		if drivers != "systemd" {
+			t.Parallel()
+		}
+	}
 	var mu sync.Mutex
 	passed, whole := map[string]bool{}, 0
 	var hit, missed atomic.Int64
@@ -326,7 +341,7 @@ func crashAll(t *testing.T, ops []operation, drivers string, pairs int, must fun
 		for _, op := range ops {
 			op.drivers = cmp.Or(op.drivers, drivers)
 			t.Run(op.name, func(t *testing.T) {
-				t.Parallel()
+				beside(t)
 				points := op.points(t)
 				mu.Lock()
 				whole++
@@ -337,7 +352,7 @@ func crashAll(t *testing.T, ops []operation, drivers string, pairs int, must fun
 				mu.Unlock()
 				for _, p := range points {
 					t.Run(p, func(t *testing.T) {
-						t.Parallel()
+						beside(t)
 						if op.crash(op.newScene(t), p) > 0 {
 							hit.Add(1)
 						} else {
@@ -348,7 +363,7 @@ func crashAll(t *testing.T, ops []operation, drivers string, pairs int, must fun
 				for range pairs {
 					p := []string{points[rand.IntN(len(points))], points[rand.IntN(len(points))]}
 					t.Run(strings.Join(p, " then "), func(t *testing.T) {
-						t.Parallel()
+						beside(t)
 						op.crash(op.newScene(t), p...)
 					})
 				}
