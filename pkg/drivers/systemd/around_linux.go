@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ type around struct {
 	s *scope
 	// bulk says to read whole directories.
 	bulk bool
+	mu   sync.Mutex
 	dirs map[string]map[string]bool
 }
 
@@ -33,6 +35,8 @@ func (a *around) has(dir, name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return err == nil
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	entries, read := a.dirs[dir]
 	if !read {
 		entries = map[string]bool{}

@@ -40,11 +40,9 @@ func (d *Driver) managerCgroup(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		v, err := l.manager.GetProperty(managerInterface + ".ControlGroup")
-		if err != nil {
-			return "", l.explain(ctx, err)
+		if err := l.callOn(ctx, l.manager, "org.freedesktop.DBus.Properties.Get", managerInterface, "ControlGroup").Store(&root); err != nil {
+			return "", err
 		}
-		root, _ = v.Value().(string)
 		root = strings.TrimSuffix(root, "/")
 	}
 	d.learnt.root.Store(&root)

@@ -98,8 +98,11 @@ func (d *Driver) List(context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list the notes of daemons: %w", err)
 	}
 	for _, name := range noted {
-		if n := d.notes.read(name); n != nil && found[n.Unit] == nil && d.vouched(name, n) != nil {
-			names = append(names, name)
+		f := &finding{name: name, note: d.notes.read(name)}
+		if f.note != nil && found[f.note.Unit] == nil {
+			if d.vouch(f); f.ours() {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)

@@ -18,7 +18,7 @@ func (d *Driver) lookAtInstance(ctx context.Context, l *link, f *finding) (*note
 	}
 	i := was.Instance
 	if f.alive() {
-		if i != nil && i.Exit == nil && i.ID == d.invocation(f.unit) && lives(i) {
+		if i != nil && i.Exit == nil && i.ID == d.invocation(f.unit) && d.isMain(f, i) {
 			return nil, nil
 		}
 	} else if i != nil && i.Exit != nil && (f.loaded.active == "inactive" || f.loaded.active == "") {
@@ -41,6 +41,14 @@ func (d *Driver) lookAtInstance(ctx context.Context, l *link, f *finding) (*note
 	next := was.after(said, f.stamp(), f.alive(), d.boot)
 	next.Unit = f.unit
 	return next, nil
+}
+
+// isMain tells whether the main process of an invocation is still the one that was noted. That of a daemon which neither forks into the background nor speaks to systemd stays.
+func (d *Driver) isMain(f *finding, i *spec.Instance) bool {
+	if t := f.stamp().Spec.Type; i.PID != 0 && i.StartTicks != 0 && (t == spec.TypeExec || t == "") {
+		return true
+	}
+	return lives(i)
 }
 
 // lives tells whether the main process of i is the one that it was. An instance whose main process isn't known is none to be sure of.

@@ -7,9 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	sd "github.com/coreos/go-systemd/v22/dbus"
-	"github.com/godbus/dbus/v5"
+	"sync"
+	"sync/atomic"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -25,9 +24,10 @@ type finding struct {
 	// lost says what became of the unit file that file vouches for: it is masked, or removed.
 	lost string
 	note *note
-	// loaded is what the manager says of the unit.
-	loaded states
-	state  spec.State
+	// loaded is what the manager says of the unit; unasked says that it wasn't asked, because there is nothing of it.
+	loaded  states
+	unasked bool
+	state   spec.State
 	// restarting says that the manager is about to start it again.
 	restarting bool
 	inst       *spec.Instance
@@ -64,32 +64,34 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 	if len(names) == 0 {
 		return out, nil
 	}
-	finds, err := d.find(ctx, false, names...)
+	finds, err := d.find(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
 	around := d.lookAround(len(names))
-	for i, f := range finds {
-		out[i] = d.report(ctx, f, around)
-	}
+	side(len(finds), func(i int) { out[i] = d.report(ctx, finds[i], around) })
 	return out, ctx.Err()
 }
 
-// find finds out what is true of daemons. locked says that the caller holds the lock of each.
-func (d *Driver) find(ctx context.Context, locked bool, names ...string) ([]*finding, error) {
+// find finds out what is true of daemons. Of many at once the manager is asked while their files are read.
+func (d *Driver) find(ctx context.Context, names ...string) ([]*finding, error) {
+	ask := func() (*link, func(unit string) states, error) { return nil, nil, nil }
+	if len(names) > few {
+		ask = d.askAhead(ctx)
+	}
 	finds, err := d.locate(names)
 	if err != nil {
 		return nil, fmt.Errorf("look at unit files: %w", err)
 	}
-	return d.inform(ctx, locked, finds)
+	l, statesOf, err := ask()
+	if len(names) <= few {
+		l, statesOf, err = d.askEach(ctx, finds)
+	}
+	return d.inform(ctx, l, statesOf, err, false, finds)
 }
 
-// inform adds to what the unit files say what the manager does.
-func (d *Driver) inform(ctx context.Context, locked bool, finds []*finding) ([]*finding, error) {
-	l, err := d.bus.get(ctx)
-	if err == nil {
-		err = d.list(ctx, l, finds)
-	}
+// inform adds to what the unit files say what the manager said, or why it said nothing. locked says that the caller holds the lock of each daemon.
+func (d *Driver) inform(ctx context.Context, l *link, statesOf func(string) states, err error, locked bool, finds []*finding) ([]*finding, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -99,12 +101,37 @@ func (d *Driver) inform(ctx context.Context, locked bool, finds []*finding) ([]*
 		}
 		return finds, nil
 	}
-	for _, f := range finds {
+	side(len(finds), func(i int) {
+		f := finds[i]
+		f.loaded = statesOf(f.unit)
 		if err := d.complete(ctx, l, f, locked); err != nil {
 			f.state, f.problem = spec.Unknown, err
 		}
-	}
+	})
 	return finds, ctx.Err()
+}
+
+// lookers is how many daemons are looked at side by side where they are many. Looking waits for little, so more would gain nothing on a small machine.
+const lookers = 2
+
+// side calls do for 0 to n-1, side by side.
+func side(n int, do func(int)) {
+	if n <= few {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range lookers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // unreachable is what is known where the manager doesn't answer: what carries our stamp is Unknown, and of nothing there is nothing to ask.
@@ -112,154 +139,6 @@ func (f *finding) unreachable(err error) {
 	f.state = spec.Absent
 	if f.ours() || f.note != nil || f.file.err != nil {
 		f.state, f.problem = spec.Unknown, err
-	}
-}
-
-// locate finds the unit file of each daemon: that of its own name, or any that carries its stamp.
-func (d *Driver) locate(names []string) ([]*finding, error) {
-	finds := make([]*finding, len(names))
-	var all map[string]*unitFile // by the daemon's name; read once it is needed
-	for i, name := range names {
-		f := d.locateNear(name, "")
-		if finds[i] = f; f.ours() || f.file.err != nil {
-			continue
-		}
-		if all == nil {
-			var err error
-			if all, err = d.byName(); err != nil {
-				return nil, err
-			}
-		}
-		switch other := all[name]; {
-		case other != nil:
-			f.unit, f.file = other.unit, other
-		case f.note != nil:
-			if v := d.vouched(name, f.note); v != nil {
-				f.lost = "removed"
-				if d.units.read(f.note.Unit).masked {
-					f.lost = "masked"
-				}
-				f.unit, f.file = f.note.Unit, v
-			}
-		}
-	}
-	return finds, nil
-}
-
-// locateNear looks for the unit file of a daemon in the places where it may be expected: under the daemon's name, where it was last, and in one more.
-func (d *Driver) locateNear(name, also string) *finding {
-	f := &finding{name: name, unit: name + ".service", note: d.notes.read(name)}
-	own := d.units.read(f.unit)
-	if own.stamp != nil && own.stamp.Name != name { // another daemon's
-		own = &unitFile{unit: f.unit, text: own.text}
-	}
-	if f.file = own; f.ours() || own.err != nil {
-		return f
-	}
-	places := []string{also}
-	if f.note != nil {
-		places = append(places, f.note.Unit)
-	}
-	for _, unit := range places {
-		if unit == "" || unit == f.unit {
-			continue
-		}
-		if other := d.units.read(unit); other.stamp != nil && other.stamp.Name == name {
-			f.unit, f.file = unit, other
-			return f
-		}
-	}
-	return f
-}
-
-// byName are the unit files that carry our stamp, by the daemon's name.
-func (d *Driver) byName() (map[string]*unitFile, error) {
-	found, err := d.units.scan()
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]*unitFile, len(found))
-	for _, f := range found {
-		if f.stamp != nil {
-			all[f.stamp.Name] = f
-		}
-	}
-	return all, nil
-}
-
-// vouched returns the unit file as we wrote it of a daemon whose own is masked, or gone while the instance that we noted runs; nil where nothing says that it is ours.
-func (d *Driver) vouched(name string, n *note) *unitFile {
-	f := d.units.read(n.Unit)
-	switch {
-	case f.masked:
-	case f.there() || n.Instance == nil || n.Instance.Exit != nil || d.invocation(n.Unit) != n.Instance.ID:
-		return nil
-	}
-	text := d.notes.kept(name)
-	stamp, err := ParseStamp(text)
-	if err != nil || stamp == nil || stamp.Name != name {
-		return nil
-	}
-	return &unitFile{unit: n.Unit, text: text, stamp: stamp, intact: true}
-}
-
-// invocation is the id of the invocation of a unit that runs, empty where it doesn't.
-func (d *Driver) invocation(unit string) string {
-	id, err := os.Readlink(filepath.Join(d.scope.exported, "invocation:"+unit))
-	if err != nil {
-		return ""
-	}
-	return id
-}
-
-// list asks the manager for the states of units: all that are loaded in one call, or few one by one. It asks for what is loaded only: to be asked for more than that has the manager
-// load it, and tell everybody so. A unit that isn't loaded has no states.
-func (d *Driver) list(ctx context.Context, l *link, finds []*finding) error {
-	if len(finds) <= few {
-		for _, f := range finds {
-			var err error
-			if f.loaded, err = l.states(ctx, f.unit); err != nil {
-				return fmt.Errorf("look at unit %s: %w", f.unit, err)
-			}
-		}
-		return nil
-	}
-	var found []sd.UnitStatus
-	if err := l.call(ctx, "ListUnits").Store(&found); err != nil {
-		return fmt.Errorf("list units: %w", err)
-	}
-	byName := make(map[string]*sd.UnitStatus, len(found))
-	for i := range found {
-		byName[found[i].Name] = &found[i]
-	}
-	for _, f := range finds {
-		if u := byName[f.unit]; u != nil {
-			f.loaded = states{u.LoadState, u.ActiveState, u.SubState}
-		}
-	}
-	return nil
-}
-
-// states are those of a loaded unit: see systemctl(1), list-units.
-type states struct{ load, active, sub string }
-
-// states asks for those of one unit.
-func (l *link) states(ctx context.Context, unit string) (s states, err error) {
-	if loaded, err := l.isLoaded(ctx, unit); err != nil || !loaded {
-		return s, err
-	}
-	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"LoadState", "ActiveState", "SubState"}})
-	return states{f.Load, f.Active, f.Sub}, err
-}
-
-// isLoaded tells whether the manager has a unit in memory.
-func (l *link) isLoaded(ctx context.Context, unit string) (bool, error) {
-	var path dbus.ObjectPath
-	switch err := l.call(ctx, "GetUnit", unit).Store(&path); {
-	case said(err, "NoSuchUnit"):
-		return false, nil
-	default:
-		return err == nil, err
 	}
 }
 
@@ -310,7 +189,7 @@ func (d *Driver) lookForOthers(f *finding) {
 		f.foreign = path
 	case d.elsewhere(f.unit) != "":
 		f.foreign = d.elsewhere(f.unit)
-	case f.loaded.active != "" && f.loaded.active != "inactive" && f.loaded.active != "failed":
+	case d.invocation(f.unit) != "":
 		f.foreign = "the unit " + f.unit + ", which runs and has no file"
 	}
 }
@@ -325,11 +204,6 @@ func (d *Driver) elsewhere(unit string) string {
 	}
 	return ""
 }
-
-const (
-	unitInterface    = "org.freedesktop.systemd1.Unit"
-	serviceInterface = "org.freedesktop.systemd1.Service"
-)
 
 // stateOf is what a unit's states come to. A service that the manager is about to start again has ended meanwhile.
 func stateOf(active, sub string) (s spec.State, restarting bool) {
@@ -378,20 +252,25 @@ func (d *Driver) findForStart(ctx context.Context, step spec.Step) (*finding, *l
 	if step.Instance != "" || step.Generation > 1 {
 		return d.findOne(ctx, step.Name)
 	}
-	return d.know(ctx, d.locateNear(step.Name, spec.UnitName(step.Want.Name, step.Want.Spec.Cgroup)))
+	f := d.locateNear(step.Name, spec.UnitName(step.Want.Name, step.Want.Spec.Cgroup))
+	if f.note != nil || f.file.there() || d.invocation(f.unit) != "" {
+		return d.know(ctx, f)
+	}
+	f.state, f.unasked = spec.Absent, true
+	d.lookForOthers(f)
+	l, err := d.bus.get(ctx)
+	return f, l, err
 }
 
 // know completes a finding of a daemon whose lock the caller holds.
 func (d *Driver) know(ctx context.Context, f *finding) (*finding, *link, error) {
-	if _, err := d.inform(ctx, true, []*finding{f}); err != nil {
+	finds := []*finding{f}
+	l, statesOf, err := d.askEach(ctx, finds)
+	if _, err := d.inform(ctx, l, statesOf, err, true, finds); err != nil {
 		return nil, nil, err
 	}
 	if f.problem != nil {
 		return nil, nil, f.problem
-	}
-	l, err := d.bus.get(ctx)
-	if err != nil {
-		return nil, nil, err
 	}
 	return f, l, nil
 }

@@ -56,16 +56,8 @@ func (d *Driver) check(ctx context.Context, want *spec.Daemon) ([]spec.Loss, err
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	l, err := d.bus.get(ctx)
-	if err != nil {
-		return nil, err
-	}
 	unit := spec.UnitName(want.Name, want.Spec.Cgroup)
-	foreign, err := d.foreign(ctx, l, want.Name, unit)
-	if err != nil {
-		return nil, err
-	}
-	if foreign != "" {
+	if foreign := d.foreign(want.Name, unit); foreign != "" {
 		return nil, fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
 	}
 	return p.lost, nil

@@ -28,7 +28,7 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 	}
 	unit := f.unit
 	if !f.ours() {
-		if unit, err = d.place(ctx, l, f, step.Want); err != nil {
+		if unit, err = d.place(f, step.Want); err != nil {
 			return err
 		}
 	}

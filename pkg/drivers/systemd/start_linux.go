@@ -34,7 +34,7 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 	if f.alive() {
 		return fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.active, drivers.ErrMoved)
 	}
-	unit, err := d.place(ctx, l, f, step.Want)
+	unit, err := d.place(f, step.Want)
 	if err != nil {
 		return err
 	}
@@ -66,18 +66,14 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 }
 
 // place returns the unit that want is to be, once nothing that isn't ours stands in its place.
-func (d *Driver) place(ctx context.Context, l *link, f *finding, want *spec.Daemon) (string, error) {
+func (d *Driver) place(f *finding, want *spec.Daemon) (string, error) {
 	unit := spec.UnitName(want.Name, want.Spec.Cgroup)
 	foreign := f.foreign
-	var err error
 	switch {
 	case unit != f.unit:
-		foreign, err = d.foreign(ctx, l, want.Name, unit)
+		foreign = d.foreign(want.Name, unit)
 	case !f.ours() && foreign == "":
 		foreign = d.dropInOf(unit)
-	}
-	if err != nil {
-		return "", err
 	}
 	if foreign != "" {
 		return "", fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
@@ -86,21 +82,18 @@ func (d *Driver) place(ctx context.Context, l *link, f *finding, want *spec.Daem
 }
 
 // foreign says what stands in the place of a unit that isn't the daemon's, empty where nothing does.
-func (d *Driver) foreign(ctx context.Context, l *link, name, unit string) (string, error) {
+func (d *Driver) foreign(name, unit string) string {
 	o := &finding{name: name, unit: unit, file: d.units.read(unit)}
 	if s := o.file.stamp; s != nil {
 		if s.Name != name {
-			return "daemon " + s.Name + "'s unit", nil
+			return "daemon " + s.Name + "'s unit"
 		}
-		return "", nil
-	}
-	if err := d.list(ctx, l, []*finding{o}); err != nil {
-		return "", err
+		return ""
 	}
 	if d.lookForOthers(o); o.foreign != "" {
-		return o.foreign, nil
+		return o.foreign
 	}
-	return d.dropInOf(unit), nil
+	return d.dropInOf(unit)
 }
 
 // dropInOf names what would go over the settings of a unit that isn't ours yet, empty where nothing does.
@@ -207,7 +200,7 @@ func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p
 			return nil, err
 		}
 	}
-	if f.loaded.active != "" || f.unit != unit { // one that isn't loaded is read when it is
+	if f.unasked || f.loaded.active != "" || f.unit != unit { // one that isn't loaded is read when it is
 		if err := d.reread(ctx, l, unit); err != nil {
 			return nil, err
 		}
