@@ -152,9 +152,12 @@ func getRow(host string, v reconcile.View, wide bool) []string {
 	return append(row, pid, string(o.Driver), set, generation, host, binary, remark(v))
 }
 
-// remark says in a cell why a daemon doesn't run under a better driver, and what of its spec isn't enforced.
+// remark says in a cell what somebody changed of a daemon, why it doesn't run under a better driver, and what of its spec isn't enforced.
 func remark(v reconcile.View) string {
 	var says []string
+	for _, d := range v.Observed.Drift {
+		says = append(says, "drift: "+d.Field)
+	}
 	for _, u := range v.Fallback {
 		says = append(says, "not "+string(u.Kind)+": "+u.Reason)
 	}

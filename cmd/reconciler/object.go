@@ -32,13 +32,14 @@ type object struct {
 
 // The phases.
 const (
-	phaseStopped = "Stopped" // it ended as it should, was stopped, or was never started
-	phaseFailed  = "Failed"  // it ended as it should not, and runs no more
+	phaseStopped    = "Stopped"    // it ended as it should, was stopped, or was never started
+	phaseFailed     = "Failed"     // it ended as it should not, and runs no more
+	phaseRestarting = "Restarting" // it ended, and its platform starts it again by itself
 )
 
 // status is what is known of a daemon now. Times are wall clock, RFC 3339.
 type status struct {
-	// Phase is Running, Starting, Stopping, Stopped, Failed, Absent or Unknown.
+	// Phase is Running, Starting, Stopping, Stopped, Restarting, Failed, Absent or Unknown.
 	Phase string `json:"phase"`
 	// Message says why the phase is Unknown, or what stands in the daemon's place.
 	Message string          `json:"message,omitempty"`
@@ -138,6 +139,8 @@ func phase(o spec.Observed) string {
 		return string(o.State)
 	}
 	switch e := exitOf(o); {
+	case o.Restarting && o.Paused == nil:
+		return phaseRestarting
 	case o.Paused != nil || e == nil || e.Reason == exitCompleted || e.Reason == exitStopped:
 		return phaseStopped
 	}

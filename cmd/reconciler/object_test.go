@@ -20,6 +20,8 @@ func TestPhase(t *testing.T) {
 	}
 	paused := ended(&spec.Exit{Known: true, Code: 1})
 	paused.Paused = &spec.Pause{At: noon}
+	restarting := ended(&spec.Exit{Known: true, Signal: "SIGKILL"})
+	restarting.Restarting = true
 	for _, c := range []struct {
 		name  string
 		o     spec.Observed
@@ -40,6 +42,7 @@ func TestPhase(t *testing.T) {
 		{"it was killed", ended(&spec.Exit{Known: true, Signal: "SIGSEGV"}), phaseFailed, &lastExit{Signal: "SIGSEGV", Reason: exitFailed}},
 		{"out of memory", ended(&spec.Exit{Known: true, Signal: "SIGKILL", OOMKilled: true}), phaseFailed, &lastExit{Signal: "SIGKILL", Reason: exitOOM}},
 		{"nobody knows", ended(&spec.Exit{}), phaseFailed, &lastExit{Reason: exitUnknown}},
+		{"systemd starts it again", restarting, phaseRestarting, &lastExit{Signal: "SIGKILL", Reason: exitFailed}},
 		{"failed, and then a user stopped it", paused, phaseStopped, &lastExit{Code: new(1), Reason: exitFailed}},
 	} {
 		if got := phase(c.o); got != c.phase {

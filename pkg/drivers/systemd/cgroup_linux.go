@@ -136,12 +136,18 @@ func (d *Driver) losses(ctx context.Context, s *spec.Spec) []spec.Loss {
 	return lost
 }
 
+// kernelHas tells whether the machine has a controller, delegated or not.
+func kernelHas(controller string) bool {
+	data, err := os.ReadFile(filepath.Join(cgroupMount(), "cgroup.controllers"))
+	return err == nil && slices.Contains(strings.Fields(string(data)), controller)
+}
+
 // noController says why a limit isn't enforced, and what mends that.
 func (d *Driver) noController(_ context.Context, controller string) string {
 	switch {
 	case cgroupMount() == "":
 		return "systemd ignores it: cgroup v2 isn't mounted on this machine"
-	case d.scope.user:
+	case d.scope.user && kernelHas(controller):
 		return fmt.Sprintf("systemd ignores it: the %s controller isn't delegated to this user's manager; reconciler doctor says how to", controller)
 	default:
 		return fmt.Sprintf("systemd ignores it: this machine has no %s controller in cgroup v2", controller)

@@ -147,7 +147,12 @@ func (d *Driver) journal(ctx context.Context, w io.Writer, args ...string) error
 		return err
 	}
 	env := append(d.own.Environ(), "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=")
-	return s.Stream(ctx, spawn.Cmd{Path: path, Args: append([]string{path}, args...), Env: env, Dir: "/", Umask: 0o022}, w)
+	err = s.Stream(ctx, spawn.Cmd{Path: path, Args: append([]string{path}, args...), Env: env, Dir: "/", Umask: 0o022}, w)
+	if err != nil && d.scope.user && strings.Contains(err.Error(), "insufficient permissions") {
+		return fmt.Errorf("%w; a journal that is kept in memory alone is for those in the group systemd-journal: as root, usermod -aG systemd-journal %s, or mkdir -p /var/log/journal && journalctl --flush to keep one for each user; or "+
+			"have the daemon write to a file, with spec.log.path", err, d.own.Name)
+	}
+	return err
 }
 
 // journalTail are the last lines that systemd and the daemon wrote of an invocation.

@@ -110,8 +110,12 @@ func (r *renderer) about(stamp *spec.Stamp) {
 	}
 }
 
-// Description is that of the unit of a stamp: it tells which generation of the daemon systemd has loaded.
+// Description is that of the unit of a stamp: it tells which generation of the daemon systemd has loaded. Everybody can ask systemd for it, so it has nothing that secrets
+// could be guessed from.
 func Description(stamp *spec.Stamp) string {
+	if hasSecrets(&stamp.Spec) {
+		return fmt.Sprintf("%s (reconciler, generation %d)", stamp.Name, stamp.Generation)
+	}
 	short := strings.TrimPrefix(stamp.Digest, "sha256:")
 	return fmt.Sprintf("%s (reconciler, generation %d, %s)", stamp.Name, stamp.Generation, short[:min(12, len(short))])
 }

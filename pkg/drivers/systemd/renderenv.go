@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // own are the variables that systemd sets by itself, and its user manager hands on; a daemon has only those that its manifest and its account give it.
@@ -16,6 +17,16 @@ func own() []string {
 		"INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "MANAGERPID", "MANAGERPIDFDID", "DEBUG_INVOCATION",
 		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
 	}
+}
+
+// hasSecrets tells whether a spec names secrets. Its stamp has their digests then, and who knows all else could try short values until one has that digest.
+func hasSecrets(s *spec.Spec) bool {
+	for _, v := range s.Env {
+		if v.FromFile != "" || v.FromEnv != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // environ is the environment of a daemon: what may be read by everybody and what may not, by name.

@@ -153,7 +153,7 @@ func (d *Driver) writeUnit(f *finding, unit string, text []byte) error {
 	if err := atomicfile.MkdirAll(d.scope.units, 0o755, atomicfile.Durable); err != nil {
 		return err
 	}
-	if err := atomicfile.Write(path, text, 0o644, atomicfile.Durable); err != nil {
+	if err := atomicfile.Write(path, text, unitMode(text), atomicfile.Durable); err != nil {
 		return err
 	}
 	if old.text == nil {
@@ -167,6 +167,15 @@ func (d *Driver) writeUnit(f *finding, unit string, text []byte) error {
 		return retime(path, old.id.mtime+int64(time.Microsecond)) // the clock of the file system stood still
 	}
 	return nil
+}
+
+// unitMode is that of a unit file: where its stamp has digests of secrets, which could be guessed from them, nobody else may read it. systemd remarks on that in the journal and
+// reads it all the same.
+func unitMode(text []byte) os.FileMode {
+	if stamp, err := ParseStamp(text); err == nil && stamp != nil && !hasSecrets(&stamp.Spec) {
+		return 0o644
+	}
+	return 0o600
 }
 
 // retime sets the time of a file's last change, in nanoseconds since 1970.
