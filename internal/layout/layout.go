@@ -44,12 +44,13 @@ func Under(root string) Dirs {
 	return Dirs{State: filepath.Join(root, "state"), Run: filepath.Join(root, "run"), Log: filepath.Join(root, "log")}
 }
 
-// Make makes the directories that are missing, with their parents. State and Run are for their owner alone: records and locks in them are trusted.
+// Make makes the directories that are missing, with their parents. Run is for its owner alone: records and locks in it are trusted. So is
+// what lies in State; but others may pass through it, to the programs that daemons of theirs are started by.
 func (d Dirs) Make() error {
 	for _, m := range []struct {
 		path string
 		mode os.FileMode
-	}{{d.State, 0o700}, {d.Run, 0o700}, {d.Log, 0o755}} {
+	}{{d.State, 0o711}, {d.Run, 0o700}, {d.Log, 0o755}} {
 		if err := os.MkdirAll(m.path, m.mode); err != nil {
 			return fmt.Errorf("make the directories of reconciler: %w; give --state-dir to keep them elsewhere", err)
 		}

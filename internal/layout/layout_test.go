@@ -52,7 +52,7 @@ func TestMake(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for path, want := range map[string]os.FileMode{d.State: 0o700, d.Run: 0o700, d.Log: 0o755} {
+	for path, want := range map[string]os.FileMode{d.State: 0o711, d.Run: 0o700, d.Log: 0o755} {
 		fi, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

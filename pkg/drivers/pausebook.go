@@ -129,7 +129,7 @@ func (b *pauseBook) write(ctx context.Context, edits []*pauseEdit) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.MkdirAll(b.dirs.State, 0o700, atomicfile.Durable); err != nil {
+	if err := atomicfile.MkdirAll(b.dirs.State, 0o711, atomicfile.Durable); err != nil {
 		return err
 	}
 	return atomicfile.Write(b.path(), text, 0o600, atomicfile.Durable)

@@ -29,7 +29,9 @@ type Driver struct {
 	boot  string
 	own   *spawn.Account
 	// learnt is what the manager is like, once it was asked.
-	learnt  learnt
+	learnt learnt
+	// tool is held while the copy of this program is looked at.
+	tool    sync.Mutex
 	reloads reloads
 	spawner func() (*spawn.Spawner, error)
 }

@@ -30,11 +30,11 @@ type plan struct {
 	text    []byte
 	envFile string
 	secrets []byte
-	// tool is the program that starts the daemon where systemd can't; usesTool says that it does.
-	tool     string
-	usesTool bool
-	limits   Limits
-	lost     []spec.Loss
+	// callsTool says that the unit calls our copy of this program; usesTool that the daemon is started by it.
+	callsTool, usesTool bool
+	tool                string
+	limits              Limits
+	lost                []spec.Loss
 	// log is the file that the output goes to, empty where that is the journal.
 	log string
 }
@@ -79,7 +79,7 @@ func (d *Driver) render(ctx context.Context, want *spec.Daemon, stamp *spec.Stam
 	}
 	return &plan{
 		want: want, stamp: stamp, account: account, become: become, log: want.Spec.Log.Path,
-		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, usesTool: u.UsesTool, tool: facts.Tool, limits: u.Limits, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
+		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, callsTool: u.CallsTool, usesTool: u.UsesTool, tool: facts.Tool, limits: u.Limits, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
 	}, nil
 }
 
@@ -118,11 +118,7 @@ func (d *Driver) facts(ctx context.Context) (Facts, error) {
 			return Facts{}, fmt.Errorf("ask systemd for its %s: %w", name, err)
 		}
 	}
-	tool, err := os.Executable()
-	if err != nil {
-		return Facts{}, fmt.Errorf("find the own program: %w", err)
-	}
-	f := &Facts{Version: major(version), User: d.scope.user, Tool: tool, EnvDir: filepath.Join(d.dirs.State, "secrets"), UnitOf: d.unitOf}
+	f := &Facts{Version: major(version), User: d.scope.user, Tool: d.toolPath(), EnvDir: filepath.Join(d.dirs.State, "secrets"), UnitOf: d.unitOf}
 	f.Account = func(user, group string) (*spawn.Account, error) {
 		a, _, err := d.account(user, group)
 		return a, err
@@ -202,8 +198,9 @@ func (p *plan) check() error {
 		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", p.account.Name, s.Binary, err, drivers.ErrPermanent)
 	}
 	if p.usesTool {
-		if err := spawn.MayExecute(as, p.tool); err != nil {
-			return fmt.Errorf("user %s can't execute %s (%w), which has to hand on what systemd can't, as a variable with a control character in it: %w", p.account.Name, p.tool, err, drivers.ErrPermanent)
+		if err := spawn.MayExecute(as, nearest(p.tool)); err != nil {
+			return fmt.Errorf("user %s can't execute %s (%s: %w), which has to hand on what systemd can't, as a variable with a control character in it: let others into the directories on the way (chmod o+x): %w",
+				p.account.Name, p.tool, nearest(p.tool), err, drivers.ErrPermanent)
 		}
 	}
 	if err := spawn.MayExecute(as, dir); err != nil {

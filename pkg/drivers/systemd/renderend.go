@@ -49,8 +49,9 @@ func (r *renderer) toolCall(name, field string, args ...string) string {
 		r.refuse(field, "%q is not UTF-8", args[0])
 	}
 	if !executable(r.facts.Tool) {
-		r.refuse(field, "systemd can't be told of %q, which would do it: install reconciler in another directory", r.facts.Tool)
+		r.refuse(field, "systemd can't be told of %q, which would do it: keep its state in another directory (--state-dir)", r.facts.Tool)
 	}
+	r.unit.CallsTool = true
 	line := quote(r.facts.Tool, word) + " " + name
 	for _, a := range args {
 		line += " " + quote(a, argument)

@@ -82,8 +82,9 @@ func commandLine(binary string, args []string) string {
 // toolLine is the command that becomes the daemon. carried are its directory, empty for that of the unit, its program, and its argv without the program.
 func (r *renderer) toolLine(carried []string) string {
 	if !executable(r.facts.Tool) {
-		r.refuse("spec.binary", "systemd can't be told of %q, which would start it: install reconciler in another directory", r.facts.Tool)
+		r.refuse("spec.binary", "systemd can't be told of %q, which would start it: keep its state in another directory (--state-dir)", r.facts.Tool)
 	}
+	r.unit.CallsTool = true
 	words := []string{"@" + quote(r.facts.Tool, word), toolExec}
 	for _, a := range carried {
 		words = append(words, quote(wrap(a), argument))

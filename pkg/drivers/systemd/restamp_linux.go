@@ -42,6 +42,11 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	onlyLimits, mtime := f.ours() && SameButLimits(f.file.text, p.text), f.file.id.mtime
+	if p.callsTool {
+		if err := d.keepTool(); err != nil {
+			return err
+		}
+	}
 	if err := d.writeUnit(f, unit, p.text); err != nil {
 		return err
 	}

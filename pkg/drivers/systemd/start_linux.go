@@ -133,6 +133,11 @@ func (d *Driver) install(f *finding, unit string, p *plan) error {
 	if err := d.writeSecrets(p); err != nil {
 		return err
 	}
+	if p.callsTool {
+		if err := d.keepTool(); err != nil {
+			return err
+		}
+	}
 	if err := d.writeUnit(f, unit, p.text); err != nil {
 		return err
 	}

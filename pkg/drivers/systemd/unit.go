@@ -38,6 +38,8 @@ type Unit struct {
 	// EnvFile is the path of the file of secrets, and Secrets its content, which is for the manager alone (mode 0600). Both are empty where there are none.
 	EnvFile string
 	Secrets []byte
+	// CallsTool says that systemd is told to execute Facts.Tool, for a stop, a reload or the start.
+	CallsTool bool
 	// UsesTool says that the daemon is started by Facts.Tool, which its user must be able to execute.
 	UsesTool bool
 	// Lost is what the spec asks for and this systemd can't do.
