@@ -10,7 +10,7 @@ import (
 // Checker is a Driver that can tell, before anything is touched, whether it could start a daemon. Decorators pass it on.
 type Checker interface {
 	// Check returns what the daemon asks for and this driver can't enforce here, or why it can't be started at all: an error that wraps
-	// ErrPermanent or ErrUnsupported. It changes nothing.
+	// ErrPermanent, ErrUnsupported, or ErrConflict where its place is somebody else's. It changes nothing.
 	Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error)
 }
 

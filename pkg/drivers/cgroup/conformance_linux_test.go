@@ -51,13 +51,6 @@ func conformance(t *testing.T) {
 		return driverstest.Subject{
 			Enforces: enforced(t, group),
 			Driver:   open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log},
-			Foreign: func(name string) error {
-				sub, err := findSubtree(group)
-				if err != nil {
-					return err
-				}
-				return os.MkdirAll(sub.dir(path.Join(sub.rel, defaultSlice, name)), 0o755)
-			},
 		}
 	})
 }

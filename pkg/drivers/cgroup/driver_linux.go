@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,8 @@ type trees struct {
 	run         string
 	controllers controllers
 	emptying    emptying
+	// removing is held while a leaf is removed: the kernel does one after the other anyway, and whoever waits for it there keeps a thread.
+	removing sync.Mutex
 }
 
 var _ process.Trees = (*trees)(nil)

@@ -197,8 +197,8 @@ func unmarked(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := want("web", "/bin/sleep", "1000")
-	if o := r.look1("web"); o.State != spec.Absent || o.Foreign != "cgroup "+r.group+"/reconciler.slice/web" {
-		t.Errorf("it is %s, foreign %q", o.State, o.Foreign)
+	if _, err := r.Check(t.Context(), d); !errors.Is(err, drivers.ErrConflict) || !strings.Contains(err.Error(), dir+" is there: it isn't marked as ours") {
+		t.Errorf("a check: %v", err)
 	}
 	for _, verb := range []spec.Verb{spec.VerbStart, spec.VerbStop, spec.VerbRemove} {
 		if err := r.Apply(t.Context(), r.step(verb, d)); verb == spec.VerbStart && !errors.Is(err, drivers.ErrConflict) || verb != spec.VerbStart && err != nil {
@@ -221,8 +221,11 @@ func otherReconciler(t *testing.T) {
 	if names, err := other.List(t.Context()); err != nil || len(names) > 0 {
 		t.Errorf("it lists %v, %v", names, err)
 	}
-	if o := other.look1("web"); o.State != spec.Absent || !strings.Contains(o.Foreign, "another reconciler, which keeps "+r.dirs.Run) {
+	if o := other.look1("web"); o.State != spec.Absent || o.Foreign != "" {
 		t.Errorf("it is %s, foreign %q", o.State, o.Foreign)
+	}
+	if _, err := other.Check(t.Context(), d); !errors.Is(err, drivers.ErrConflict) || !strings.Contains(err.Error(), "another reconciler, which keeps "+r.dirs.Run) {
+		t.Errorf("a check: %v", err)
 	}
 	if err := other.Apply(t.Context(), other.step(spec.VerbStart, d)); !errors.Is(err, drivers.ErrConflict) {
 		t.Errorf("got %v", err)

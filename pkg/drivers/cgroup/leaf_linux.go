@@ -155,7 +155,10 @@ func (ts *trees) remove(t process.Tree, dir string) error {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 	case errors.Is(err, errUnmarked) && t.Begun, err == nil && l.of(ts.run, t.Name) && l.id == t.ID:
-		if err := rmdir(dir); err != nil && !(t.Begun && errors.Is(err, unix.EBUSY)) {
+		ts.removing.Lock()
+		err := rmdir(dir)
+		ts.removing.Unlock()
+		if err != nil && !(t.Begun && errors.Is(err, unix.EBUSY)) {
 			return err
 		}
 		failpoint.Hit(failpoint.LeafRemoved)

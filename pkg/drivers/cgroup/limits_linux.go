@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -226,12 +227,16 @@ func (ts *trees) Look(t process.Tree, s *spec.Spec, o *spec.Observed) error {
 	if err := ts.lookAtMain(t, o); err != nil {
 		return err
 	}
+	there := words(dir, "cgroup.controllers") // one file read, where most of the others aren't there
 	for _, l := range limits() {
 		want := l.want(l.asked(s.Cgroup))
-		have, err := readFile(filepath.Join(dir, l.file))
+		have, err := "", error(unix.ENOENT)
+		if slices.Contains(there, l.controller) {
+			have, err = readFile(filepath.Join(dir, l.file))
+		}
 		switch {
 		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV):
-			if want != "" {
+			if l.asked(s.Cgroup) != "" {
 				o.Lost = append(o.Lost, spec.Loss{Field: l.name(), Reason: ts.whyLost(l, t.Place)})
 			}
 			continue

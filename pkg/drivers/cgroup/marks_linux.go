@@ -72,20 +72,3 @@ func (ts *trees) Mark(place string) (*process.Mark, error) {
 	m.Place = place
 	return m, nil
 }
-
-// Foreign looks at the place that a daemon has whose manifest gives none.
-func (ts *trees) Foreign(name string) string {
-	place, err := placeOf(name, nil)
-	if err != nil || ts.none != nil {
-		return ""
-	}
-	place = path.Join(ts.sub.rel, place)
-	switch l, err := readLabel(ts.sub.dir(place)); {
-	case errors.Is(err, unix.ENOENT), err == nil && l.of(ts.run, name):
-		return ""
-	case err != nil:
-		return "cgroup " + place
-	default:
-		return "cgroup " + place + ", " + l.who(ts.run) + ","
-	}
-}

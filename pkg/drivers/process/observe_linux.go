@@ -127,7 +127,6 @@ func (d *Driver) PIDs(_ context.Context, name string) ([]int, error) {
 func (d *Driver) observed(name string, f finding) spec.Observed {
 	o := spec.Observed{Name: name, State: spec.Absent, Driver: d.Kind()}
 	if f.rec == nil {
-		o.Foreign = d.trees.Foreign(name)
 		return o
 	}
 	o.State, o.Stamp = spec.Exited, f.rec.Stamp

@@ -110,8 +110,5 @@ func (*tags) Marks() (map[string]string, error) { return nil, nil }
 // Mark finds none.
 func (*tags) Mark(string) (*Mark, error) { return nil, nil }
 
-// Foreign is nothing: nothing but a record stands in a name's place.
-func (*tags) Foreign(string) string { return "" }
-
 // WhenEmpty can't tell.
 func (*tags) WhenEmpty(Tree, func()) (cancel func(), err error) { return nil, nil }

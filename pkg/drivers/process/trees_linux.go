@@ -37,8 +37,6 @@ type Trees interface {
 	Marks() (places map[string]string, err error)
 	// Mark returns what is on a place now, nil where that is gone.
 	Mark(place string) (*Mark, error)
-	// Foreign says what stands in the place where a daemon of that name goes by default and isn't ours; empty where nothing does.
-	Foreign(name string) string
 	// WhenEmpty calls emptied once when the last process of t has gone, unless the returned cancel was called before. cancel is nil where these trees can't tell.
 	WhenEmpty(t Tree, emptied func()) (cancel func(), err error)
 }
