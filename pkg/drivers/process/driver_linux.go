@@ -31,6 +31,7 @@ type Driver struct {
 	own    *spawn.Account
 	http   *http.Client
 	strays strays
+	asking asking
 	watch  watching
 	starts chan struct{} // holds a value for each start under way
 }

@@ -22,6 +22,8 @@ type ending struct {
 	main   pidfd.FD // None: it has ended already
 	stop   spec.Stop
 	signal unix.Signal
+	// asked is called once somebody was asked.
+	asked func()
 }
 
 // endTree takes the tree through the stages until nothing of it lives.
@@ -64,6 +66,7 @@ func (d *Driver) askByURL(ctx context.Context, e *ending) (gone bool, err error)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- d.post(asking, e.stop.URL) }()
+	e.asked()
 	ended, forget, err := d.whenEnded(e.main)
 	if err != nil {
 		return false, err
@@ -94,10 +97,13 @@ func (d *Driver) askBySignal(ctx context.Context, e *ending) (gone bool, err err
 	defer up.Stop()
 	if e.main != pidfd.None {
 		ask(e.main, e.signal)
+		e.asked()
 		if ended, err := d.await(ctx, up.C, e.main); !ended || err != nil {
 			return false, err
 		}
 	}
+	e.asked()
+	d.asking.giveWay()
 	var asked []int
 	for {
 		tree, err := d.open(e.tree, mainProcess(e.inst))

@@ -16,6 +16,8 @@ import (
 
 // stop ends the whole tree of the daemon and records how its main process ended.
 func (d *Driver) stop(ctx context.Context, step spec.Step) error {
+	asked := d.asking.begin()
+	defer asked()
 	f, err := d.settleTree(step.Name, d.trees.Marks)
 	if err != nil || !f.alive && len(f.strays) == 0 {
 		return err
@@ -35,7 +37,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 	failpoint.Hit(failpoint.StopIntended)
 	main, err := d.watch.take(step.Name, rec.Instance)
 	if err == nil {
-		err = d.endTree(ctx, &ending{tree: rec.tree(), inst: rec.Instance, main: main, stop: step.Stop, signal: signal})
+		err = d.endTree(ctx, &ending{tree: rec.tree(), inst: rec.Instance, main: main, stop: step.Stop, signal: signal, asked: asked})
 	}
 	if err != nil {
 		d.adopt(step.Name, rec.Instance, main)
