@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,7 +135,7 @@ func killedAt(t *testing.T, point failpoint.Point, forget bool) {
 
 // inThisRoom tells whether the steps pass a point: config files and logs of a daemon are others' to test, and this one ends when it is asked.
 func inThisRoom(p failpoint.Point) bool {
-	for _, room := range []string{"log.", "files."} {
+	for _, room := range []string{"log.", "files.", "pause."} {
 		if strings.HasPrefix(string(p), room) {
 			return false
 		}
@@ -172,26 +173,33 @@ func (r *rig) unmarked() bool {
 }
 
 // wantTruth fails unless what the driver sees of web is what there is: one copy at most, a leader, or the child of one that was killed unseen, because nobody knows then that it wasn't
-// the leader's will to leave the child alone; and no process outside of its leaf.
+// the leader's will to leave the child alone; and no process outside of its leaf. The looks aren't one: a signal may be on its way.
 func (r *rig) wantTruth() {
 	r.Helper()
-	o := r.look1("web")
-	var leaders []int
-	all := r.procs("a.slice/a-b.slice/c/d")
-	for _, pid := range all {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		o, all := r.look1("web"), r.procs("a.slice/a-b.slice/c/d")
+		leaders, everywhere := leadersOf(all), tagged(r)
+		switch {
+		case len(everywhere) > len(leaders):
+		case o.State == spec.Running && slices.Contains(all, o.Instance.PID) && (len(leaders) == 0 || slices.Equal(leaders, []int{o.Instance.PID})):
+			return
+		case (o.State == spec.Absent || o.State == spec.Exited) && len(leaders) == 0:
+			return
+		}
+		if len(leaders) > 1 || time.Now().After(deadline) {
+			r.Fatalf("it is %s (%s), instance %+v; in the leaf lead %v of %v, in all %v", o.State, o.Message, o.Instance, leaders, all, everywhere)
+		}
+	}
+}
+
+// leadersOf are those of some processes that lead a session and live.
+func leadersOf(pids []int) (leaders []int) {
+	for _, pid := range pids {
 		if st, err := procfs.ReadStat(pid); err == nil && st.Session == pid && !st.Dead() {
 			leaders = append(leaders, pid)
 		}
 	}
-	switch {
-	case o.State == spec.Running && slices.Contains(all, o.Instance.PID) && (len(leaders) == 0 || slices.Equal(leaders, []int{o.Instance.PID})):
-	case (o.State == spec.Absent || o.State == spec.Exited) && len(leaders) == 0:
-	default:
-		r.Fatalf("it is %s (%s), instance %+v; in the leaf lead %v", o.State, o.Message, o.Instance, leaders)
-	}
-	if all := tagged(r); len(all) > len(leaders) {
-		r.Errorf("processes %v lead, of which %v are in the leaf", all, leaders)
-	}
+	return leaders
 }
 
 // tagged are the session leaders that work in the rig's directory: their log is in there.
