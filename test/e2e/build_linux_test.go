@@ -88,13 +88,7 @@ func built(name, pkg string, flags ...string) func(t testing.TB) string {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		var out output
 		cmd.Stdout, cmd.Stderr = &out, &out
-		marks.Lock()
-		err := cmd.Start()
-		marks.Unlock()
-		if err == nil {
-			err = cmd.Wait()
-		}
-		if err != nil {
+		if err := cmd.Run(); err != nil {
 			return "", fmt.Errorf("build %s: %w\n%s", pkg, err, &out)
 		}
 		return path, nil

@@ -168,6 +168,7 @@ func (o *output) String() string {
 // command is one run of the program under test.
 type command struct {
 	m              *machine
+	args           []string
 	cmd            *exec.Cmd
 	stdout, stderr output
 	ended          chan struct{}
@@ -179,7 +180,7 @@ func (c *command) String() string {
 	if c.hasEnded() {
 		how = fmt.Sprintf("%v after %s", c.cmd.ProcessState, c.took.Round(time.Millisecond))
 	}
-	return fmt.Sprintf("$ reconciler %s   (process %d, %s)\n%s%s", strings.Join(c.cmd.Args[1:], " "), c.cmd.Process.Pid, how, c.stdout.String(), c.stderr.String())
+	return fmt.Sprintf("$ reconciler %s   (process %d, %s)\n%s%s", strings.Join(c.args, " "), c.cmd.Process.Pid, how, c.stdout.String(), c.stderr.String())
 }
 
 // prepared is a command about to be started.
@@ -195,13 +196,13 @@ func (m *machine) with(env ...string) prepared { return prepared{machine: m, env
 // start starts the program under test and doesn't wait for it.
 func (p prepared) start(args ...string) *command {
 	p.t.Helper()
-	c := &command{m: p.machine, ended: make(chan struct{})}
-	c.cmd = exec.Command(p.bin, args...)
+	c := &command{m: p.machine, args: args, ended: make(chan struct{})}
+	c.cmd = p.mark.command(p.bin, args...)
 	c.cmd.Dir = p.dir
 	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root, "RECONCILER_DRIVERS=" + p.drivers}, p.env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = strings.NewReader(p.stdin), &c.stdout, &c.stderr
 	began := time.Now()
-	if err := p.mark.start(c.cmd.Start); err != nil {
+	if err := c.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	if !p.quiet {
@@ -326,7 +327,7 @@ func (c *command) interrupt() {
 // says waits until the command has written text.
 func (c *command) says(text string) {
 	c.m.t.Helper()
-	c.m.eventually(fmt.Sprintf("reconciler %s says %q", strings.Join(c.cmd.Args[1:], " "), text), func() bool {
+	c.m.eventually(fmt.Sprintf("reconciler %s says %q", strings.Join(c.args, " "), text), func() bool {
 		return strings.Contains(c.stdout.String()+c.stderr.String(), text) || c.hasEnded()
 	})
 	c.said(text)

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +20,6 @@ import (
 // effect since Linux 2.4.30 (getrlimit(2)), which every descendant inherits. It is not the mark that the program under test relies on, so that the one can
 // bear witness to the other.
 type mark uint64
-
-// marks is held while this process has a mark for a child to inherit, and by all other forks.
-var marks sync.Mutex
 
 // A mark has a bit that no limit has that a person set, the number of this run of the tests, and one of its own.
 const (
@@ -42,19 +39,10 @@ func ofRun(pid int, run uint64) bool {
 	return ok && v>>runShift == (markBit>>runShift|run)
 }
 
-// start runs fork with m set.
-func (m mark) start(fork func() error) error {
-	marks.Lock()
-	defer marks.Unlock()
-	var old unix.Rlimit
-	if err := unix.Prlimit(0, unix.RLIMIT_RSS, nil, &old); err != nil {
-		return fmt.Errorf("read RLIMIT_RSS: %w", err)
-	}
-	if err := unix.Prlimit(0, unix.RLIMIT_RSS, &unix.Rlimit{Cur: uint64(m), Max: old.Max}, nil); err != nil {
-		return fmt.Errorf("mark a process by RLIMIT_RSS, whose hard limit (%d) has to be unlimited: %w", old.Max, err)
-	}
-	err := fork()
-	return errors.Join(err, unix.Prlimit(0, unix.RLIMIT_RSS, &old, nil))
+// command is a program that has the mark from its first instruction on. prlimit(1) sets it and becomes the program: this process never has a mark itself, which a host, a
+// build, or anything else that it starts meanwhile would inherit.
+func (m mark) command(program string, args ...string) *exec.Cmd {
+	return exec.Command("prlimit", append([]string{fmt.Sprintf("--rss=%d:", m), program}, args...)...)
 }
 
 // proc is a living process.
