@@ -51,6 +51,7 @@ func TestOnAHost(t *testing.T) {
 		"a daemon with a spec too large for a mark":              largeSpec,
 		"a leaf in a subtree that is somebody else's is managed": elsewhere,
 		"a daemon that was moved out of its leaf":                movedAway,
+		"what is told to a user without cgroups helps":           remedyHelps,
 	}
 	labhost.Test(t, labhost.Cgroup, func(t *testing.T) {
 		for name, test := range tests {
@@ -631,4 +632,52 @@ func movedAway(t *testing.T) {
 	}
 	r.until("web", func(spec.Observed) bool { return len(r.procs("other")) == 0 })
 	r.wantGroups("other")
+}
+
+// remedyHelps does what a user is told that root must do, and then starts a daemon as that user.
+func remedyHelps(t *testing.T) {
+	const uid = 65533
+	m, err := thisMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.uid, m.writable = uid, func(string) error { return unix.EACCES }
+	_, err = m.find()
+	var lack *drivers.Unavailable
+	if !errors.As(err, &lack) {
+		t.Fatalf("got %v", err)
+	}
+	asRoot, _, _ := strings.Cut(strings.TrimPrefix(lack.Remedy, "as root: "), "; then")
+	if out, err := exec.Command("/bin/sh", "-ec", asRoot).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", asRoot, err, out)
+	}
+	sub, err := hostSubtree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := t.TempDir()
+	for dir := top; dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childDir+"="+top, childGroup+"=", childVerbs+"=Start Where Stop Start")
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	fd, err := unix.Open(sub.dir("/user-65533/shell"), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	child.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	pids, err := procsIn(sub.dir("/user-65533/a.slice/a-b.slice/c/d"))
+	if err != nil || len(pids) == 0 {
+		t.Errorf("in its leaf are %v, %v", pids, err)
+	}
+	if err := writeFile(sub.dir("/user-65533")+"/cgroup.kill", "1"); err != nil {
+		t.Error(err)
+	}
 }

@@ -152,11 +152,12 @@ func (m machine) mountRemedy() string {
 	return "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 }
 
-// chownRemedy gives a group to the user, with the files that a delegation takes, and puts the user's shell into a leaf of it.
+// chownRemedy gives a group to the user, with the files that a delegation takes and all controllers, and puts the user's shell into a leaf of it. See "Delegation" in cgroup-v2.rst.
 func (m machine) chownRemedy(s *subtree) string {
 	if m.uid == 0 {
 		return ""
 	}
 	g := filepath.Join(s.mount.point, fmt.Sprintf("user-%d", m.uid))
-	return fmt.Sprintf("as root: mkdir -p %[1]s/shell && chown %[2]d %[1]s %[1]s/cgroup.procs %[1]s/cgroup.subtree_control %[1]s/shell %[1]s/shell/cgroup.procs; then for each of its shells, as root: echo PID > %[1]s/shell/cgroup.procs", g, m.uid)
+	return fmt.Sprintf("as root: mkdir -p %[1]s/shell && chown %[2]d %[1]s %[1]s/cgroup.procs %[1]s/cgroup.subtree_control %[1]s/shell %[1]s/shell/cgroup.procs && "+
+		"for c in $(cat %[3]s/cgroup.controllers); do echo +$c > %[3]s/cgroup.subtree_control; done; then for each of its shells, as root: echo PID > %[1]s/shell/cgroup.procs", g, m.uid, s.mount.point)
 }
