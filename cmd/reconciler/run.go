@@ -65,6 +65,11 @@ func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error
 		return err
 	}
 	say(reconcile.Progress{Phase: "keep", Message: fmt.Sprintf("set %s on %s from %s; ^C ends this and leaves the daemons running", *p.set, s.host.Name(), strings.Join(p.Files, ", "))})
+	if best, err := s.host.Driver(spec.DriverAuto); err == nil {
+		for _, u := range s.host.Fallback(best.Kind()) {
+			say(reconcile.Progress{Phase: "fallback", Message: fmt.Sprintf("running under %s, not %s: %s", best.Kind(), u.Kind, u.Advice())})
+		}
+	}
 	err = s.Run(ctx, src, reconcile.RunOptions{Prune: p.pruneOptions(), Resync: resync, Holder: holder, Loaded: func() { c.notify(sdnotify.Ready) }})
 	c.notify(sdnotify.Stopping)
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -115,6 +116,17 @@ func TestEventsWatch(t *testing.T) {
 	out.shows(t, "daemon/db", 1)
 	if code := interrupt(); code != exitOK || strings.Contains(out.String(), "daemon/web") {
 		t.Errorf("exit %d, and it shows:\n%s", code, out)
+	}
+}
+
+func TestRunSaysWhyItsDriverIsNotABetterOne(t *testing.T) {
+	d := newDesk(t)
+	d.host.Lacks(&drivers.Unavailable{Kind: spec.DriverSystemd, Reason: "systemd isn't running", Remedy: "boot it"})
+	out, _, interrupt := d.start("run", "-f", ".")
+	out.shows(t, "fallback: running under process, not systemd: systemd isn't running; to mend it: boot it", 1)
+	out.shows(t, "daemon/web: created", 1)
+	if code := interrupt(); code != exitOK {
+		t.Errorf("exit %d", code)
 	}
 }
 

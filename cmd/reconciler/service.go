@@ -79,9 +79,21 @@ they are left alone when it ends. To do it again changes what differs; a unit of
 		}
 		fmt.Fprintf(c.out, "service/reconciler %s\n", done.Action)
 		c.note("%s runs now, and at every boot (%s)", systemd.ServiceName, done.Path)
+		c.noteNotLingering()
 		return nil
 	}
 	return cmd
+}
+
+// noteNotLingering says so where a user's own service manager isn't started at boot.
+func (c *cli) noteNotLingering() {
+	dirs, err := c.dirs()
+	if err != nil {
+		return
+	}
+	if f := c.gather(dirs); f.UID != 0 && !f.Lingers {
+		c.note("Note: %s doesn't linger, so that is from your first login on, and ends with your last session; to mend it, as root: loginctl enable-linger %[1]s", f.User)
+	}
 }
 
 func (c *cli) uninstallServiceCmd() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler.dev/reconciler/internal/doctor"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/systemd"
 )
@@ -47,6 +48,8 @@ func serviceSession(d *desk) {
 	d.must(0, "install-service", "-f", ".")
 	d.must(0, "install-service", "-f", ".")
 	d.must(0, "install-service", "-f", ".", "--prune", "--prune-guard=3")
+	d.facts = doctor.Facts{UID: 1000, User: "alice"}
+	d.must(0, "install-service", "-f", ".")
 	d.boot.foreign = true
 	d.note("somebody else's unit")
 	d.must(6, "install-service", "-f", ".")

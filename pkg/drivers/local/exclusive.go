@@ -2,7 +2,10 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"reconciler.dev/reconciler/internal/flock"
@@ -23,7 +26,14 @@ func (e *exclusive) Apply(ctx context.Context, step spec.Step) error {
 	if step.Verb != spec.VerbStart || len(e.host.bare) < 2 {
 		return e.Driver.Apply(ctx, step)
 	}
-	held, err := flock.LockNamed(ctx, filepath.Join(e.host.dirs.Run, "starts.lock"), step.Name)
+	lock := filepath.Join(e.host.dirs.Run, "starts.lock")
+	held, err := flock.LockNamed(ctx, lock, step.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(e.host.dirs.Run, 0o700); err != nil {
+			return fmt.Errorf("start daemon %s: %w", step.Name, err)
+		}
+		held, err = flock.LockNamed(ctx, lock, step.Name)
+	}
 	if err != nil {
 		return fmt.Errorf("start daemon %s: %w", step.Name, err)
 	}

@@ -15,10 +15,7 @@ import (
 // two is a machine with two drivers.
 func two(t *testing.T) (h *Host, systemd, process *driverstest.Fake) {
 	t.Helper()
-	dirs := layout.Under(t.TempDir())
-	if err := dirs.Make(); err != nil {
-		t.Fatal(err)
-	}
+	dirs := layout.Under(t.TempDir()) // not made yet
 	systemd, process = driverstest.NewFake().As(spec.DriverSystemd), driverstest.NewFake()
 	return New(dirs, systemd, process), systemd, process
 }
