@@ -12,10 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler.dev/reconciler/pkg/drivers/systemd"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // bootService is what keeps a run going from boot on.
 type bootService interface {
+	// Text is the unit that Install would write.
+	Text(ctx context.Context, s systemd.Service) ([]byte, error)
 	// Install makes s the unit, enabled and running. It says where, and whether that was new or different.
 	Install(ctx context.Context, s systemd.Service) (systemd.Installed, error)
 	// Remove ends the unit and removes it. removed is false where there is none.
@@ -24,6 +27,14 @@ type bootService interface {
 
 // systemdBoot is the service manager of this machine, or of this user.
 type systemdBoot struct{ c *cli }
+
+func (b systemdBoot) Text(ctx context.Context, s systemd.Service) ([]byte, error) {
+	dirs, err := b.c.dirs()
+	if err != nil {
+		return nil, err
+	}
+	return systemd.ServiceText(ctx, systemd.Options{Dirs: dirs}, s)
+}
 
 func (b systemdBoot) Install(ctx context.Context, s systemd.Service) (systemd.Installed, error) {
 	dirs, err := b.c.dirs()
@@ -66,7 +77,7 @@ they are left alone when it ends. To do it again changes what differs; a unit of
 			return err
 		}
 		if *dry {
-			text, err := s.Text()
+			text, err := c.boot.Text(cmd.Context(), s)
 			if err != nil {
 				return err
 			}
@@ -149,6 +160,11 @@ func (c *cli) service(p *planning, resync time.Duration) (systemd.Service, error
 	add(p.force, "--force")
 	add(resync != 10*time.Minute, "--resync", resync.String())
 	add(c.drivers != "", "--drivers", c.drivers)
+	kinds, err := driverKinds(c.drivers)
+	if err != nil {
+		return s, err
+	}
+	s.Cgroups = len(kinds) > 0 && kinds[0] == spec.DriverCgroup
 	if c.stateDir != "" {
 		dir, err := filepath.Abs(c.stateDir)
 		if err != nil {

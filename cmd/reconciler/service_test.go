@@ -19,9 +19,14 @@ type fakeBoot struct {
 	foreign bool
 }
 
-func (b *fakeBoot) Install(_ context.Context, s systemd.Service) (systemd.Installed, error) {
+func (b *fakeBoot) Text(_ context.Context, s systemd.Service) ([]byte, error) {
+	s.Version = 252
+	return s.Text()
+}
+
+func (b *fakeBoot) Install(ctx context.Context, s systemd.Service) (systemd.Installed, error) {
 	done := systemd.Installed{Path: "/etc/systemd/system/reconciler.service", Action: "unchanged"}
-	text, err := s.Text()
+	text, err := b.Text(ctx, s)
 	switch {
 	case err != nil:
 		return done, err
@@ -54,6 +59,8 @@ func serviceSession(d *desk) {
 	d.note("somebody else's unit")
 	d.must(6, "install-service", "-f", ".")
 	d.must(2, "install-service")
+	d.must(1, "install-service", "-f", ".", "--drivers=cgroup")
+	d.must(2, "install-service", "-f", ".", "--drivers=docker")
 	d.stdin = "{}"
 	d.must(2, "install-service", "-f", "-")
 	d.must(2, "install-service", "-f", "nothing")

@@ -19,6 +19,9 @@ func InstallService(context.Context, Options, Service) (Installed, error) {
 	return Installed{}, fmt.Errorf("install %s: it needs systemd: %w", ServiceName, drivers.ErrUnsupported)
 }
 
+// ServiceText is the text of a unit that can't be installed here.
+func ServiceText(_ context.Context, _ Options, s Service) ([]byte, error) { return s.Text() }
+
 // RemoveService returns an error that wraps ErrUnsupported, as New does.
 func RemoveService(context.Context, Options) (bool, error) {
 	return false, fmt.Errorf("remove %s: it needs systemd: %w", ServiceName, drivers.ErrUnsupported)

@@ -23,18 +23,26 @@ type Service struct {
 	Args []string
 	// Env are variables that it needs, by name.
 	Env map[string]string
-	// User says that a user's manager runs it. Version is systemd's, 0 where it isn't known.
+	// Cgroups says that Args ask for the cgroup driver before any other.
+	Cgroups bool
+	// User says that a user's manager runs it. Version is systemd's, 0 where it isn't known. Both are found out where it is installed.
 	User    bool
 	Version int
 }
 
+// subgroups is the version of systemd that can start a unit again while controllers are enabled for groups below its own, as the cgroup driver does it: by DelegateSubgroup=.
+const subgroups = 254
+
 // Text is the unit file. KillMode=process, OOMPolicy=continue and TasksMax=infinity let daemons that are below the unit live on when it ends, and keep them from ending it;
-// Delegate= lets the cgroup driver work below it. An error, which wraps drivers.ErrUnsupported, says what no unit can carry.
+// Delegate= lets the cgroup driver work below it, where this systemd could start the unit again then. An error, which wraps drivers.ErrUnsupported, says what no unit can carry.
 func (s Service) Text() ([]byte, error) {
 	for _, text := range slices.Concat([]string{s.Tool}, s.Args, slices.Collect(maps.Values(s.Env))) {
 		if !carriable(text) || controls(text) {
 			return nil, fmt.Errorf("write %s: %q can't stand in a unit file: %w", ServiceName, text, drivers.ErrUnsupported)
 		}
+	}
+	if s.Cgroups && s.Version < subgroups {
+		return nil, fmt.Errorf("write %s: systemd %d couldn't start it again while the cgroup driver has daemons below it (%d can); leave cgroup out of --drivers: units have the same limits: %w", ServiceName, s.Version, subgroups, drivers.ErrUnsupported)
 	}
 	if !executable(s.Tool) {
 		return nil, fmt.Errorf("write %s: systemd takes no program called %q; install reconciler elsewhere: %w", ServiceName, s.Tool, drivers.ErrUnsupported)
@@ -52,9 +60,10 @@ func (s Service) Text() ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		line("Environment", quote(name+"="+s.Env[name], word))
 	}
-	b.WriteString("KillMode=process\nRestart=always\nRestartSec=1\nOOMPolicy=continue\nTasksMax=infinity\nDelegate=yes\n")
-	if s.Version >= 254 {
-		line("DelegateSubgroup", "reconciler-self") // where the cgroup driver puts its own process, so that systemd finds room there for the next one
+	b.WriteString("KillMode=process\nRestart=always\nRestartSec=1\nOOMPolicy=continue\nTasksMax=infinity\n")
+	if s.Version >= subgroups {
+		line("Delegate", "yes")
+		line("DelegateSubgroup", "reconciler-self") // where the cgroup driver puts its own process: systemd finds room there for the next one
 	}
 	b.WriteString("\n[Install]\n")
 	line("WantedBy", target)

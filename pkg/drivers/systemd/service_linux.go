@@ -3,6 +3,7 @@ package systemd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,6 +44,25 @@ func InstallService(ctx context.Context, o Options, s Service) (Installed, error
 		return done, fmt.Errorf("install %s: %w", ServiceName, err)
 	}
 	return done, nil
+}
+
+// ServiceText is the unit that InstallService would write.
+func ServiceText(ctx context.Context, o Options, s Service) ([]byte, error) {
+	d, _, err := serviceManager(ctx, o)
+	if errors.Is(err, drivers.ErrUnsupported) {
+		s.User = os.Geteuid() != 0
+		return s.Text()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("show %s: %w", ServiceName, err)
+	}
+	defer d.Close()
+	f, err := d.facts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("show %s: %w", ServiceName, err)
+	}
+	s.User, s.Version = f.User, f.Version
+	return s.Text()
 }
 
 // putService makes text the unit, enabled and running.

@@ -17,7 +17,7 @@ func TestService(t *testing.T) {
 			Tool: "/usr/local/bin/reconciler", Version: 252,
 			Args: []string{"run", "-f", "/etc/my daemons", "--set", `50% of "$HOME"`}, Env: map[string]string{"XDG_STATE_HOME": "/srv/state of %h"},
 		},
-		"service-user.golden": {Tool: "/home/alice/bin/reconciler", Args: []string{"run", "-f", "/home/alice/daemons"}, User: true, Version: 255},
+		"service-user.golden": {Tool: "/home/alice/bin/reconciler", Args: []string{"run", "-f", "/home/alice/daemons"}, User: true, Cgroups: true, Version: 255},
 	} {
 		got, err := s.Text()
 		if err != nil {
@@ -45,6 +45,7 @@ func TestService(t *testing.T) {
 	}
 	for _, s := range []Service{
 		{Tool: `/opt/"quoted"/reconciler`}, {Tool: "/r", Args: []string{"a\x01b"}}, {Tool: "/r", Args: []string{"\xff"}}, {Tool: "/r", Env: map[string]string{"A": "\x7f"}},
+		{Tool: "/r", Cgroups: true, Version: 252},
 	} {
 		if _, err := s.Text(); !errors.Is(err, drivers.ErrUnsupported) {
 			t.Errorf("%+v: got %v", s, err)
