@@ -81,7 +81,8 @@ func (n note) after(said facts, stamp *spec.Stamp, alive bool, boot string) *not
 				i.StartTicks = st.Start
 			}
 		}
-	case i.Exit == nil:
+	case i.Exit == nil, n.Guessed && said.Invocation == i.ID && said.Code != 0:
+		n.Guessed = said.Invocation != i.ID
 		i.Exit = n.ended(said)
 		n.Ended = max(1, procfs.SinceBoot()-max(0, time.Since(i.Exit.At)))
 	}
@@ -112,7 +113,7 @@ func (n *note) meet(said facts, stamp *spec.Stamp, boot string) {
 	} else {
 		next.Restarts, next.Attempts = said.Restarts, said.Restarts
 	}
-	n.Instance, n.Ended = next, 0
+	n.Instance, n.Ended, n.Guessed = next, 0, false
 }
 
 // ended is how the noted instance ended. A unit that the manager has forgotten hadn't failed: its main process ended well, or at our word.

@@ -190,6 +190,7 @@ func (l *link) get(ctx context.Context, unit string, of map[string][]string) (fa
 	var all []asked
 	for iface, names := range of {
 		for _, name := range names {
+			l.calls.Add(1)
 			all = append(all, asked{name, o.GoWithContext(limited, "org.freedesktop.DBus.Properties.Get", 0, make(chan *dbus.Call, 1), iface, name)})
 		}
 	}

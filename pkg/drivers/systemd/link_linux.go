@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
@@ -31,6 +32,8 @@ const (
 type link struct {
 	conn    *dbus.Conn
 	manager dbus.BusObject
+	// calls counts what the manager was asked.
+	calls atomic.Int64
 
 	mu    sync.Mutex
 	waits map[dbus.ObjectPath][]*wait
@@ -224,6 +227,7 @@ func (l *link) call(ctx context.Context, method string, args ...any) answer {
 }
 
 func (l *link) callOn(ctx context.Context, o dbus.BusObject, method string, args ...any) answer {
+	l.calls.Add(1)
 	limited, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	c := o.CallWithContext(limited, method, 0, args...)

@@ -65,12 +65,14 @@ func (d *Driver) LogPlace(s *spec.Stamp) string {
 	}
 }
 
-// matches select what the processes of a unit wrote, and not what systemd wrote about it: systemd.journal-fields(7).
+// matches select what the processes of a unit wrote, to stdout, stderr or syslog, and not what systemd says about it or, before it becomes the program, in its name:
+// systemd.journal-fields(7). Of one field any value matches.
 func (d *Driver) matches(unit string) []string {
+	which := []string{"_TRANSPORT=stdout", "_TRANSPORT=syslog"}
 	if d.scope.user {
-		return []string{"_SYSTEMD_USER_UNIT=" + unit, "_UID=" + strconv.Itoa(os.Geteuid())}
+		return append(which, "_SYSTEMD_USER_UNIT="+unit, "_UID="+strconv.Itoa(os.Geteuid()))
 	}
-	return []string{"_SYSTEMD_UNIT=" + unit}
+	return append(which, "_SYSTEMD_UNIT="+unit)
 }
 
 // errEnough ends the reading of a journal.

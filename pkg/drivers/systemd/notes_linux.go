@@ -26,6 +26,8 @@ type note struct {
 	Before int `json:"before,omitempty"`
 	// Asked is the instance that we have asked to end.
 	Asked string `json:"asked,omitempty"`
+	// Guessed says that nobody saw how Instance ended, and that it can only have ended well.
+	Guessed bool `json:"guessed,omitempty"`
 	// Control is the digest of what SetUnitProperties left at our word.
 	Control string `json:"control,omitempty"`
 	// Ended is when Instance ended, since boot.

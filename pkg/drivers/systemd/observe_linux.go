@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,31 +153,46 @@ func (d *Driver) complete(ctx context.Context, l *link, f *finding, locked bool)
 		d.lookForOthers(f)
 		return nil
 	}
-	f.state, f.restarting = stateOf(f.loaded.active, f.loaded.sub)
-	next, err := d.lookAtInstance(ctx, l, f)
-	if err != nil {
-		return err
+	for range 2 {
+		f.state, f.restarting = stateOf(f.loaded.active, f.loaded.sub)
+		next, err := d.lookAtInstance(ctx, l, f)
+		if err != nil {
+			return err
+		}
+		if next != nil {
+			f.note = d.write(f.name, f.note, next, locked)
+		}
+		f.inst = f.noted().Instance
+		if f.inst == nil || f.alive() == (f.inst.Exit == nil) {
+			return nil
+		}
+		// Somebody has noted what happened since the manager was asked.
+		if f.loaded, err = l.states(ctx, f.unit); err != nil {
+			return err
+		}
 	}
-	if next != nil {
-		f.note = next
-		d.write(f.name, next, locked)
-	}
-	if f.note != nil {
-		f.inst = f.note.Instance
+	f.state = spec.Exited
+	if f.inst.Exit == nil {
+		f.state = spec.Running
 	}
 	return nil
 }
 
-// write writes a note; where the caller hasn't the lock, only if nobody else has it. What isn't written is found out again by whoever looks next.
-func (d *Driver) write(name string, next *note, locked bool) {
+// write writes the note that follows from one that was read, and returns what is noted then. Where the caller hasn't the lock it does so only if nobody else has it, or has noted
+// something since. What isn't written is found out again by whoever looks next.
+func (d *Driver) write(name string, was, next *note, locked bool) *note {
 	if !locked {
 		lock := d.tryLock(name)
 		if lock == nil {
-			return
+			return next
 		}
 		defer lock.Release()
+		if now := d.notes.read(name); !reflect.DeepEqual(now, was) {
+			return now
+		}
 	}
 	_ = d.notes.write(name, *next)
+	return next
 }
 
 // lookForOthers finds out what stands in the place of a daemon that isn't there.

@@ -161,11 +161,15 @@ func (r *rig) eventually(what string, happened func() bool) {
 // run runs a command as somebody at the machine does.
 func (r *rig) run(name string, args ...string) string {
 	r.Helper()
-	out, err := exec.CommandContext(r.Context(), name, args...).CombinedOutput()
+	out, err := command(r.Context(), name, args...).CombinedOutput()
 	if err != nil {
 		r.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, name, args...)
 }
 
 // systemctl is that of the manager that the driver works with.

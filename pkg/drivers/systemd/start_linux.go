@@ -254,7 +254,7 @@ func (d *Driver) startedNote(f *finding, unit string, said facts, step spec.Step
 	if i.StartedAt.IsZero() {
 		i.StartedAt = time.Now()
 	}
-	if was := f.inst; was != nil && f.ours() {
+	if was := f.inst; was != nil {
 		i.Last, i.Restarts, i.LastLogStart = was.Exit, was.Restarts, was.LogStart
 		if step.Restart {
 			i.Restarts++

@@ -23,6 +23,9 @@ func (d *Driver) Watch(ctx context.Context, changed func(name string)) error {
 	}
 	defer eyes.close()
 	w := &watcher{d: d, changed: changed, eyes: eyes}
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.later.Wait()
+	defer cancel()
 	for {
 		lost, err := w.listen(ctx)
 		if err != nil {
@@ -43,6 +46,8 @@ type watcher struct {
 	changed func(string)
 	eyes    *eyes
 	tries   int
+	// later are those who wait for somebody to be done with a daemon.
+	later sync.WaitGroup
 }
 
 // The shortest and the longest wait before another try to reach a manager that doesn't answer.
@@ -92,7 +97,7 @@ func (w *watcher) listen(ctx context.Context) (lost bool, err error) {
 			w.changed("")
 			return true, nil
 		case <-h.news:
-			w.tell(h)
+			w.tell(ctx, h)
 		case err := <-w.eyes.fs.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return false, err
@@ -110,15 +115,15 @@ func (w *watcher) listen(ctx context.Context) (lost bool, err error) {
 }
 
 // tell notes the ends that were heard of, which the manager forgets, and tells of all that was.
-func (w *watcher) tell(h *hearing) {
+func (w *watcher) tell(ctx context.Context, h *hearing) {
 	heard, missed := h.take()
 	for _, n := range heard {
 		name := w.eyes.learn(n.unit)
 		if name == "" {
 			continue
 		}
-		if n.ended {
-			w.d.noteEnd(name, n.unit, n.facts)
+		if n.ended && !w.d.noteEnd(name, n.unit, n.facts) {
+			w.later.Go(func() { w.noteEndLater(ctx, name, n.unit, n.facts) })
 		}
 		w.changed(name)
 	}
@@ -177,7 +182,7 @@ func (h *hearing) unitChanged(s *dbus.Signal) bool {
 	changed, _ := s.Body[1].(map[string]dbus.Variant)
 	was := h.seen[s.Path]
 	if was == nil {
-		was = &facts{Active: "inactive", Sub: "dead"}
+		was = &facts{}
 	}
 	now := *was
 	for name, v := range changed {
@@ -195,13 +200,18 @@ func (h *hearing) unitChanged(s *dbus.Signal) bool {
 	return true
 }
 
-// noteEnd notes how an instance ended, as the manager told when it did, unless somebody is at the daemon, who will.
-func (d *Driver) noteEnd(name, unit string, said facts) {
+// noteEnd notes how an instance ended, as the manager told when it did. It tells whether it could: not while somebody is at the daemon.
+func (d *Driver) noteEnd(name, unit string, said facts) bool {
 	lock := d.tryLock(name)
 	if lock == nil {
-		return
+		return false
 	}
 	defer lock.Release()
+	d.noteEndLocked(name, unit, said)
+	return true
+}
+
+func (d *Driver) noteEndLocked(name, unit string, said facts) {
 	f := d.units.read(unit)
 	if f.stamp == nil || f.stamp.Name != name || said.Invocation == "" {
 		return
@@ -210,7 +220,21 @@ func (d *Driver) noteEnd(name, unit string, said facts) {
 	if n := d.notes.read(name); n != nil {
 		was = *n
 	}
+	if i := was.Instance; i != nil && i.ID != said.Invocation && !said.Began.After(i.StartedAt) {
+		return // another one has come since
+	}
 	next := was.after(said, f.stamp, false, d.boot)
 	next.Unit = unit
-	_ = d.notes.write(name, *next)
+	_ = d.notes.write(name, *next) // whoever looks finds out what it can without
+}
+
+// noteEndLater is noteEnd that waits for whoever is at the daemon.
+func (w *watcher) noteEndLater(ctx context.Context, name, unit string, said facts) {
+	lock, err := drivers.LockName(ctx, w.d.dirs, name)
+	if err != nil {
+		return
+	}
+	w.d.noteEndLocked(name, unit, said)
+	lock.Release()
+	w.changed(name)
 }
