@@ -87,6 +87,15 @@ func observeOne(ctx context.Context, d Driver, name string) (spec.Observed, erro
 	return found[0], nil
 }
 
+// knows tells whether d has anything of that name.
+func knows(ctx context.Context, d Driver, name string) (bool, error) {
+	if k, ok := Find[Knower](d); ok {
+		return k.Knows(ctx, name)
+	}
+	o, err := observeOne(ctx, d, name)
+	return o.State != spec.Absent, err
+}
+
 // removable tells whether o may be removed by step: where not, the driver says so best, and nothing beside it may go before that.
 func removable(step spec.Step, o spec.Observed) bool {
 	return o.State == spec.Absent || o.State == spec.Exited && CheckInstance(step, o) == nil

@@ -45,3 +45,9 @@ type Booter interface {
 
 // DriftAtBoot is the Field of the Drift that a Booter reports of a daemon that wouldn't be started at boot.
 const DriftAtBoot = "unit.enabled"
+
+// Knower is a Driver that can tell whether there is anything of a name at less cost than by a look.
+type Knower interface {
+	// Knows tells whether Observe would find the daemon in another state than Absent. It changes nothing.
+	Knows(ctx context.Context, name string) (bool, error)
+}

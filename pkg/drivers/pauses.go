@@ -82,11 +82,11 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 	switch step.Verb {
 	case spec.VerbPause:
 		return p.change(ctx, step, func() error {
-			o, err := observeOne(ctx, p.Driver, step.Name)
+			known, err := knows(ctx, p.Driver, step.Name)
 			switch {
 			case err != nil:
 				return err
-			case step.Instance != "" && o.State == spec.Absent:
+			case step.Instance != "" && !known:
 				return fmt.Errorf("it was planned against %s and there is nothing of that name: %w", instance(step.Instance), ErrMoved)
 			}
 			if err := p.atBoot(ctx, step.Name, false); err != nil {

@@ -45,6 +45,7 @@ var (
 	_ drivers.Checker     = (*Driver)(nil)
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
+	_ drivers.Knower      = (*Driver)(nil)
 )
 
 // New returns the process driver, or an error that wraps ErrUnsupported where this kernel can't carry it. The program must call spawn.Main first thing in main.

@@ -102,6 +102,12 @@ func (d *Driver) settle(name string, marks marks) (finding, error) {
 	return f, nil
 }
 
+// Knows reads the record.
+func (d *Driver) Knows(_ context.Context, name string) (bool, error) {
+	rec, err := d.read(name, d.trees.Marks)
+	return rec != nil || err != nil, nil // one that can't be read is there
+}
+
 // PIDs returns all processes of the instance that runs.
 func (d *Driver) PIDs(_ context.Context, name string) ([]int, error) {
 	rec, err := d.read(name, d.trees.Marks)

@@ -189,6 +189,13 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func TestLifeOfADaemon(t *testing.T) {
 	r := newRig(t)
 	d := want("web", "/bin/sleep", "1000")
+	knows := func(want bool) {
+		t.Helper()
+		if known, err := r.another().Knows(t.Context(), "web"); known != want || err != nil {
+			t.Errorf("it is known: %v, %v, want %v", known, err, want)
+		}
+	}
+	knows(false)
 	if o := r.look1("web"); o.State != spec.Absent || o.Stamp != nil || o.Instance != nil {
 		t.Fatalf("before the start: %+v", o)
 	}
@@ -214,8 +221,10 @@ func TestLifeOfADaemon(t *testing.T) {
 		t.Error("its process is still there, or wasn't reaped")
 	}
 	r.apply(spec.VerbStop, d)
+	knows(true)
 	r.apply(spec.VerbRemove, d)
 	r.apply(spec.VerbRemove, d)
+	knows(false)
 	if o := r.look1("web"); o.State != spec.Absent || o.Stamp != nil {
 		t.Errorf("after the removal: %+v", o)
 	}
