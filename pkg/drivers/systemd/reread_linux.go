@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // reread makes sure that the manager knows what is on disk for a unit. It knows where the unit isn't loaded, for it reads the file when it loads it, and units that are stopped and that
@@ -42,6 +43,8 @@ type reloads struct {
 	mu   sync.Mutex
 	next *oneReload
 	busy bool
+	// wishes counts those that were ever made.
+	wishes int
 }
 
 // oneReload is one reload, for all who wished for it before it began.
@@ -57,6 +60,7 @@ func (r *reloads) run(ctx context.Context, reload func(context.Context) error) e
 		r.next = &oneReload{done: make(chan struct{})}
 	}
 	mine := r.next
+	r.wishes++
 	if !r.busy {
 		r.busy = true
 		go r.work(context.WithoutCancel(ctx), reload)
@@ -73,6 +77,7 @@ func (r *reloads) run(ctx context.Context, reload func(context.Context) error) e
 // work does what is wished for until there is no wish left.
 func (r *reloads) work(ctx context.Context, reload func(context.Context) error) {
 	for {
+		r.gather()
 		r.mu.Lock()
 		mine := r.next
 		if r.next = nil; mine == nil {
@@ -84,6 +89,29 @@ func (r *reloads) work(ctx context.Context, reload func(context.Context) error) 
 		r.count.Add(1)
 		mine.err = reload(ctx)
 		close(mine.done)
+	}
+}
+
+// How long a reload waits for more who wish for it: until none has come for a while, at most. A reload takes the manager much longer, and nothing else gets done meanwhile.
+const (
+	gatherWhile = 20 * time.Millisecond
+	gatherMost  = 10 * gatherWhile
+)
+
+// gather waits for more wishes.
+func (r *reloads) gather() {
+	made := -1
+	tick := time.NewTicker(gatherWhile)
+	defer tick.Stop()
+	for range gatherMost / gatherWhile {
+		r.mu.Lock()
+		now, wanted := r.wishes, r.next != nil
+		r.mu.Unlock()
+		if now == made || !wanted {
+			return
+		}
+		made = now
+		<-tick.C
 	}
 }
 
