@@ -138,7 +138,7 @@ func driverKinds(list string) ([]spec.DriverKind, error) {
 		known = append(known, string(k))
 	}
 	var kinds []spec.DriverKind
-	for _, word := range strings.Split(list, ",") {
+	for word := range strings.SplitSeq(list, ",") {
 		word = strings.TrimSpace(word)
 		switch k := spec.DriverKind(word); {
 		case !slices.Contains(known, word):

@@ -125,9 +125,3 @@ func (r *remote) untilRunning(names ...string) map[string]status {
 	})
 	return now
 }
-
-// alive tells whether a process of the host lives.
-func (r *remote) alive(pid string) bool {
-	r.t.Helper()
-	return r.run("kill", "-0", pid).code == 0
-}
