@@ -86,7 +86,7 @@ func (b *bench) systemdPlain(ctx context.Context, m *manager, units map[string]s
 	}()
 	for n, text := range units {
 		id := "p" + n[1:]
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if strings.HasPrefix(line, "ExecStart=") {
 				text = strings.Replace(text, line, fmt.Sprintf("ExecStart=%s %s %s", b.tinyd, string(mains), id), 1)
 			}
@@ -228,7 +228,7 @@ type twins []string
 func (b *bench) plainTwins(ctx context.Context, m *manager, f *fleet, units map[string]string) (t twins, err error) {
 	for n, text := range units {
 		id := "p" + n[1:]
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if strings.HasPrefix(line, "ExecStart=") {
 				text = strings.Replace(text, line, fmt.Sprintf("ExecStart=%s %s %s", b.tinyd, string(f.mains), id), 1)
 			}

@@ -57,7 +57,7 @@ func handDown(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read the lab's controllers: %w", err)
 	}
-	for _, c := range strings.Fields(string(have)) {
+	for c := range strings.FieldsSeq(string(have)) {
 		switch c {
 		case "cpu", "io", "memory", "pids":
 			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil {

@@ -82,12 +82,12 @@ const mkdirTries = 100
 func (ts *trees) mkdir(t process.Tree, dir string) error {
 	for range mkdirTries {
 		err := unix.Mkdir(dir, ownerOnly)
-		switch err {
-		case nil:
+		switch {
+		case err == nil:
 			return nil
-		case unix.ENOENT:
+		case errors.Is(err, unix.ENOENT):
 			err = ts.mkParents(path.Dir(t.Place))
-		case unix.EEXIST:
+		case errors.Is(err, unix.EEXIST):
 			err = ts.clear(t, dir)
 		}
 		if err != nil {

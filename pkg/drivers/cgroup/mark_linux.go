@@ -92,9 +92,9 @@ func readLabel(dir string) (*label, error) {
 		buf := make([]byte, size)
 		n, err := unix.Getxattr(dir, attrLeaf, buf)
 		switch {
-		case err == unix.ERANGE && size < maxLabel:
+		case errors.Is(err, unix.ERANGE) && size < maxLabel:
 			continue
-		case err == unix.ENODATA:
+		case errors.Is(err, unix.ENODATA):
 			return nil, errUnmarked
 		case err != nil:
 			return nil, err

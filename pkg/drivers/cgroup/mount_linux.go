@@ -36,7 +36,7 @@ func parseMounts(mountinfo string) mounts {
 			m.v2 = slices.DeleteFunc(m.v2, func(o mount) bool { return o.point == point }) // it is hidden now
 			m.v2 = append(m.v2, mount{point, root, slices.Contains(options, "ro")})
 		case "cgroup":
-			for _, o := range strings.Split(g[2], ",") {
+			for o := range strings.SplitSeq(g[2], ",") {
 				m.v1[o] = point
 			}
 		}

@@ -170,7 +170,7 @@ func (d *Driver) processes(ctx context.Context, f *finding) ([]int, error) {
 			return err
 		}
 		data, err := os.ReadFile(filepath.Join(p, "cgroup.procs"))
-		for _, word := range strings.Fields(string(data)) {
+		for word := range strings.FieldsSeq(string(data)) {
 			if pid, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, pid)
 			}

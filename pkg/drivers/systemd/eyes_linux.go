@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -135,10 +136,5 @@ func (e *eyes) named(unit string) []string {
 }
 
 func (e *eyes) editable(dir string) bool {
-	for _, d := range e.d.scope.editable() {
-		if d == dir {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.d.scope.editable(), dir)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/spec"
@@ -52,11 +53,12 @@ func (r *renderer) toolCall(name, field string, args ...string) string {
 		r.refuse(field, "systemd can't be told of %q, which would do it: keep its state in another directory (--state-dir)", r.facts.Tool)
 	}
 	r.unit.CallsTool = true
-	line := quote(r.facts.Tool, word) + " " + name
+	var line strings.Builder
+	line.WriteString(quote(r.facts.Tool, word) + " " + name)
 	for _, a := range args {
-		line += " " + quote(a, argument)
+		line.WriteString(" " + quote(a, argument))
 	}
-	return line
+	return line.String()
 }
 
 // restart renders the policy, of which systemd is the owner. It counts a death by SIGTERM and its like as success; a manifest doesn't.
