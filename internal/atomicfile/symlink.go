@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"reconciler.dev/reconciler/internal/failpoint"
 )
 
 // Symlink makes path a symbolic link to target; what was there, a file or another link, is replaced at once. Concurrent calls for one path are the caller's to prevent.
@@ -21,6 +23,7 @@ func Symlink(target, path string, d Durability) error {
 			err = os.Rename(temp, path)
 		}
 	}
+	failpoint.Hit(failpoint.FileRenamed)
 	if err == nil && d == Durable {
 		err = syncDir(dir)
 	}

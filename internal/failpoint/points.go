@@ -24,6 +24,7 @@ const (
 	StartPlaced    Point = "start.placed"    // the place for the daemon is made, and nothing is started
 	LeafMade       Point = "leaf.made"       // a daemon's cgroup is made, and not marked
 	LeafMarked     Point = "leaf.marked"     // it is, and has no limits
+	UnitWritten    Point = "unit.written"    // a unit file is in its place, and not enabled
 	StartForked    Point = "start.forked"    // the daemon runs, and the record doesn't know its process
 	StartRecorded  Point = "start.recorded"  // the start is done
 	StampLimited   Point = "stamp.limited"   // changed limits are in force, and the record doesn't know
@@ -39,13 +40,14 @@ const (
 	LogRenamed     Point = "log.renamed"     // the copy has its final name, and isn't counted yet
 	LeafRemoved    Point = "leaf.removed"    // the cgroup of a daemon that ended is gone
 	RemoveRecord   Point = "remove.record"   // the record is about to go
+	UnitDisabled   Point = "unit.disabled"   // a unit isn't started at boot any more, and its file is about to go
 	RecordRemoved  Point = "record.removed"  // it is gone
 )
 
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, StartForked, StartRecorded, StampLimited,
-		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, RecordRemoved,
+		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, StampLimited,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, UnitDisabled, RecordRemoved,
 	}
 }

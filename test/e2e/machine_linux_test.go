@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type machine struct {
 	bin  string // the program under test
 	// drivers are those that it may choose from.
 	drivers string
+	// set is the owner set, and suffix what all names end in, where the service manager isn't the test's own: see amongOthers.
+	set, suffix string
 
 	mu         sync.Mutex
 	ends       []*command // what the end of the test has to end
@@ -50,6 +53,20 @@ func newMachine(t testing.TB) *machine {
 	return m
 }
 
+// amongOthers makes the daemons of the machine ones that stand beside those of other tests, in one service manager.
+func (m *machine) amongOthers() {
+	m.suffix = "-" + strings.ToLower(crand.Text()[:8])
+	m.set = "set" + m.suffix
+}
+
+// withSet adds the owner set to a command that has one.
+func (m *machine) withSet(args []string) []string {
+	if m.set == "" || !slices.Contains([]string{"apply", "run", "diff", "plan"}, args[0]) {
+		return args
+	}
+	return append([]string{args[0], "--set=" + m.set}, args[1:]...)
+}
+
 // end ends everything and checks that nothing is left.
 func (m *machine) end() {
 	m.mu.Lock()
@@ -58,7 +75,8 @@ func (m *machine) end() {
 	for _, c := range ends {
 		c.kill()
 	}
-	if names := strings.Fields(m.run("get", "-o", "name").stdout.String()); len(names) > 0 {
+	names := slices.DeleteFunc(strings.Fields(m.run("get", "-o", "name").stdout.String()), func(n string) bool { return !strings.HasSuffix(n, m.suffix) })
+	if len(names) > 0 {
 		m.ok(append([]string{"delete", "--now", "--force"}, names...)...)
 	}
 	for _, p := range m.mark.alive(m.t) {
@@ -96,6 +114,12 @@ func (m *machine) leftovers() []string {
 	})
 	if err != nil {
 		m.t.Error(err)
+	}
+	if m.set != "" { // what others have in the same service manager is found here, too
+		left = slices.DeleteFunc(left, func(path string) bool { return !strings.Contains(path, m.suffix) })
+		units, _ := filepath.Glob("/*/systemd/system*/*" + m.suffix + "*")
+		links, _ := filepath.Glob("/*/systemd/system*/*/*" + m.suffix + "*")
+		left = append(append(left, units...), links...)
 	}
 	return left
 }
@@ -197,7 +221,7 @@ func (m *machine) with(env ...string) prepared { return prepared{machine: m, env
 func (p prepared) start(args ...string) *command {
 	p.t.Helper()
 	c := &command{m: p.machine, args: args, ended: make(chan struct{})}
-	c.cmd = p.mark.command(p.bin, args...)
+	c.cmd = p.mark.command(p.bin, p.withSet(args)...)
 	c.cmd.Dir = p.dir
 	c.cmd.Env = append(environment(), append([]string{"RECONCILER_STATE_DIR=" + p.root, "RECONCILER_DRIVERS=" + p.drivers}, p.env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = strings.NewReader(p.stdin), &c.stdout, &c.stderr

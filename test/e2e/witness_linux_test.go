@@ -49,7 +49,7 @@ type testimony struct {
 
 // witness makes a daemon; it isn't declared yet.
 func (m *machine) witness(name string, args ...string) *testimony {
-	return &testimony{m: m, name: name, args: args}
+	return &testimony{m: m, name: name + m.suffix, args: args}
 }
 
 // listening gives it an address, and a health check there.

@@ -49,6 +49,7 @@ func (d *Driver) removeUnit(name, unit string) error {
 	); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.UnitDisabled)
 	if err := atomicfile.Remove(d.scope.file(unit), atomicfile.Durable); err != nil {
 		return err
 	}

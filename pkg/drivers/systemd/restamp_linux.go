@@ -12,6 +12,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -50,6 +51,7 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 	if err := d.writeUnit(f, unit, p.text); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.UnitWritten)
 	if err := d.enable(unit); err != nil {
 		return err
 	}

@@ -141,6 +141,7 @@ func (d *Driver) install(f *finding, unit string, p *plan) error {
 	if err := d.writeUnit(f, unit, p.text); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.UnitWritten)
 	return d.enable(unit)
 }
 
