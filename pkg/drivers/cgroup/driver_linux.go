@@ -22,6 +22,7 @@ type trees struct {
 	run         string
 	controllers controllers
 	emptying    emptying
+	walks       shared[map[string]string]
 	// removing is held while a leaf is removed: the kernel does one after the other anyway, and whoever waits for it there keeps a thread.
 	removing sync.Mutex
 }

@@ -15,7 +15,9 @@ import (
 const maxDepth = 64
 
 // Marks walks through the slices of the subtree and returns its leaves. It looks into none of them.
-func (ts *trees) Marks() (map[string]string, error) {
+func (ts *trees) Marks() (map[string]string, error) { return ts.walks.do(ts.marks) }
+
+func (ts *trees) marks() (map[string]string, error) {
 	found := map[string]string{}
 	if ts.none != nil {
 		return found, nil
