@@ -107,9 +107,9 @@ func (m machine) findIn(s *subtree) (string, error) {
 // findDelegated takes the nearest delegated group. That of a user manager is the manager's own, as is the root of the hierarchy: systemd is in there itself.
 func (m machine) findDelegated(s *subtree) (string, error) {
 	const remedy = "put reconciler into a group of its own: "
-	command := "systemd-run --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its unit"
+	command := "systemd-run --scope -p Delegate=yes reconciler run ..., or where systemd is 254 or newer install-service"
 	if m.uid != 0 {
-		command = "systemd-run --user --scope -p Delegate=yes reconciler run ..., or Delegate=yes and KillMode=process in the [Service] section of its user unit"
+		command = "systemd-run --user --scope -p Delegate=yes reconciler run ..., or where systemd is 254 or newer install-service"
 	}
 	for _, group := range slices.Backward(downTo("/", s.own)) {
 		base := path.Base(group)
