@@ -66,13 +66,13 @@ var (
 // hostBin is where a host has the programs under test.
 const hostBin = "/lab/e2e"
 
-// onHost runs f on a host of that kind, which has the programs under test.
-func onHost(t *testing.T, kind labhost.Kind, f func(t *testing.T)) {
+// onHost runs f on a host of that kind, which has the programs under test, and binds.
+func onHost(t *testing.T, kind labhost.Kind, f func(t *testing.T), binds ...labhost.Bind) {
 	t.Helper()
 	programs := filepath.Dir(reconciler(t))
 	failpointed(t)
 	witness(t)
-	labhost.Test(t, kind, f, labhost.Bind{From: programs, To: hostBin})
+	labhost.Test(t, kind, f, append(binds, labhost.Bind{From: programs, To: hostBin})...)
 }
 
 // built returns a function that builds a package of this module once, and returns the program's path. On a host it is there already.

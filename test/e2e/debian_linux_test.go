@@ -7,9 +7,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // packaged is a daemon as Debian packages it.
@@ -31,6 +35,7 @@ type packaged struct {
 type deployed struct {
 	*machine
 	packaged
+	name string // the daemon's
 	addr string
 	port int
 }
@@ -125,7 +130,7 @@ func memcached() packaged {
 // find returns the path of a program, or fails the test with the package that has it.
 func find(t testing.TB, program, pkg string) string {
 	t.Helper()
-	for _, name := range []string{program, "/usr/sbin/" + program} {
+	for _, name := range []string{filepath.Join(hostDebian, program), program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
@@ -134,9 +139,53 @@ func find(t testing.TB, program, pkg string) string {
 	return ""
 }
 
+// hostDebian is where a host that isn't like this machine has Debian's daemons, and what they are linked with.
+const hostDebian = "/lab/debian"
+
+// debianFor copies Debian's daemons for a host that has none, with the libraries that it may not have.
+func debianFor(t *testing.T) labhost.Bind {
+	t.Helper()
+	if _, err := os.Stat(hostDebian); err == nil {
+		return labhost.Bind{} // this is that host
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	needs := []string{}
+	for program, pkg := range map[string]string{"redis-server": "redis-server", "redis-cli": "redis-tools", "nginx": "nginx-light", "memcached": "memcached"} {
+		path := find(t, program, pkg)
+		needs = append(needs, path)
+		libraries, err := exec.Command("ldd", path).Output()
+		if err != nil {
+			t.Fatalf("ldd %s: %v", path, err)
+		}
+		for line := range strings.Lines(string(libraries)) {
+			if f := strings.Fields(line); len(f) > 2 && !strings.HasPrefix(f[0], "libc.") && !strings.HasPrefix(f[0], "libm.") { // which a host has, with the loader
+				needs = append(needs, f[2])
+			}
+		}
+	}
+	slices.Sort(needs)
+	for _, path := range slices.Compact(needs) {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(path)), text, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return labhost.Bind{From: dir, To: hostDebian}
+}
+
 // deploy makes a machine for a daemon; nothing is applied yet.
-func (p packaged) deploy(t testing.TB) *deployed {
+func (p packaged) deploy(t testing.TB, drivers string) *deployed {
 	d := &deployed{machine: newMachine(t), packaged: p, port: freePorts.port(t)}
+	if d.drivers = drivers; drivers == "systemd" {
+		d.amongOthers()
+	}
+	d.name = p.program + d.suffix
 	d.addr = fmt.Sprintf("127.0.0.1:%d", d.port)
 	return d
 }
@@ -145,15 +194,23 @@ func (p packaged) deploy(t testing.TB) *deployed {
 func (d *deployed) manifest(version string) string {
 	d.t.Helper()
 	spec := d.spec(d, version)
+	switch d.drivers {
+	case "cgroup":
+		spec += fmt.Sprintf("  cgroup: {slice: real%d.slice}\n", d.port) // a part of the tree for this machine alone
+	case "systemd":
+		spec += fmt.Sprintf("  env: {LD_LIBRARY_PATH: %s}\n  rlimits: {rss: \"%d:infinity\"}\n", hostDebian, d.mark) // the service manager starts it, and no process with the mark
+	}
 	switch {
 	case d.account == "":
+	case d.drivers == "systemd":
+		spec += "  user: nobody\n" // that host has none of Debian's accounts for daemons
 	case os.Geteuid() == 0:
 		spec += "  user: " + d.account + "\n"
 	default:
 		d.t.Logf("not shown here, because it needs root: %s under Debian's account %s", d.program, d.account)
 	}
 	return d.write("manifests/"+d.program+".yaml", fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  binary: %s\n%s",
-		d.program, find(d.t, d.program, d.pkg), spec))
+		d.name, find(d.t, d.program, d.pkg), spec))
 }
 
 // answers returns an error unless the daemon answers a question over TCP with something that has want in it.
@@ -194,7 +251,7 @@ func (d *deployed) servesSoon(version string) {
 // pid is the main process that get tells of; it has to live.
 func (d *deployed) pid() int {
 	d.t.Helper()
-	s := d.get(d.program)
+	s := d.get(d.name)
 	if s.Status.Phase != "Running" || !d.mark.on(s.Status.PID) {
 		d.t.Fatalf("%s is %s with process %d", d.program, s.Status.Phase, s.Status.PID)
 	}
@@ -214,7 +271,7 @@ func (d *deployed) kill() int {
 // delete deletes the daemon, after which nothing of it may be alive.
 func (d *deployed) delete() {
 	d.t.Helper()
-	d.ok("delete", d.program).printed("daemon/" + d.program + " deleted")
+	d.ok("delete", d.name).printed("daemon/" + d.name + " deleted")
 	for _, p := range d.mark.alive(d.t) {
 		d.t.Errorf("it was deleted, and this lives: %v", p)
 	}
@@ -227,9 +284,10 @@ func (d *deployed) delete() {
 func (d *deployed) heals(version string) {
 	d.t.Helper()
 	run := d.keep("-f", d.path("manifests"))
+	d.eventually("the run has looked at it", func() bool { return d.get(d.name).Status.Holder != "" })
 	old := d.kill()
 	d.eventually("a run has started it again", func() bool {
-		s := d.get(d.program)
+		s := d.get(d.name)
 		return s.Status.Phase == "Running" && s.Status.PID != old && s.is("Ready") == "True"
 	})
 	d.servesSoon(version)
@@ -237,71 +295,96 @@ func (d *deployed) heals(version string) {
 	run.interrupt()
 }
 
+// TestRealDaemons keeps Debian's daemons, in the foreground and as they are by default, in the background: started at once, what serves then is a process that was never told of
+// to anybody. Under systemd that has to be said, with type: forking.
 func TestRealDaemons(t *testing.T) {
 	t.Parallel()
+	realDaemons(t, "process")
+}
+
+// TestRealDaemonsOnHosts does so under the other drivers.
+func TestRealDaemonsOnHosts(t *testing.T) {
+	t.Parallel()
+	t.Run("cgroup", func(t *testing.T) {
+		t.Parallel()
+		onHost(t, labhost.Cgroup, func(t *testing.T) { realDaemons(t, "cgroup") })
+	})
+	t.Run("systemd", func(t *testing.T) {
+		t.Parallel()
+		onHost(t, labhost.Systemd, func(t *testing.T) { realDaemons(t, "systemd") }, debianFor(t))
+	})
+}
+
+func realDaemons(t *testing.T, drivers string) {
+	inBackground := func(p packaged, old, new string) packaged {
+		spec := p.spec
+		p.spec = func(d *deployed, version string) string {
+			return strings.Replace(spec(d, version), old, new, 1) + "  type: forking\n"
+		}
+		return p
+	}
 	for _, p := range []packaged{redis(), nginx(), memcached()} {
 		t.Run(p.program, func(t *testing.T) {
 			t.Parallel()
-			d := p.deploy(t)
-			d.ok("apply", "--wait", "-f", d.manifest("1")).printed("daemon/" + p.program + " created")
-			d.servesSoon("1")
-			d.heals("1")
-
-			before := d.pid()
-			d.ok("apply", "--wait", "-f", d.manifest("2")).printed("daemon/" + p.program + " configured")
-			d.servesSoon("2")
-			if kept := d.pid() == before; kept != p.reloads {
-				t.Errorf("the change kept the process: %v, want %v", kept, p.reloads)
-			}
-
-			bad := d.exits(p.code, "apply", "--wait", "--timeout=5s", "-f", d.manifest("bad"))
-			bad.said("daemon/"+p.program+" rolled back", p.complaint, "was put back")
-			d.servesSoon("2")
-			d.ok("rollout", "history", p.program)
-			d.exits(1, "diff", "-f", d.path("manifests"))
-			d.manifest("2")
-			d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + p.program + " unchanged")
-			d.delete()
+			p.lives(t, drivers)
 		})
-	}
-}
-
-// TestRealDaemonsInTheBackground lets daemons fork themselves into the background, as they do by default. What was started ends at once then, and what
-// serves is a process that was never told of to anybody.
-func TestRealDaemonsInTheBackground(t *testing.T) {
-	t.Parallel()
-	inBackground := func(p packaged, old, new string) packaged {
-		spec := p.spec
-		p.spec = func(d *deployed, version string) string { return strings.Replace(spec(d, version), old, new, 1) }
-		return p
 	}
 	for _, p := range []packaged{
 		inBackground(redis(), "save \"\"\n", "save \"\"\n        daemonize yes\n"),
 		inBackground(nginx(), "daemon off;", "daemon on;"),
 		inBackground(memcached(), "args: [", "args: [-d, "),
 	} {
-		t.Run(p.program, func(t *testing.T) {
+		t.Run(p.program+" in the background", func(t *testing.T) {
 			t.Parallel()
-			d := p.deploy(t)
-			d.ok("apply", "--wait", "-f", d.manifest("1"))
-			d.servesSoon("1")
-			pid := d.pid()
-			d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + p.program + " unchanged")
-			d.heals("1")
-			if now := d.pid(); now == pid {
-				t.Errorf("process %d was killed and is told of", pid)
-			}
-			d.ok("apply", "--wait", "-f", d.manifest("2"))
-			d.servesSoon("2")
-			d.ok("restart", p.program, "--wait")
-			d.servesSoon("2")
-			d.ok("stop", p.program)
-			if left := d.mark.alive(t); len(left) > 0 {
-				t.Errorf("it was stopped, and these live: %v", left)
-			}
-			d.ok("start", p.program, "--wait")
-			d.servesSoon("2")
-			d.delete()
+			p.livesInTheBackground(t, drivers)
 		})
 	}
+}
+
+// lives walks through a daemon's life in the foreground: it is started, healed, changed, changed for the worse and put back, and deleted.
+func (p packaged) lives(t *testing.T, drivers string) {
+	d := p.deploy(t, drivers)
+	d.ok("apply", "--wait", "-f", d.manifest("1")).printed("daemon/" + d.name + " created")
+	d.servesSoon("1")
+	d.heals("1")
+
+	before := d.pid()
+	d.ok("apply", "--wait", "-f", d.manifest("2")).printed("daemon/" + d.name + " configured")
+	d.servesSoon("2")
+	if kept := d.pid() == before; kept != p.reloads {
+		t.Errorf("the change kept the process: %v, want %v", kept, p.reloads)
+	}
+
+	bad := d.exits(p.code, "apply", "--wait", "--timeout=5s", "-f", d.manifest("bad"))
+	bad.said("daemon/"+d.name+" rolled back", p.complaint, "was put back")
+	d.servesSoon("2")
+	d.ok("rollout", "history", d.name)
+	d.exits(1, "diff", "-f", d.path("manifests"))
+	d.manifest("2")
+	d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + d.name + " unchanged")
+	d.delete()
+}
+
+// livesInTheBackground does so for one that puts itself into the background.
+func (p packaged) livesInTheBackground(t *testing.T, drivers string) {
+	d := p.deploy(t, drivers)
+	d.ok("apply", "--wait", "-f", d.manifest("1"))
+	d.servesSoon("1")
+	pid := d.pid()
+	d.ok("apply", "-f", d.path("manifests")).printed("daemon/" + d.name + " unchanged")
+	d.heals("1")
+	if now := d.pid(); now == pid {
+		t.Errorf("process %d was killed and is told of", pid)
+	}
+	d.ok("apply", "--wait", "-f", d.manifest("2"))
+	d.servesSoon("2")
+	d.ok("restart", d.name, "--wait")
+	d.servesSoon("2")
+	d.ok("stop", d.name)
+	if left := d.mark.alive(t); len(left) > 0 {
+		t.Errorf("it was stopped, and these live: %v", left)
+	}
+	d.ok("start", d.name, "--wait")
+	d.servesSoon("2")
+	d.delete()
 }
