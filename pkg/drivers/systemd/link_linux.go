@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,32 +62,32 @@ func dial(ctx context.Context, s *scope) (*link, error) {
 
 // dialSocket connects through a socket.
 func dialSocket(ctx context.Context, path string, isBus bool) (*link, error) {
-	conn, err := dbus.Dial("unix:path="+escapeAddress(path), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, manager: conn.Object(destination, managerPath), waits: map[dbus.ObjectPath][]*wait{}, ears: map[*ear]bool{}}
+	l := &link{waits: map[dbus.ObjectPath][]*wait{}, ears: map[*ear]bool{}}
+	if l.conn, err = dbus.NewConn(newTap(c, l.wanted), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler())); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l.manager = l.conn.Object(destination, managerPath)
 	signals := make(chan *dbus.Signal, 64)
-	conn.Signal(signals)
+	l.conn.Signal(signals)
 	go l.listen(signals)
 	if err := l.greet(ctx, isBus); err != nil {
-		conn.Close()
+		l.conn.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return l, nil
 }
 
-// escapeAddress writes a path as the address of a D-Bus server has it: D-Bus Specification, "Server Addresses".
-func escapeAddress(path string) string {
-	var b strings.Builder
-	for _, c := range []byte(path) {
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-_/.\\*", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02x", c)
-		}
-	}
-	return b.String()
+// wanted tells whether anybody wants to hear of an object.
+func (l *link) wanted(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ears) > 0 || l.waits[dbus.ObjectPath(path)] != nil
 }
 
 // greet says who we are, within the time that an answer may take, and asks to be told what happens. A private socket tells that unasked.

@@ -79,14 +79,6 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-func TestEscapeAddress(t *testing.T) {
-	for path, want := range map[string]string{"/run/user/1000/bus": "/run/user/1000/bus", "/a b/ü;,=%": "/a%20b/%c3%bc%3b%2c%3d%25"} {
-		if got := escapeAddress(path); got != want {
-			t.Errorf("%q became %q, want %q", path, got, want)
-		}
-	}
-}
-
 func TestUnitPaths(t *testing.T) {
 	for _, unit := range []string{"web.service", "a-b_c@1.service", "1.service", "x.service.d"} {
 		if got := unitNamed(unitPath(unit)); got != unit {
