@@ -79,6 +79,7 @@ type status struct {
 	Fallback              []struct{ Driver, Reason, Remedy string }
 	Limits                struct{ Enforced, Lost map[string]string }
 	Conditions            []struct{ Type, Status string }
+	Drift                 []struct{ Field string }
 }
 
 // get looks at the daemons of a host.

@@ -16,7 +16,8 @@ import (
 // nothing refers to it unloads by itself. Only where that isn't so it has to read everything again, once for all who need it at that time.
 func (d *Driver) reread(ctx context.Context, l *link, unit string) error {
 	for range 3 {
-		stale, err := l.stale(ctx, unit)
+		_, missing := os.Lstat(d.scope.file(unit))
+		stale, err := l.stale(ctx, unit, missing == nil)
 		if err != nil || !stale {
 			return err
 		}
@@ -27,13 +28,14 @@ func (d *Driver) reread(ctx context.Context, l *link, unit string) error {
 	return nil // somebody writes units all the time; what was ours to have read is read
 }
 
-// stale tells whether the manager has loaded a unit from something else than what is on disk.
-func (l *link) stale(ctx context.Context, unit string) (bool, error) {
+// stale tells whether the manager has loaded a unit from something else than what is on disk. One that ran on without its file it calls not-found, and once the file is there
+// again it says that it couldn't load it (EBUSY), and neither that nor its start makes it read it.
+func (l *link) stale(ctx context.Context, unit string, there bool) (bool, error) {
 	if loaded, err := l.isLoaded(ctx, unit); err != nil || !loaded {
 		return false, err
 	}
-	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"NeedDaemonReload"}})
-	return f.NeedReload, err
+	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"NeedDaemonReload", "LoadState"}})
+	return f.NeedReload || err == nil && there && f.Load != "loaded", err
 }
 
 // reloads joins the wishes for a reload of the manager.
