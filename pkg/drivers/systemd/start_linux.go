@@ -228,8 +228,26 @@ func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p
 		return nil, d.explainStart(ctx, l, unit, p, o)
 	}
 	failpoint.Hit(failpoint.StartForked)
+	if err := d.checkEnforced(ctx, unit, p); err != nil {
+		return nil, err
+	}
 	next := d.startedNote(f, unit, o.facts, step, p.stamp)
 	return &next, nil
+}
+
+// checkEnforced refuses a daemon that runs without a limit that is required, where that couldn't be known before, as with a kernel that has a controller and not all of it.
+func (d *Driver) checkEnforced(ctx context.Context, unit string, p *plan) error {
+	if c := p.want.Spec.Cgroup; c == nil || !c.Required {
+		return nil
+	}
+	o := spec.Observed{Stamp: p.stamp}
+	d.readCgroup(ctx, &finding{unit: unit, state: spec.Running, file: &unitFile{unit: unit, stamp: p.stamp}}, &o)
+	for _, l := range o.Lost {
+		if required(l.Field, &p.want.Spec) {
+			return fmt.Errorf("%s: %s, and required is set: %w", l.Field, l.Reason, drivers.ErrUnsupported)
+		}
+	}
+	return nil
 }
 
 // ranBriefly tells whether a daemon was executed and ended before the manager took notice of the first: that is an end, and no start that failed.
