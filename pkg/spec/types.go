@@ -210,7 +210,8 @@ type Cgroup struct {
 	Instance string `json:"instance,omitempty" class:"recreate"`
 	// CPULimit is CPU time: "200%", "2" and "2000m" all mean two cores.
 	CPULimit CPU `json:"cpuLimit,omitempty"`
-	// MemoryLimit is a hard limit in bytes; K, M, G and T are powers of 1024, as Ki, Mi, Gi and Ti are.
+	// MemoryLimit is a hard limit in bytes; K, M, G and T are powers of 1024, as Ki, Mi, Gi and Ti are. A daemon
+	// with one doesn't swap.
 	MemoryLimit Bytes `json:"memoryLimit,omitempty"`
 	// MemoryHigh is where the kernel starts to slow it down and reclaim.
 	MemoryHigh Bytes `json:"memoryHigh,omitempty"`

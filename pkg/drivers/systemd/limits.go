@@ -49,11 +49,20 @@ func (l Limits) Properties() []dbus.Property {
 	return []dbus.Property{
 		set("CPUQuotaPerSecUSec", uint64(l.CPU), 1000),
 		set("MemoryMax", uint64(l.MemoryMax), 1),
+		{Name: "MemorySwapMax", Value: godbus.MakeVariant(l.swapMax())},
 		set("MemoryHigh", uint64(l.MemoryHigh), 1),
 		set("TasksMax", uint64(l.Tasks), 1),
 		set("CPUWeight", uint64(l.CPUWeight), 1),
 		set("IOWeight", uint64(l.IOWeight), 1),
 	}
+}
+
+// swapMax keeps a daemon with a limit of its memory out of the swap, so that the limit is one of all memory; else there is none.
+func (l Limits) swapMax() uint64 {
+	if l.MemoryMax != 0 {
+		return 0
+	}
+	return unlimited
 }
 
 // LimitFile is a file of a cgroup with a limit: see the kernel's Documentation/admin-guide/cgroup-v2.rst.
@@ -120,6 +129,7 @@ func (l Limits) settings(w *writer) {
 	}
 	if l.MemoryMax != 0 {
 		w.set("MemoryMax", strconv.FormatInt(int64(l.MemoryMax), 10))
+		w.set("MemorySwapMax", "0")
 	}
 	if l.MemoryHigh != 0 {
 		w.set("MemoryHigh", strconv.FormatInt(int64(l.MemoryHigh), 10))
@@ -139,5 +149,5 @@ func (l Limits) settings(w *writer) {
 
 // limitKeys are the settings that Limits.settings writes: what SetUnitProperties changes on a running unit.
 func limitKeys() []string {
-	return []string{"CPUQuota", "MemoryMax", "MemoryHigh", "TasksMax", "CPUWeight", "IOWeight"}
+	return []string{"CPUQuota", "MemoryMax", "MemorySwapMax", "MemoryHigh", "TasksMax", "CPUWeight", "IOWeight"}
 }

@@ -16,15 +16,15 @@ func TestLimits(t *testing.T) {
 	}{
 		{
 			"none", nil,
-			"CPUQuotaPerSecUSec=18446744073709551615 MemoryMax=18446744073709551615 MemoryHigh=18446744073709551615 TasksMax=18446744073709551615 CPUWeight=18446744073709551615 IOWeight=18446744073709551615",
+			"CPUQuotaPerSecUSec=18446744073709551615 MemoryMax=18446744073709551615 MemorySwapMax=18446744073709551615 MemoryHigh=18446744073709551615 TasksMax=18446744073709551615 CPUWeight=18446744073709551615 IOWeight=18446744073709551615",
 			"cpu.max=max 100000 memory.max=max memory.high=max pids.max=max cpu.weight=100 io.weight=default 100",
 		}, {
 			"infinity", &spec.Cgroup{MemoryLimit: spec.Unlimited, MemoryHigh: spec.Unlimited},
-			"CPUQuotaPerSecUSec=18446744073709551615 MemoryMax=18446744073709551615 MemoryHigh=18446744073709551615 TasksMax=18446744073709551615 CPUWeight=18446744073709551615 IOWeight=18446744073709551615",
+			"CPUQuotaPerSecUSec=18446744073709551615 MemoryMax=18446744073709551615 MemorySwapMax=18446744073709551615 MemoryHigh=18446744073709551615 TasksMax=18446744073709551615 CPUWeight=18446744073709551615 IOWeight=18446744073709551615",
 			"cpu.max=max 100000 memory.max=max memory.high=max pids.max=max cpu.weight=100 io.weight=default 100",
 		}, {
 			"all", &spec.Cgroup{CPULimit: 500, MemoryLimit: 1<<30 + 1, MemoryHigh: 10_000_000, PidsLimit: 64, CPUWeight: 50, IOWeight: 200},
-			"CPUQuotaPerSecUSec=500000 MemoryMax=1073741825 MemoryHigh=10000000 TasksMax=64 CPUWeight=50 IOWeight=200",
+			"CPUQuotaPerSecUSec=500000 MemoryMax=1073741825 MemorySwapMax=0 MemoryHigh=10000000 TasksMax=64 CPUWeight=50 IOWeight=200",
 			"cpu.max=50000 100000* memory.max=1073741824* memory.high=9998336* pids.max=64* cpu.weight=50* io.weight=default 200*",
 		},
 	} {
