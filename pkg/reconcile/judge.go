@@ -72,5 +72,8 @@ func failed(o spec.Observed) bool {
 	if in == nil || in.Exit == nil || in.Exit.Asked {
 		return false
 	}
+	if o.Stamp != nil && o.Stamp.Spec.Restart.Policy == spec.RestartAlways {
+		return true // whatever its status, it was to go on
+	}
 	return !in.Exit.Known || in.Exit.Code != 0 || in.Exit.Signal != ""
 }

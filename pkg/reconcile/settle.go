@@ -57,7 +57,7 @@ func (p *applying) crashing(en *entry, o spec.Observed) error {
 }
 
 func (p *applying) broken(en *entry, o spec.Observed) error {
-	return fmt.Errorf("daemon %s on %s doesn't stay up: %s", en.name, p.loop.host.Name(), Ending(o))
+	return fmt.Errorf("daemon %s on %s doesn't stay up: %s%s", en.name, p.loop.host.Name(), Ending(o), inBackground(o))
 }
 
 // hopelessDependency says that a dependency has failed for good.
@@ -88,4 +88,15 @@ func (p *applying) pending(en *entry, c conclusion) string {
 		return "it runs, but isn't Ready yet"
 	}
 	return Ending(c.observed)
+}
+
+// inBackground is what to try with a daemon that looks like one that puts itself into the background: systemd ends what it left there, unless it is told.
+func inBackground(o spec.Observed) string {
+	if o.Driver != spec.DriverSystemd || o.Stamp == nil || o.Stamp.Spec.Type == spec.TypeForking || o.Instance == nil || o.Instance.Exit == nil {
+		return ""
+	}
+	if e := o.Instance.Exit; !e.Known || e.Code != 0 || e.Signal != "" {
+		return ""
+	}
+	return "; if it puts itself into the background, have it stay in the foreground, or say type: forking"
 }
