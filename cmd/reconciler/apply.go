@@ -127,7 +127,7 @@ func refused(guard error) error {
 func (c *cli) noteUnsupervised(s *session, files []string, items []reconcile.Item) {
 	var alone []string
 	for _, it := range items {
-		if it.Want == nil || it.Err != nil || !hasVerb(it.Steps, spec.VerbStart) || it.Want.Spec.Restart.Policy == spec.RestartNever {
+		if it.Want == nil || it.Err != nil || it.Action == reconcile.Skipped || !hasVerb(it.Steps, spec.VerbStart) || it.Want.Spec.Restart.Policy == spec.RestartNever {
 			continue
 		}
 		drv, err := s.host.Driver(it.Want.Spec.Driver)

@@ -85,7 +85,7 @@ func (c *cli) printResults(format string, items []reconcile.Item, dryRun string)
 // said is the reason that a result line carries: where it isn't plain why nothing was done. Errors are told on stderr.
 func said(it reconcile.Item) string {
 	switch it.Action {
-	case reconcile.Waiting, reconcile.Paused, reconcile.Frozen:
+	case reconcile.Waiting, reconcile.Paused, reconcile.Frozen, reconcile.Skipped:
 		return it.Reason
 	}
 	return ""

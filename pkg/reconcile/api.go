@@ -57,7 +57,8 @@ const (
 	RolledBack Action = "rolled back"
 	Refused    Action = "refused"
 	Failed     Action = "failed"
-	Frozen     Action = "frozen" // unknown: nothing is done
+	Skipped    Action = "skipped" // something was to be done, and wasn't, because of others
+	Frozen     Action = "frozen"  // unknown: nothing is done
 )
 
 // Item is what is planned for one daemon, or what became of it.

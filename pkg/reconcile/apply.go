@@ -21,7 +21,7 @@ import (
 // Daemons are worked on side by side, each as soon as its dependencies allow. What is to be pruned comes last, and only if all the rest went well.
 func (e *Engine) Apply(ctx context.Context, r *Review, o ApplyOptions) ([]Item, error) {
 	if err := refusals(r); err != nil {
-		return r.Items, err
+		return skipped(r.Items, "another daemon was refused"), err
 	}
 	keep, gone := split(r.Items)
 	if len(gone) > 0 {
@@ -32,10 +32,10 @@ func (e *Engine) Apply(ctx context.Context, r *Review, o ApplyOptions) ([]Item, 
 		if len(gone) > 0 {
 			err = fmt.Errorf("%w\nnothing was pruned, because not everything else went well", err)
 		}
-		return append(items, gone...), err
+		return append(items, skipped(gone, "not everything else went well")...), err
 	}
 	if r.Guard != nil {
-		return items, r.Guard
+		return append(items, skipped(gone, "it would be too many")...), r.Guard
 	}
 	pruned, err := e.converge(ctx, gone, o)
 	return append(items, pruned...), err
@@ -49,6 +49,17 @@ func refusals(r *Review) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// skipped returns items of which nothing was done, because of why.
+func skipped(items []Item, why string) []Item {
+	items = slices.Clone(items)
+	for i, it := range items {
+		if it.Err == nil && len(it.Steps) > 0 {
+			items[i].Action, items[i].Reason = Skipped, why
+		}
+	}
+	return items
 }
 
 func split(items []Item) (keep, gone []Item) {

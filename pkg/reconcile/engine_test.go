@@ -320,7 +320,10 @@ func TestNothingIsPrunedWhileTheNewIsUnwell(t *testing.T) {
 		b := newBench()
 		b.mustApply(t, manifest("a"), manifest("b"), manifest("c"))
 		b.Probes(func(context.Context, string, spec.Health) error { return errors.New("refused") })
-		_, err := b.apply(t, ApplyOptions{Timeout: 5 * time.Second}, PruneOptions{Enabled: true}, manifest("a"), manifest("b"), manifest("new", checked()))
+		got, err := b.apply(t, ApplyOptions{Timeout: 5 * time.Second}, PruneOptions{Enabled: true}, manifest("a"), manifest("b"), manifest("new", checked()))
+		if !slices.Contains(got, "c skipped") {
+			t.Errorf("of c it says: %q", got)
+		}
 		if err == nil || !strings.Contains(err.Error(), "nothing was pruned") {
 			t.Errorf("got %v", err)
 		}
@@ -347,6 +350,23 @@ func TestAnotherSetIsRefusedAndForced(t *testing.T) {
 		alike(t, "forced", got, "a configured")
 		if o := b.state(t, "a"); o.Stamp.Owner.Set != "other" || o.Instance.ID != before {
 			t.Errorf("set %s, instance %s", o.Stamp.Owner.Set, o.Instance.ID)
+		}
+	})
+}
+
+// TestWhatIsNotDoneIsNotSaidToBe: an apply in which one daemon is refused touches none, and says so of each.
+func TestWhatIsNotDoneIsNotSaidToBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a"), manifest("old"))
+		other := b.engine(func(o *Options) { o.Owner.Set = "other" })
+		got, err := applyWith(t, other, ApplyOptions{}, PruneOptions{}, manifest("a"), manifest("b"))
+		if !errors.Is(err, drivers.ErrConflict) {
+			t.Errorf("got %v", err)
+		}
+		alike(t, "one refused", got, "a refused", "b skipped")
+		if s := b.state(t, "b").State; s != spec.Absent {
+			t.Errorf("b is %s", s)
 		}
 	})
 }

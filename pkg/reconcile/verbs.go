@@ -36,7 +36,7 @@ func (e *Engine) Delete(ctx context.Context, names []string, o DeleteOptions) ([
 		items = append(items, it)
 	}
 	if err := refusals(&Review{Items: items}); err != nil {
-		return append(items, missing...), errors.Join(err, refusals(&Review{Items: missing}))
+		return append(skipped(items, "another daemon was refused"), missing...), errors.Join(err, refusals(&Review{Items: missing}))
 	}
 	del := New(e.host, e.opt)
 	del.opt.Owner = spec.Owner{}
@@ -127,7 +127,7 @@ func (e *Engine) again(ctx context.Context, names []string, verb Action, o Apply
 		return nil, err
 	}
 	if err := refusals(r); err != nil {
-		return r.Items, err
+		return skipped(r.Items, "another daemon was refused"), err
 	}
 	for i := range r.Items {
 		r.Items[i].restart = verb == Restarted
