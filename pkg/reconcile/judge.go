@@ -26,6 +26,8 @@ func Judge(d Decision, o spec.Observed, h Health, stepErr error) []spec.Conditio
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.ConditionUnknown, Reason: "Unreachable", Message: d.Reason}
 	case d.Action == Waiting:
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "Waiting", Message: d.Reason}
+	case o.Restarting && o.Paused == nil && d.Action == Unchanged:
+		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "Waiting", Message: Ending(o) + "; " + string(o.Driver) + " starts it again by itself"}
 	case o.State == spec.Exited && d.Action == Unchanged && failed(o):
 		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "Failed", Message: d.Reason}
 	case o.State == spec.Running && ready.Status != spec.True && !h.Known:

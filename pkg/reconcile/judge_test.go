@@ -16,6 +16,8 @@ func TestJudge(t *testing.T) {
 	}
 	paused := ended(spec.Exit{Asked: true}, 0)
 	paused.Paused = &spec.Pause{}
+	restarting := ended(spec.Exit{Known: true, Signal: "SIGSEGV"}, 4)
+	restarting.Restarting = true
 	well, sick := Health{Known: true, Ready: true}, Health{Known: true, LastError: "HTTP 503"}
 	for _, c := range []struct {
 		name                        string
@@ -35,6 +37,7 @@ func TestJudge(t *testing.T) {
 		{"failed for good", Decision{Action: Unchanged}, ended(spec.Exit{Known: true, Code: 2}, 0), Health{}, nil, "False NotRunning", "False Settled", "True Failed"},
 		{"nobody saw how", Decision{Action: Unchanged}, ended(spec.Exit{}, 0), Health{}, nil, "False NotRunning", "False Settled", "True Failed"},
 		{"backing off", Decision{Action: Waiting}, ended(spec.Exit{Known: true, Signal: "SIGSEGV"}, 4), Health{}, nil, "False CrashLoop", "True Waiting", "False NotStalled"},
+		{"restarted by its platform", Decision{Action: Unchanged}, restarting, Health{}, nil, "False CrashLoop", "True Waiting", "False NotStalled"},
 		{"conflict", Decision{Action: Refused, Err: drivers.ErrConflict}, live, well, nil, "True Healthy", "False Settled", "True Conflict"},
 		{"step failed", Decision{}, live, well, errors.New("disk full"), "True Healthy", "True Retrying", "False NotStalled"},
 		{"step is hopeless", Decision{}, paused, Health{}, fmt.Errorf("no such file: %w", drivers.ErrPermanent), "False Paused", "False Settled", "True StepRefused"},
