@@ -12,7 +12,7 @@ import (
 func (d *Driver) drift(f *finding, a *around) (all []spec.Drift) {
 	add := func(field, want, have string, since time.Time) {
 		class := spec.Live
-		if f.alive() && f.inst != nil && since.Before(f.inst.StartedAt) {
+		if f.alive() && f.inst != nil && f.inst.ID != f.noted().Began && since.Before(f.inst.StartedAt) {
 			class = spec.Restarted
 		}
 		all = append(all, spec.Drift{Field: field, Want: want, Have: have, Class: class})

@@ -24,6 +24,8 @@ type note struct {
 	Instance *spec.Instance `json:"instance,omitempty"`
 	// Before are the restarts that the manager doesn't count: those before its last start job.
 	Before int `json:"before,omitempty"`
+	// Began is the instance that a start of ours made: nothing went over the settings of its unit then.
+	Began string `json:"began,omitempty"`
 	// Asked is the instance that we have asked to end.
 	Asked string `json:"asked,omitempty"`
 	// Guessed says that nobody saw how Instance ended, and that it can only have ended well.

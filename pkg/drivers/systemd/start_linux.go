@@ -163,16 +163,32 @@ func (d *Driver) writeUnit(f *finding, unit string, text []byte) error {
 		return err
 	}
 	if old.text == nil {
-		return nil
+		return d.announce(0)
 	}
 	if Same(old.text, text) {
 		return retime(path, old.id.mtime)
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err == nil && st.Mtim.Nano()/1000 == old.id.mtime/1000 {
-		return retime(path, old.id.mtime+int64(time.Microsecond)) // the clock of the file system stood still
+	return outdate(path, old.id.mtime)
+}
+
+// outdate makes the time of a file another one than it was, where the clock of the file system stood still: systemd counts microseconds, and some file systems seconds.
+func outdate(path string, was int64) error {
+	for _, later := range []time.Duration{time.Microsecond, time.Second} {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil || st.Mtim.Nano()/1000 != was/1000 {
+			return err
+		}
+		if err := retime(path, was+int64(later)); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// announce has the manager look for new unit files when it is next asked for one that it doesn't know: it does so where the time of their directory is another one, and the clock of a
+// file system may stand still for some milliseconds, or, in a few file systems, a second. That is what ago is for: any other time will do.
+func (d *Driver) announce(ago time.Duration) error {
+	return retime(d.scope.units, time.Now().Add(-ago).UnixNano())
 }
 
 // unitMode is that of a unit file: where its stamp has digests of secrets, which could be guessed from them, nobody else may read it. systemd remarks on that in the journal and
@@ -221,6 +237,12 @@ func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p
 		}
 	}
 	o, err := l.job(ctx, "StartUnit", unit)
+	for ago := 2 * time.Second; said(err, "NoSuchUnit") && ago < 10*time.Second; ago += 2 * time.Second {
+		if err := d.announce(ago); err != nil {
+			return nil, err
+		}
+		o, err = l.job(ctx, "StartUnit", unit)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +301,7 @@ func (d *Driver) startedNote(f *finding, unit string, said facts, step spec.Step
 			i.Restarts++
 		}
 	}
-	n := note{Unit: unit, Instance: i, Before: i.Restarts}
+	n := note{Unit: unit, Instance: i, Began: i.ID, Before: i.Restarts}
 	if said.Code == 0 {
 		return n
 	}
