@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -197,7 +196,7 @@ func (d *Driver) awaitEmpty(ctx context.Context, f *finding) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v are left of it though systemd killed them: they hang in the kernel, perhaps for a disk or a network file system: %w", pids, drivers.ErrUnreachable)
+			return fmt.Errorf("processes %v are left of it though systemd killed them: they hang in the kernel, perhaps for a disk or a network file system", pids)
 		}
 		select {
 		case <-tick.C:
