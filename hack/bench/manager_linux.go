@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -72,16 +71,6 @@ func (m *manager) stop(ctx context.Context, units []string) error {
 		_, err := m.conn.StopUnitContext(ctx, unit, "replace", done)
 		return err
 	})
-}
-
-// restart restarts a unit and returns what its job took.
-func (m *manager) restart(ctx context.Context, unit string) (time.Duration, error) {
-	t0 := time.Now()
-	err := m.jobs([]string{unit}, func(unit string, done chan<- string) error {
-		_, err := m.conn.RestartUnitContext(ctx, unit, "replace", done)
-		return err
-	})
-	return time.Since(t0), err
 }
 
 // askers is how many jobs are asked for at once; PID 1 answers one after the other anyway.

@@ -46,6 +46,12 @@ type Booter interface {
 // DriftAtBoot is the Field of the Drift that a Booter reports of a daemon that wouldn't be started at boot.
 const DriftAtBoot = "unit.enabled"
 
+// Patient is a Driver whose starts are the work of the platform. Many of them may wait for that at once.
+type Patient interface {
+	// StartsWait is true where most of a start is waiting.
+	StartsWait() bool
+}
+
 // Knower is a Driver that can tell whether there is anything of a name at less cost than by a look.
 type Knower interface {
 	// Knows tells whether Observe would find the daemon in another state than Absent. It changes nothing.

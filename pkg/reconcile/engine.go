@@ -150,8 +150,13 @@ func (e *Engine) wasReady(ctx context.Context, o spec.Observed) bool {
 func (e *Engine) work() { e.busy <- struct{}{} }
 func (e *Engine) rest() { <-e.busy }
 
-// waits says that a step of that verb mostly waits: for a daemon to end, or for the one flush of the disk that all pauses at a time share.
-func waits(v spec.Verb) bool {
+// waits says that a step of that verb mostly waits: for a daemon to end, for the one flush of the disk that all pauses at a time share, or for a platform that
+// does the starts.
+func waits(v spec.Verb, d drivers.Driver) bool {
+	if v == spec.VerbStart {
+		p, ok := drivers.Find[drivers.Patient](d)
+		return ok && p.StartsWait()
+	}
 	return v == spec.VerbStop || v == spec.VerbPause || v == spec.VerbResume
 }
 
@@ -170,7 +175,7 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	if word, ok := doing[s.Verb]; ok {
 		e.report(s.Name, word, s.Reason)
 	}
-	resting := waits(s.Verb)
+	resting := waits(s.Verb, drv)
 	if resting {
 		e.rest()
 	}

@@ -33,7 +33,9 @@ type Driver struct {
 	// tool is held while the copy of this program is looked at.
 	tool    sync.Mutex
 	reloads reloads
-	spawner func() (*spawn.Spawner, error)
+	// writers holds a value for each start that is writing its unit, starts for each that waits for the manager.
+	writers, starts chan struct{}
+	spawner         func() (*spawn.Spawner, error)
 }
 
 var (
@@ -43,6 +45,7 @@ var (
 	_ drivers.Tree        = (*Driver)(nil)
 	_ drivers.Logger      = (*Driver)(nil)
 	_ drivers.Booter      = (*Driver)(nil)
+	_ drivers.Patient     = (*Driver)(nil)
 )
 
 // New returns the systemd driver: of the system manager for root, of the user's own manager for others. A machine without gives an error with a *drivers.Unavailable. A manager that
@@ -66,6 +69,7 @@ func New(o Options) (*Driver, error) {
 	}
 	return &Driver{
 		dirs: o.Dirs, scope: s, boot: boot, own: own, spawner: sync.OnceValues(spawn.New),
+		writers: make(chan struct{}, writersAtOnce), starts: make(chan struct{}, startsAtOnce),
 		bus:   bus{scope: s},
 		units: units{dir: s.units, cache: map[string]*unitFile{}},
 		notes: notes{dir: filepath.Join(o.Dirs.Run, "units"), boot: boot, cache: map[string]cachedNote{}},

@@ -19,50 +19,87 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
+// starting is a start whose unit is on disk.
+type starting struct {
+	f        *finding
+	l        *link
+	unit     string
+	p        *plan
+	logStart int64
+}
+
 // start starts the daemon where no process of it lives. The unit file is what a start that is cut off anywhere leaves behind: the next plan repeats it whole.
 func (d *Driver) start(ctx context.Context, step spec.Step) error {
-	f, l, err := d.findForStart(ctx, step)
-	if err != nil {
-		return err
-	}
-	if f.alive() && f.state != spec.Stopping && f.stamp().Digest == step.Want.Digest && f.inst != nil && f.inst.Generation == step.Generation && f.inst.SpecDigest == step.Want.Digest {
-		return nil
-	}
-	if err := drivers.CheckInstance(step, f.observed()); err != nil {
-		return err
-	}
-	if f.alive() {
-		return fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.active, drivers.ErrMoved)
-	}
-	unit, err := d.place(f, step.Want)
-	if err != nil {
-		return err
-	}
-	p, err := d.prepare(ctx, step.Want, drivers.NewStamp(step, f.stamp(), time.Now()))
-	if err != nil {
-		return err
-	}
-	if err := d.leaveOld(ctx, l, f, unit); err != nil {
-		return err
-	}
-	logStart, err := openLog(p)
-	if err != nil {
-		return err
-	}
-	if err := d.install(f, unit, p); err != nil {
+	s, err := d.ready(ctx, step)
+	if err != nil || s == nil {
 		return err
 	}
 	failpoint.Hit(failpoint.StartIntended)
-	next, err := d.launch(ctx, l, f, unit, p, step)
-	if err != nil {
-		return errors.Join(err, d.withdraw(context.WithoutCancel(ctx), l, f, unit, p, err))
+	select {
+	case d.starts <- struct{}{}:
+		defer func() { <-d.starts }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	next.Instance.LogStart = logStart
-	if err := d.notes.write(f.name, *next); err != nil {
+	next, err := d.launch(ctx, s.l, s.f, s.unit, s.p, step)
+	if err != nil {
+		return errors.Join(err, d.withdraw(context.WithoutCancel(ctx), s.l, s.f, s.unit, s.p, err))
+	}
+	next.Instance.LogStart = s.logStart
+	if err := d.notes.write(s.f.name, *next); err != nil {
 		return err
 	}
 	failpoint.Hit(failpoint.StartRecorded)
 	return nil
+}
+
+// writersAtOnce is how many starts write their units side by side. The manager reads its directories anew for each unit that it loads after one was written, so starts write first, as
+// fast as they can, and wait for the manager together.
+const writersAtOnce = 4
+
+// startsAtOnce bounds how long the manager can take to get to one of them.
+const startsAtOnce = 512
+
+// StartsWait is true: a start is the manager's work.
+func (d *Driver) StartsWait() bool { return true }
+
+// ready puts all on disk that a start needs. It returns nil where the daemon runs already as it shall.
+func (d *Driver) ready(ctx context.Context, step spec.Step) (*starting, error) {
+	select {
+	case d.writers <- struct{}{}:
+		defer func() { <-d.writers }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	f, l, err := d.findForStart(ctx, step)
+	if err != nil {
+		return nil, err
+	}
+	if f.alive() && f.state != spec.Stopping && f.stamp().Digest == step.Want.Digest && f.inst != nil && f.inst.Generation == step.Generation && f.inst.SpecDigest == step.Want.Digest {
+		return nil, nil
+	}
+	if err := drivers.CheckInstance(step, f.observed()); err != nil {
+		return nil, err
+	}
+	if f.alive() {
+		return nil, fmt.Errorf("unit %s of it is %s: %w", f.unit, f.loaded.active, drivers.ErrMoved)
+	}
+	unit, err := d.place(f, step.Want)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.prepare(ctx, step.Want, drivers.NewStamp(step, f.stamp(), time.Now()))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.leaveOld(ctx, l, f, unit); err != nil {
+		return nil, err
+	}
+	logStart, err := openLog(p)
+	if err != nil {
+		return nil, err
+	}
+	return &starting{f, l, unit, p, logStart}, d.install(f, unit, p)
 }
 
 // place returns the unit that want is to be, once nothing that isn't ours stands in its place.
