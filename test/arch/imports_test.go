@@ -12,7 +12,8 @@ type room struct {
 	may  []string
 }
 
-// rooms are searched in order, the first that matches counts. spec <- drivers <- drivers/*; spec, drivers <- reconcile; everything <- cmd.
+// rooms are searched in order, the first that matches counts. spec <- drivers <- drivers/*; spec, drivers <- reconcile; spec, drivers, remote/link <- remote;
+// everything <- cmd.
 func rooms() []room {
 	return []room{
 		{"pkg/spec", nil},
@@ -20,18 +21,20 @@ func rooms() []room {
 		{"pkg/drivers/cgroup", []string{"pkg/drivers", "pkg/drivers/process", "pkg/spec", "internal/*"}}, // a cgroup daemon is a plain process in a leaf
 		{"pkg/drivers/*", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"pkg/reconcile", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
+		{"pkg/remote", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
+		{"pkg/remote/*", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"internal/*", []string{"internal/*"}},
 		{"cmd/*", []string{"pkg/*", "internal/*"}},
 		{"examples", []string{"pkg/spec"}}, // a test loads the manifests
 		{"examples/*", nil},
-		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost"}}, // measurements are taken on hosts, too
+		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost", "test/simhost"}}, // measurements are taken on hosts, too
 		{"test/*", []string{"pkg/*", "internal/*", "test/*"}},
 	}
 }
 
 // testMay is what test files may import beside what their package may.
 func testMay() []string {
-	return []string{"pkg/drivers/driverstest", "internal/*", "test/labhost"}
+	return []string{"pkg/drivers/driverstest", "internal/*", "test/labhost", "test/simhost"}
 }
 
 func matches(pattern, path string) bool {
@@ -79,6 +82,7 @@ func dependencies() []dependency {
 		{"github.com/coreos/go-systemd/v22", []string{"pkg/drivers/systemd", "hack"}},
 		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "pkg/drivers/cgroup", "hack"}}, // the connection below go-systemd
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
+		{"golang.org/x/crypto", []string{"pkg/remote", "test"}}, // SSH
 		{"github.com/spf13/cobra", []string{"cmd"}},
 		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},
@@ -119,6 +123,8 @@ func importRules() []rule {
 			importing("pkg/drivers/process/a.go", module+"/pkg/drivers/local"),
 			importing("pkg/reconcile/a.go", module+"/pkg/drivers/process"),
 			importing("pkg/reconcile/a.go", module+"/pkg/drivers/driverstest"),
+			importing("pkg/remote/link/a.go", module+"/pkg/remote"),
+			importing("pkg/remote/a.go", module+"/pkg/reconcile"),
 			importing("internal/procfs/a.go", module+"/pkg/spec"),
 			importing("examples/hello/a.go", module+"/pkg/spec"),
 			importing("test/e2e/a.go", module+"/cmd/reconciler"),
@@ -130,6 +136,8 @@ func importRules() []rule {
 			importing("pkg/reconcile/a.go", module+"/pkg/drivers"),
 			importing("pkg/spec/a_test.go", module+"/pkg/spec"),
 			importing("cmd/reconciler/a.go", module+"/pkg/drivers/process"),
+			importing("pkg/remote/a.go", module+"/pkg/remote/link"),
+			importing("pkg/remote/link/a_test.go", module+"/test/simhost"),
 		},
 	}, {
 		name:  "dependencies",
