@@ -3,14 +3,10 @@ package labhost
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // testCgroup is where on a Cgroup host things are run.
@@ -102,53 +98,4 @@ func (h *Host) Freeze(frozen bool) error {
 		state = "1"
 	}
 	return os.WriteFile(filepath.Join(h.boot.cgroup, "cgroup.freeze"), []byte(state), 0)
-}
-
-// Net plugs the host's network cable in or out.
-func (h *Host) Net(up bool) error {
-	state := "down"
-	if up {
-		state = "up"
-	}
-	return h.lab.inNetwork(func() error { return ip(fmt.Sprintf("link set v%d %s", h.spec.Number, state)) })
-}
-
-// Dial connects to an address of the lab's network, as in "10.77.0.2:22". The connection may be used anywhere.
-func (h *Host) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	err = h.lab.inNetwork(func() error {
-		var d net.Dialer
-		conn, err = d.DialContext(ctx, network, address)
-		return err
-	})
-	return conn, err
-}
-
-// inNetwork runs do on a thread in the lab's network namespace.
-func (l *Lab) inNetwork(do func() error) error {
-	result := make(chan error)
-	go func() {
-		result <- func() error {
-			runtime.LockOSThread() // the thread ends with this goroutine, unless it gets back home
-			home, err := os.Open("/proc/thread-self/ns/net")
-			if err != nil {
-				return err
-			}
-			defer home.Close()
-			there, err := os.Open(l.namespace("net"))
-			if err != nil {
-				return err
-			}
-			defer there.Close()
-			if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter the lab's network: %w", err)
-			}
-			defer func() {
-				if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-					runtime.UnlockOSThread()
-				}
-			}()
-			return do()
-		}()
-	}()
-	return <-result
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -193,28 +192,8 @@ func TestNetwork(t *testing.T) {
 }
 
 func TestEightSideBySide(t *testing.T) {
-	const n = 8
-	l := theLab(t)
-	began := time.Now()
-	hosts := make([]*Host, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			h, err := l.Start(t.Context(), Systemd)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			hosts[i] = h
-		})
-	}
-	all.Wait()
-	t.Logf("%d hosts booted in %s", n, time.Since(began).Round(time.Millisecond))
 	different := map[string]bool{}
-	for _, h := range hosts {
-		if h == nil {
-			continue
-		}
+	for _, h := range StartAll(t, 8, Systemd) {
 		id := run(t, h.Command(t.Context(), "cat", "/proc/sys/kernel/random/boot_id", "/etc/machine-id", "/etc/hostname"))
 		if state := run(t, h.Command(t.Context(), "systemctl", "is-system-running")); state != "running\n" {
 			t.Errorf("%s is %s", h.Name, state)
@@ -224,13 +203,6 @@ func TestEightSideBySide(t *testing.T) {
 				t.Errorf("two hosts have %s", line)
 			}
 			different[line] = true
-		}
-	}
-	for _, h := range hosts {
-		if h != nil {
-			if err := h.Close(); err != nil {
-				t.Error(err)
-			}
 		}
 	}
 }

@@ -184,11 +184,14 @@ func beLab() error {
 }
 
 // ip runs commands of ip(8) in the calling thread's network namespace.
-func ip(batch ...string) error {
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(strings.Join(batch, "\n") + "\n")
+func ip(commands ...string) error { return batch("ip", commands...) }
+
+// batch has a tool of iproute2 carry out commands, a line each, in the calling thread's network namespace.
+func batch(tool string, commands ...string) error {
+	cmd := exec.Command(tool, "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(batch, "; "), err, out)
+		return fmt.Errorf("%s %s: %w: %s", tool, strings.Join(commands, "; "), err, out)
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package labhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,21 +62,41 @@ func (s *shared) close() error {
 // Start boots a host, which is gone when the test ends. Where this process isn't root's it skips the test.
 func Start(t testing.TB, kind Kind, binds ...Bind) *Host {
 	t.Helper()
-	began := time.Now()
-	h, err := theLab(t).Start(t.Context(), kind, binds...)
-	if err != nil {
+	return StartAll(t, 1, kind, binds...)[0]
+}
+
+// StartAll boots n hosts side by side, which are gone when the test ends.
+func StartAll(t testing.TB, n int, kind Kind, binds ...Bind) []*Host {
+	t.Helper()
+	l, began := theLab(t), time.Now()
+	hosts, errs := make([]*Host, n), make([]error, n)
+	var booted sync.WaitGroup
+	for i := range n {
+		booted.Go(func() { hosts[i], errs[i] = l.Start(t.Context(), kind, binds...) })
+	}
+	booted.Wait()
+	var names []string
+	for _, h := range hosts {
+		if h != nil {
+			names = append(names, h.Name)
+			t.Cleanup(func() { h.end(t) })
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s, a %s host, booted in %s", h.Name, kind, time.Since(began).Round(time.Millisecond))
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%s:\n%s", h.Name, h.story(context.WithoutCancel(t.Context())))
-		}
-		if err := h.Close(); err != nil {
-			t.Errorf("take down %s: %v", h.Name, err)
-		}
-	})
-	return h
+	t.Logf("%s: %s booted in %s", strings.Join(names, ", "), kind, time.Since(began).Round(time.Millisecond))
+	return hosts
+}
+
+// end takes the host of a test down.
+func (h *Host) end(t testing.TB) {
+	if t.Failed() {
+		t.Logf("%s:\n%s", h.Name, h.story(context.WithoutCancel(t.Context())))
+	}
+	if err := h.Close(); err != nil {
+		t.Errorf("take down %s: %v", h.Name, err)
+	}
 }
 
 // startMachine is the command that runs a test on a machine, which is gone when the test ends.
