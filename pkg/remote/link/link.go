@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"reconciler.dev/reconciler/internal/plaintext"
 )
 
 // Opener starts commands on one host. *Conn is one.
@@ -38,14 +40,14 @@ type Stream interface {
 type ExitError struct {
 	// Status is the exit status; -1 where the host named none.
 	Status int
-	// Signal is the name of the signal that ended it, without SIG, as in RFC 4254, section 6.10; empty where none did.
+	// Signal is the name of the signal that ended it, without SIG, as in RFC 4254, section 6.10; empty where none did. It is the far side's text.
 	Signal string
 }
 
 func (e *ExitError) Error() string {
 	switch {
 	case e.Signal != "":
-		return "the command was ended by signal " + e.Signal
+		return "the command was ended by signal " + plaintext.Line(e.Signal, 20)
 	case e.Status < 0:
 		return "the command ended, and the host didn't say how"
 	}
