@@ -37,7 +37,7 @@ cover: ## Run the tests and show what they don't reach; coverage.html has the li
 	go run ./hack/check cover
 
 bench: build ## Measure against the bare-kernel floors; fails when a bar is missed
-	hack/deps.sh gcc mmdebstrap ip
+	hack/deps.sh gcc mmdebstrap ip ssh ansible
 	hack/rootfs.sh
 	go run ./hack/bench -reconciler bin/reconciler
 

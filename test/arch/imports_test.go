@@ -27,14 +27,14 @@ func rooms() []room {
 		{"cmd/*", []string{"pkg/*", "internal/*"}},
 		{"examples", []string{"pkg/spec"}}, // a test loads the manifests
 		{"examples/*", nil},
-		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost", "test/simhost"}}, // measurements are taken on hosts, too
+		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost", "test/sshlab", "test/simhost"}}, // measurements are taken on hosts, too
 		{"test/*", []string{"pkg/*", "internal/*", "test/*"}},
 	}
 }
 
 // testMay is what test files may import beside what their package may.
 func testMay() []string {
-	return []string{"pkg/drivers/driverstest", "internal/*", "test/labhost", "test/simhost"}
+	return []string{"pkg/drivers/driverstest", "internal/*", "test/labhost", "test/sshlab", "test/simhost"}
 }
 
 func matches(pattern, path string) bool {
@@ -82,7 +82,7 @@ func dependencies() []dependency {
 		{"github.com/coreos/go-systemd/v22", []string{"pkg/drivers/systemd", "hack"}},
 		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "pkg/drivers/cgroup", "hack"}}, // the connection below go-systemd
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
-		{"golang.org/x/crypto", []string{"pkg/remote", "test"}}, // SSH
+		{"golang.org/x/crypto", []string{"pkg/remote", "hack", "test"}}, // SSH
 		{"github.com/spf13/cobra", []string{"cmd"}},
 		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},
