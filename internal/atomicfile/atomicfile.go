@@ -128,6 +128,9 @@ func IsTemp(name string) bool {
 	return strings.HasPrefix(filepath.Base(name), ".") && strings.Contains(name, tempMark)
 }
 
+// Stale is an age for Sweep: no file that is still being written is that old.
+const Stale = time.Hour
+
 // Sweep removes what writes that were killed half-way left in dir, where it is older than age.
 func Sweep(dir string, age time.Duration) error {
 	entries, err := os.ReadDir(dir)

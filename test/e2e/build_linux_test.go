@@ -86,7 +86,7 @@ func built(name, pkg string, flags ...string) func(t testing.TB) string {
 		cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		var out output
+		var out labhost.Output
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Run(); err != nil {
 			return "", fmt.Errorf("build %s: %w\n%s", pkg, err, &out)

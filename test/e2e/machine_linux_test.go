@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	crand "crypto/rand"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // machine is what one test has for itself: a directory, and in it an instance of reconciler with all that it keeps.
@@ -171,30 +172,12 @@ func (m *machine) read(path string) string {
 	return string(text)
 }
 
-// output is what a command says, while it says it.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // command is one run of the program under test.
 type command struct {
 	m              *machine
 	args           []string
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr labhost.Output
 	ended          chan struct{}
 	took           time.Duration // once ended
 }

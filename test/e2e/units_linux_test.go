@@ -126,7 +126,7 @@ func TestIdleness(t *testing.T) {
 	h.ok("systemctl", "daemon-reexec")
 	apply("systemd was executed anew")
 	run := h.Command(t.Context(), "reconciler", "run", "-f", "/etc/daemons")
-	var said output
+	var said labhost.Output
 	run.Stdout, run.Stderr = &said, &said
 	if err := run.Start(); err != nil {
 		t.Fatal(err)

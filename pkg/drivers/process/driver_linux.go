@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 
 	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/layout"
@@ -29,7 +27,6 @@ type Driver struct {
 	ends   pidfd.Poller
 	self   actor
 	own    *spawn.Account
-	http   *http.Client
 	strays strays
 	asking asking
 	watch  watching
@@ -77,7 +74,7 @@ func NewWith(o Options, trees Trees) (*Driver, error) {
 		return nil, fmt.Errorf("set up the %s driver: %w", trees.Kind(), err)
 	}
 	return &Driver{
-		dirs: o.Dirs, own: own, spawn: o.Spawner, trees: trees, store: newStore(o.Dirs, trees.Kind()), http: newClient(),
+		dirs: o.Dirs, own: own, spawn: o.Spawner, trees: trees, store: newStore(o.Dirs, trees.Kind()),
 		self:   actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
 		starts: make(chan struct{}, startsAtOnce),
 	}, nil
@@ -108,30 +105,10 @@ var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 // Apply does one step under the daemon's lock.
 func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
-	do := map[spec.Verb]func(context.Context, spec.Step) error{
+	defer d.watch.tell(step.Name) // once for the step, instead of once for each record it writes
+	return drivers.Verbs{
 		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
-	}[step.Verb]
-	err := func() error {
-		switch {
-		case do == nil:
-			return fmt.Errorf("the %s driver has no such step: %w", d.Kind(), drivers.ErrUnsupported)
-		case !goodName.MatchString(step.Name):
-			return fmt.Errorf("%q is no name of a daemon: %w", step.Name, drivers.ErrPermanent)
-		case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):
-			return fmt.Errorf("the step says nothing of what is wanted: %w", drivers.ErrPermanent)
-		}
-		lock, err := drivers.LockName(ctx, d.dirs, step.Name)
-		if err != nil {
-			return err
-		}
-		defer d.watch.tell(step.Name) // once for the step, instead of once for each record it writes
-		defer lock.Release()
-		return do(ctx, step)
-	}()
-	if err != nil {
-		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
-	}
-	return nil
+	}.Apply(ctx, d.Kind(), d.dirs, step)
 }
 
 // tryLock takes the daemon's lock if nobody has it. It returns nil where somebody has.

@@ -12,6 +12,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/post"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -65,7 +66,7 @@ func (d *Driver) askByURL(ctx context.Context, e *ending) (gone bool, err error)
 	asking, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	answer := make(chan error, 1)
-	go func() { answer <- d.post(asking, e.stop.URL) }()
+	go func() { answer <- post.To(asking, e.stop.URL) }()
 	e.asked()
 	ended, forget, err := d.whenEnded(e.main)
 	if err != nil {
@@ -80,7 +81,7 @@ func (d *Driver) askByURL(ctx context.Context, e *ending) (gone bool, err error)
 			living, err := d.living(e.tree, mainProcess(e.inst))
 			return err == nil && len(living) == 0, err
 		case err := <-answer:
-			if errors.Is(err, errRefused) {
+			if errors.Is(err, post.ErrRefused) {
 				return false, nil
 			}
 		case <-up.C:

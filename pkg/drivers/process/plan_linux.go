@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -169,7 +166,7 @@ func (d *Driver) Check(_ context.Context, want *spec.Daemon) ([]spec.Loss, error
 		if _, err := d.trees.Place(want.Name, &want.Spec); err != nil {
 			return err
 		}
-		return l.check()
+		return l.program().Check()
 	}()
 	if err != nil {
 		return nil, fmt.Errorf("check daemon %s: %w", want.Name, err)
@@ -177,25 +174,7 @@ func (d *Driver) Check(_ context.Context, want *spec.Daemon) ([]spec.Loss, error
 	return d.losses(want.Name, &want.Spec), nil
 }
 
-// check looks at what the start would need. It asks the kernel as the account that will.
-func (l *launch) check() error {
-	if fi, err := os.Stat(l.cmd.Dir); err != nil || !fi.IsDir() {
-		return fmt.Errorf("spec.workingDir: %s is no directory: make it: %w", l.cmd.Dir, drivers.ErrPermanent)
-	}
-	if found := spawn.CheckProgram(l.cmd.Path, nil); found != "" {
-		return fmt.Errorf("spec.binary: %s: %s: %w", l.cmd.Path, found, drivers.ErrPermanent)
-	}
-	if err := spawn.MayExecute(l.cmd.Account, l.cmd.Path); err != nil {
-		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", l.account.Name, l.cmd.Path, err, drivers.ErrPermanent)
-	}
-	if err := spawn.MayExecute(l.cmd.Account, l.cmd.Dir); err != nil {
-		return fmt.Errorf("spec.workingDir: user %s can't enter %s (%w): %w", l.account.Name, l.cmd.Dir, err, drivers.ErrPermanent)
-	}
-	dir := filepath.Dir(l.log)
-	switch err := unix.Access(dir, unix.W_OK|unix.X_OK); {
-	case errors.Is(err, unix.ENOENT): // it will be made
-	case err != nil:
-		return fmt.Errorf("spec.log.path: %s can't be written in (%w): %w", dir, err, drivers.ErrPermanent)
-	}
-	return nil
+// program is what has to be in order before the start.
+func (l *launch) program() *drivers.Program {
+	return &drivers.Program{Binary: l.cmd.Path, Dir: l.cmd.Dir, Log: l.log, Account: l.account, Become: l.cmd.Account != nil}
 }

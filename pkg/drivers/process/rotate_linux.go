@@ -3,23 +3,12 @@ package process
 import (
 	"context"
 	"errors"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/logfile"
-	"reconciler.dev/reconciler/pkg/spec"
+	"reconciler.dev/reconciler/pkg/drivers"
 )
-
-// Limits of a log whose spec says nothing.
-const (
-	defaultMaxSize  = 10 << 20
-	defaultMaxFiles = 3
-)
-
-// sweepAge is older than any file that is still being written.
-const sweepAge = time.Hour
 
 // Housekeep rotates the logs that have grown beyond their limit, and removes what interrupted writes left. It is busy while logs grow.
 func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
@@ -37,7 +26,8 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 			continue // Observe says what is the matter with it
 		}
 		if rec.Stamp != nil {
-			rotated, err := d.rotateIfDue(name, &rec.Stamp.Spec)
+			log := &rec.Stamp.Spec.Log
+			rotated, err := logfile.RotateDue(d.logPath(name, &rec.Stamp.Spec), int64(log.MaxSize), log.MaxFiles, func() (*flock.Held, error) { return drivers.TryLockName(d.dirs, name) })
 			busy = busy || rotated
 			errs = append(errs, err)
 		}
@@ -45,7 +35,7 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 			errs = append(errs, d.recordGone(name))
 		}
 	}
-	errs = append(errs, atomicfile.Sweep(d.dirs.Log, sweepAge))
+	errs = append(errs, atomicfile.Sweep(d.dirs.Log, atomicfile.Stale))
 	return busy, errors.Join(errs...)
 }
 
@@ -67,25 +57,4 @@ func (d *Driver) recordGone(name string) error {
 	}
 	next.Place = ""
 	return d.store.write(&next)
-}
-
-// rotateIfDue rotates a daemon's log under its lock where it has come due, unless somebody else has that: then it isn't urgent.
-func (d *Driver) rotateIfDue(name string, s *spec.Spec) (rotated bool, err error) {
-	path, maxSize, maxFiles := d.logPath(name, s), int64(s.Log.MaxSize), s.Log.MaxFiles
-	if maxSize == 0 {
-		maxSize = defaultMaxSize
-	}
-	if maxFiles == 0 {
-		maxFiles = defaultMaxFiles
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil || st.Blocks*512 <= maxSize {
-		return false, nil // not there, or not due; a hole takes no blocks
-	}
-	lock, err := d.tryLock(name)
-	if lock == nil {
-		return false, err
-	}
-	defer lock.Release()
-	return logfile.Rotate(path, maxSize, maxFiles)
 }

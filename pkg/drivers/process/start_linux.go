@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/logfile"
@@ -97,7 +93,7 @@ func (d *Driver) newIntent(step spec.Step, old *record, place string) *record {
 
 // launch starts the process that rec intends, and records it.
 func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
-	out, err := openLog(l)
+	out, err := l.program().OpenLog()
 	if err != nil {
 		return err
 	}
@@ -151,41 +147,4 @@ func (d *Driver) withdraw(name string, old *record) error {
 		return d.store.remove(name)
 	}
 	return d.store.write(old)
-}
-
-// openLog opens the log for appending. A new one belongs to the daemon's account, which may want to open it again as /dev/stderr.
-func openLog(l *launch) (*os.File, error) {
-	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NOCTTY
-	f, err := os.OpenFile(l.log, flags|os.O_EXCL, 0o640)
-	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(l.log), 0o755); err != nil {
-			return nil, fmt.Errorf("make the log's directory: %w: %w", err, drivers.ErrPermanent)
-		}
-		f, err = os.OpenFile(l.log, flags|os.O_EXCL, 0o640)
-	}
-	switch {
-	case err == nil && l.cmd.Account != nil:
-		err = f.Chown(int(l.account.UID), int(l.account.GID))
-	case errors.Is(err, os.ErrExist):
-		if f, err = os.OpenFile(l.log, flags|unix.O_NONBLOCK, 0o640); err == nil {
-			err = checkLog(f)
-		}
-	}
-	if err != nil {
-		f.Close() // nil is fine
-		return nil, fmt.Errorf("open the log: %w: %w", err, drivers.ErrPermanent)
-	}
-	return f, nil
-}
-
-// checkLog accepts a file or a device, such as /dev/null, and makes writing to it wait as a daemon expects.
-func checkLog(f *os.File) error {
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if m := fi.Mode(); !m.IsRegular() && m&os.ModeCharDevice == 0 {
-		return fmt.Errorf("%s is neither a file nor a character device", f.Name())
-	}
-	return unix.SetNonblock(int(f.Fd()), false)
 }

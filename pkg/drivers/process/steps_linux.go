@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"time"
 
 	"reconciler.dev/reconciler/internal/failpoint"
@@ -53,26 +50,22 @@ func (d *Driver) reload(ctx context.Context, step spec.Step) error {
 	if !f.alive {
 		return fmt.Errorf("there is no process to reload: %w", drivers.ErrMoved)
 	}
-	r := step.Want.Spec.Reload
-	switch {
-	case r == nil:
-		return fmt.Errorf("the spec doesn't say how it reloads: %w", drivers.ErrPermanent)
-	case r.URL != "":
-		ctx, cancel := context.WithTimeout(ctx, reloadLimit)
-		defer cancel()
-		return d.post(ctx, r.URL)
-	}
-	signal, err := number(r.Signal)
+	return drivers.Reload(ctx, &step.Want.Spec, func(name spec.Signal) error { return signalMain(f.rec.Instance, name) })
+}
+
+// signalMain signals the main process of an instance.
+func signalMain(i *spec.Instance, name spec.Signal) error {
+	signal, err := drivers.Signal(name)
 	if err != nil {
 		return err
 	}
-	fd, err := pidfd.Open(f.rec.Instance.PID)
+	fd, err := pidfd.Open(i.PID)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, drivers.ErrMoved)
 	}
 	defer fd.Close()
-	if live, err := same(fd, f.rec.Instance); !live || err != nil {
-		return errors.Join(fmt.Errorf("process %d ended meanwhile: %w", f.rec.Instance.PID, drivers.ErrMoved), err)
+	if live, err := same(fd, i); !live || err != nil {
+		return errors.Join(fmt.Errorf("process %d ended meanwhile: %w", i.PID, drivers.ErrMoved), err)
 	}
 	return fd.Signal(signal)
 }
@@ -100,44 +93,5 @@ func (d *Driver) remove(_ context.Context, step spec.Step) error {
 	}
 	d.strays.forgetInstance(f.rec.Instance)
 	failpoint.Hit(failpoint.RecordRemoved)
-	return nil
-}
-
-const (
-	reloadLimit = 10 * time.Second
-	// maxAnswer is how much of an answer is read before the connection is closed.
-	maxAnswer = 64 << 10
-)
-
-// errRefused is a POST that reached nobody, or whose answer says no.
-var errRefused = errors.New("refused")
-
-// newClient returns a client that goes where it is told: through no proxy, after no redirect.
-func newClient() *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// post sends an empty POST and wants an answer of 200 to 299.
-func (d *Driver) post(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, errRefused)
-	}
-	resp, err := d.http.Do(req)
-	var dial *net.OpError
-	switch {
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%w: %w", err, errRefused)
-	case err != nil:
-		return err
-	}
-	defer resp.Body.Close()
-	io.CopyN(io.Discard, resp.Body, maxAnswer) // only to let the daemon finish writing; its status was the answer
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("POST %s: it answered %s: %w", req.URL.Redacted(), resp.Status, errRefused)
-	}
 	return nil
 }

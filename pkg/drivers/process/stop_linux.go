@@ -3,9 +3,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/pidfd"
@@ -25,7 +22,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 	if err := checkMoved(step, f.rec); err != nil {
 		return err
 	}
-	signal, err := number(step.Stop.Signal)
+	signal, err := drivers.Signal(step.Stop.Signal)
 	if err != nil {
 		return err
 	}
@@ -56,17 +53,6 @@ func takenOver(s *spec.Stamp, step spec.Step) *spec.Stamp {
 	c := *s
 	c.Owner.TakenFrom = step.Owner.TakenFrom
 	return &c
-}
-
-// number returns the number of a signal, that of SIGTERM where the spec names none.
-func number(s spec.Signal) (unix.Signal, error) {
-	if s == "" {
-		return unix.SIGTERM, nil
-	}
-	if n := unix.SignalNum(string(s)); n != 0 {
-		return n, nil
-	}
-	return 0, fmt.Errorf("there is no signal %s on Linux: %w", s, drivers.ErrPermanent)
 }
 
 // leave records that nobody is stopping the daemon any more. That it was asked to end stays true.

@@ -17,6 +17,7 @@ import (
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -62,7 +63,7 @@ func (s *store) path(name string) string { return filepath.Join(s.dir, name+suff
 // recordName returns whose record a file of the directory is, empty where it is none.
 func recordName(file string) string {
 	name, ok := strings.CutSuffix(filepath.Base(file), suffix)
-	if !ok || !goodName.MatchString(name) {
+	if !ok || !drivers.GoodName(name) {
 		return ""
 	}
 	return name

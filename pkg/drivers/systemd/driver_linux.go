@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -92,12 +90,8 @@ func (d *Driver) List(context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list unit files: %w", err)
 	}
 	var names []string
-	for unit, f := range found {
-		if f.stamp != nil {
-			names = append(names, f.stamp.Name)
-		} else {
-			names = append(names, strings.TrimSuffix(unit, ".service"))
-		}
+	for _, f := range found {
+		names = append(names, f.name())
 	}
 	noted, err := d.notes.names()
 	if err != nil {
@@ -117,32 +111,10 @@ func (d *Driver) List(context.Context) ([]string, error) {
 
 // Apply does one step under the daemon's lock.
 func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
-	do := map[spec.Verb]func(context.Context, spec.Step) error{
+	return drivers.Verbs{
 		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
-	}[step.Verb]
-	err := func() error {
-		switch {
-		case do == nil:
-			return fmt.Errorf("the systemd driver has no such step: %w", drivers.ErrUnsupported)
-		case !goodName.MatchString(step.Name):
-			return fmt.Errorf("%q is no name of a daemon: %w", step.Name, drivers.ErrPermanent)
-		case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):
-			return fmt.Errorf("the step says nothing of what is wanted: %w", drivers.ErrPermanent)
-		}
-		lock, err := drivers.LockName(ctx, d.dirs, step.Name)
-		if err != nil {
-			return err
-		}
-		defer lock.Release()
-		return do(ctx, step)
-	}()
-	if err != nil {
-		return fmt.Errorf("%s daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
-	}
-	return nil
+	}.Apply(ctx, spec.DriverSystemd, d.dirs, step)
 }
-
-var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 // tryLock takes the daemon's lock if nobody has it. It returns nil where somebody has, or nobody can.
 func (d *Driver) tryLock(name string) *flock.Held {

@@ -4,23 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/logfile"
-	"reconciler.dev/reconciler/pkg/spec"
+	"reconciler.dev/reconciler/pkg/drivers"
 )
-
-// Limits of a log whose spec says nothing.
-const (
-	defaultMaxSize  = 10 << 20
-	defaultMaxFiles = 3
-)
-
-// sweepAge is older than any file that is still being written.
-const sweepAge = time.Hour
 
 // Housekeep rotates the log files that have grown beyond their limit, and removes what interrupted writes left. What goes to the journal is journald's to limit. It is busy while logs grow.
 func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
@@ -36,31 +25,11 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 		if f.stamp == nil || f.stamp.Spec.Log.Path == "" {
 			continue
 		}
-		rotated, err := d.rotateIfDue(f.stamp.Name, &f.stamp.Spec)
+		log := f.stamp.Spec.Log
+		rotated, err := logfile.RotateDue(log.Path, int64(log.MaxSize), log.MaxFiles, func() (*flock.Held, error) { return drivers.TryLockName(d.dirs, f.stamp.Name) })
 		busy = busy || rotated
 		errs = append(errs, err)
 	}
-	errs = append(errs, atomicfile.Sweep(d.notes.dir, sweepAge), atomicfile.Sweep(d.scope.units, sweepAge))
+	errs = append(errs, atomicfile.Sweep(d.notes.dir, atomicfile.Stale), atomicfile.Sweep(d.scope.units, atomicfile.Stale))
 	return busy, errors.Join(errs...)
-}
-
-// rotateIfDue rotates a daemon's log under its lock where it has come due, unless somebody else has that: then it isn't urgent.
-func (d *Driver) rotateIfDue(name string, s *spec.Spec) (rotated bool, err error) {
-	maxSize, maxFiles := int64(s.Log.MaxSize), s.Log.MaxFiles
-	if maxSize == 0 {
-		maxSize = defaultMaxSize
-	}
-	if maxFiles == 0 {
-		maxFiles = defaultMaxFiles
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(s.Log.Path, &st); err != nil || st.Blocks*512 <= maxSize {
-		return false, nil // not there, or not due; a hole takes no blocks
-	}
-	lock := d.tryLock(name)
-	if lock == nil {
-		return false, nil
-	}
-	defer lock.Release()
-	return logfile.Rotate(s.Log.Path, maxSize, maxFiles)
 }

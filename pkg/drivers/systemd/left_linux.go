@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // Left returns the daemons of a user whose service manager doesn't run, and starts them as soon as it does, as at the user's next login. A machine that systemd didn't boot
@@ -31,12 +30,8 @@ func (e environment) left() ([]string, error) {
 		return nil, fmt.Errorf("find what driver systemd has left: %w", err)
 	}
 	var names []string
-	for unit, f := range found {
-		if f.stamp != nil {
-			names = append(names, f.stamp.Name)
-		} else {
-			names = append(names, strings.TrimSuffix(unit, ".service"))
-		}
+	for _, f := range found {
+		names = append(names, f.name())
 	}
 	slices.Sort(names)
 	return names, nil

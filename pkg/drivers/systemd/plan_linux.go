@@ -2,7 +2,6 @@ package systemd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	osuser "os/user"
@@ -11,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/logfile"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -177,45 +175,39 @@ func required(field string, s *spec.Spec) bool {
 	}
 }
 
+// program is what has to be in order before the start.
+func (p *plan) program() *drivers.Program {
+	s := &p.want.Spec
+	return &drivers.Program{Binary: s.Binary, Dir: s.WorkingDir, Log: p.log, Account: p.account, Become: p.become}
+}
+
 // check looks at what the start would need. It asks the kernel as the account that will.
 func (p *plan) check() error {
-	s := &p.want.Spec
-	dir := s.WorkingDir
-	if dir == "" {
-		dir = "/"
+	if err := p.program().Check(); err != nil || !p.usesTool {
+		return err
 	}
 	var as *spawn.Account
 	if p.become {
 		as = p.account
 	}
-	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-		return fmt.Errorf("spec.workingDir: %s is no directory: make it: %w", dir, drivers.ErrPermanent)
-	}
-	if found := spawn.CheckProgram(s.Binary, nil); found != "" {
-		return fmt.Errorf("spec.binary: %s: %s: %w", s.Binary, found, drivers.ErrPermanent)
-	}
-	if err := spawn.MayExecute(as, s.Binary); err != nil {
-		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", p.account.Name, s.Binary, err, drivers.ErrPermanent)
-	}
-	if p.usesTool {
-		if err := spawn.MayExecute(as, nearest(p.tool)); err != nil {
-			return fmt.Errorf("user %s can't execute %s (%s: %w), which has to hand on what systemd can't, as a variable with a control character in it: let others into the directories on the way (chmod o+x): %w",
-				p.account.Name, p.tool, nearest(p.tool), err, drivers.ErrPermanent)
-		}
-	}
-	if err := spawn.MayExecute(as, dir); err != nil {
-		return fmt.Errorf("spec.workingDir: user %s can't enter %s (%w): %w", p.account.Name, dir, err, drivers.ErrPermanent)
-	}
-	if p.log == "" {
-		return nil
-	}
-	in := filepath.Dir(p.log)
-	switch err := unix.Access(in, unix.W_OK|unix.X_OK); {
-	case errors.Is(err, unix.ENOENT): // it will be made
-	case err != nil:
-		return fmt.Errorf("spec.log.path: %s can't be written in (%w): %w", in, err, drivers.ErrPermanent)
+	if err := spawn.MayExecute(as, nearest(p.tool)); err != nil {
+		return fmt.Errorf("user %s can't execute %s (%s: %w), which has to hand on what systemd can't, as a variable with a control character in it: let others into the directories on the way (chmod o+x): %w",
+			p.account.Name, p.tool, nearest(p.tool), err, drivers.ErrPermanent)
 	}
 	return nil
+}
+
+// openLog makes the log file of a daemon that has one of its own, and returns where its next output begins.
+func (p *plan) openLog() (int64, error) {
+	if p.log == "" {
+		return 0, nil
+	}
+	f, err := p.program().OpenLog()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return logfile.Position(f)
 }
 
 // secretsPath is where the secrets of a daemon are. systemd starts it at boot before anybody else could tell them.

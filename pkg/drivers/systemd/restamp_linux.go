@@ -12,7 +12,6 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 
-	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -43,16 +42,7 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	onlyLimits, mtime := f.ours() && SameButLimits(f.file.text, p.text), f.file.id.mtime
-	if p.callsTool {
-		if err := d.keepTool(); err != nil {
-			return err
-		}
-	}
-	if err := d.writeUnit(f, unit, p.text); err != nil {
-		return err
-	}
-	failpoint.Hit(failpoint.UnitWritten)
-	if err := d.enable(unit); err != nil {
+	if err := d.put(f, unit, p); err != nil {
 		return err
 	}
 	if f.loaded.active == "inactive" || f.loaded.active == "" {

@@ -29,7 +29,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 	if err := drivers.CheckInstance(step, f.observed()); err != nil {
 		return err
 	}
-	if _, err := number(step.Stop.Signal); err != nil {
+	if _, err := drivers.Signal(step.Stop.Signal); err != nil {
 		return err
 	}
 	if err := d.takeOver(f, step); err != nil {
@@ -148,17 +148,6 @@ func (d *Driver) takeOver(f *finding, step spec.Step) error {
 	return d.restamp(f, &c)
 }
 
-// number returns the number of a signal, that of SIGTERM where the spec names none.
-func number(s spec.Signal) (unix.Signal, error) {
-	if s == "" {
-		return unix.SIGTERM, nil
-	}
-	if n := unix.SignalNum(string(s)); n != 0 {
-		return n, nil
-	}
-	return 0, fmt.Errorf("there is no signal %s on Linux: %w", s, drivers.ErrPermanent)
-}
-
 // reload makes the main process reread its files.
 func (d *Driver) reload(ctx context.Context, step spec.Step) error {
 	f, l, err := d.findOne(ctx, step.Name)
@@ -171,22 +160,15 @@ func (d *Driver) reload(ctx context.Context, step spec.Step) error {
 	if f.state != spec.Running {
 		return fmt.Errorf("there is no process to reload: %w", drivers.ErrMoved)
 	}
-	r := step.Want.Spec.Reload
-	switch {
-	case r == nil:
-		return fmt.Errorf("the spec doesn't say how it reloads: %w", drivers.ErrPermanent)
-	case r.URL != "":
-		ctx, cancel := context.WithTimeout(ctx, reloadTime)
-		defer cancel()
-		return post(ctx, r.URL)
-	}
-	signal, err := number(r.Signal)
-	if err != nil {
+	return drivers.Reload(ctx, &step.Want.Spec, func(name spec.Signal) error {
+		signal, err := drivers.Signal(name)
+		if err != nil {
+			return err
+		}
+		err = l.call(ctx, "KillUnit", f.unit, "main", int32(signal)).Store()
+		if said(err, "NoSuchProcess") || said(err, "NoSuchUnit") {
+			return fmt.Errorf("its main process ended meanwhile: %w", errors.Join(drivers.ErrMoved, err))
+		}
 		return err
-	}
-	err = l.call(ctx, "KillUnit", f.unit, "main", int32(signal)).Store()
-	if said(err, "NoSuchProcess") || said(err, "NoSuchUnit") {
-		return fmt.Errorf("its main process ended meanwhile: %w", errors.Join(drivers.ErrMoved, err))
-	}
-	return err
+	})
 }

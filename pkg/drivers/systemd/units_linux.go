@@ -33,6 +33,14 @@ type unitFile struct {
 // there tells whether anything is in the place.
 func (f *unitFile) there() bool { return f.text != nil || f.err != nil || f.masked }
 
+// name is the daemon's; where its stamp can't be read, what the unit's name says.
+func (f *unitFile) name() string {
+	if f.stamp != nil {
+		return f.stamp.Name
+	}
+	return strings.TrimSuffix(f.unit, ".service")
+}
+
 // units reads the directory of unit files. What hasn't changed since it was read is not read again.
 type units struct {
 	dir string

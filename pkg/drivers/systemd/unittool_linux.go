@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -17,7 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/post"
 	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
 )
 
 // Tool does what a unit asks of this program where it was started by one, and returns the status to exit with; else called is false and nothing was done. Call it
@@ -128,13 +128,13 @@ func stopMain(ctx context.Context, url, milliseconds string) error {
 		return err
 	}
 	answer := make(chan error, 1)
-	go func() { answer <- post(ctx, url) }()
+	go func() { answer <- post.To(ctx, url) }()
 	for {
 		select {
 		case <-ended:
 			return nil
 		case err := <-answer:
-			if errors.Is(err, errRefused) {
+			if errors.Is(err, post.ErrRefused) {
 				return err
 			}
 		case <-ctx.Done():
@@ -143,14 +143,9 @@ func stopMain(ctx context.Context, url, milliseconds string) error {
 	}
 }
 
-// reloadTime is what a daemon may take to answer a reload.
-const reloadTime = 30 * time.Second
-
 func reloadMain(ctx context.Context, how string) error {
 	if !strings.HasPrefix(how, "SIG") {
-		ctx, cancel := context.WithTimeout(ctx, reloadTime)
-		defer cancel()
-		return post(ctx, how)
+		return drivers.ReloadByURL(ctx, how)
 	}
 	main, err := mainProcess()
 	if err != nil {
@@ -160,35 +155,4 @@ func reloadMain(ctx context.Context, how string) error {
 		return errors.New("the daemon has no main process to signal")
 	}
 	return main.Signal(unix.SignalNum(how))
-}
-
-// errRefused is a POST that reached nobody, or whose answer says no.
-var errRefused = errors.New("refused")
-
-// maxAnswer is how much of an answer is read, only to let the daemon finish writing.
-const maxAnswer = 64 << 10
-
-func post(ctx context.Context, url string) error {
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, errRefused)
-	}
-	resp, err := client.Do(req)
-	var dial *net.OpError
-	switch {
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%w: %w", err, errRefused)
-	case err != nil:
-		return err
-	}
-	defer resp.Body.Close()
-	io.CopyN(io.Discard, resp.Body, maxAnswer) // its status was the answer
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("POST %s: it answered %s: %w", req.URL.Redacted(), resp.Status, errRefused)
-	}
-	return nil
 }
