@@ -68,7 +68,7 @@ func dialSocket(ctx context.Context, path string, isBus bool) (*link, error) {
 		return nil, err
 	}
 	l := &link{waits: map[dbus.ObjectPath][]*wait{}, ears: map[*ear]bool{}}
-	if l.conn, err = dbus.NewConn(newTap(c, l.wanted), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler())); err != nil {
+	if l.conn, err = dbus.NewConn(newTap(c, l.hold), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler())); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -83,11 +83,24 @@ func dialSocket(ctx context.Context, path string, isBus bool) (*link, error) {
 	return l, nil
 }
 
-// wanted tells whether anybody wants to hear of an object.
-func (l *link) wanted(path string) bool {
+// How long a property change may be held, where we wait for a job of the unit, whose end releases it, and where somebody only listens.
+const (
+	holdForJob = 100 * time.Millisecond
+	holdForEar = 10 * time.Millisecond
+)
+
+// hold tells how long a property change of an object may wait for another one; 0 where nobody wants to hear of it.
+func (l *link) hold(path string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.ears) > 0 || l.waits[dbus.ObjectPath(path)] != nil
+	switch {
+	case l.waits[dbus.ObjectPath(path)] != nil:
+		return holdForJob
+	case len(l.ears) > 0:
+		return holdForEar
+	default:
+		return 0
+	}
 }
 
 // greet says who we are, within the time that an answer may take, and asks to be told what happens. A private socket tells that unasked.

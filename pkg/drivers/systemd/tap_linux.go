@@ -16,29 +16,34 @@ import (
 // tap is a connection that takes out of what the manager sends what nobody wants to know. On its private socket a manager tells everybody everything, a dozen signals for each start
 // of a unit, and to decode them costs more than all else that a start of many daemons takes here.
 //
-// Of the property changes of a service, each of which has all properties, only the last before a job of that ends is passed on, or the last of a short while.
+// Of the property changes of a service, each of which has all properties, only the last before a job of that ends is passed on, or the last of a short while. However much else the
+// manager has to say, none waits for longer than that.
 type tap struct {
 	net.Conn
 	in *bufio.Reader
-	// wanted tells whether anybody wants to hear of an object.
-	wanted func(path string) bool
+	// hold tells how long a property change of an object may wait for the next one; 0: nobody wants to hear of it.
+	hold func(path string) time.Duration
 	// begun is set by the last line of the greeting; before it there are no messages.
 	begun bool
 	ready bytes.Buffer
-	held  []heldSignal
+	held  map[string]*heldChanges // by the path of their object
+	// due is the first end of a wait, zero where nothing is held.
+	due time.Time
 }
 
-// heldSignal is a property change that may become outdated.
-type heldSignal struct {
-	path, iface string
-	message     []byte
+// heldChanges are the last property changes of an object, one of each interface.
+type heldChanges struct {
+	until time.Time
+	of    []heldChange
 }
 
-// holdTime is how long a property change waits for another one of the same object.
-const holdTime = 10 * time.Millisecond
+type heldChange struct {
+	iface   string
+	message []byte
+}
 
-func newTap(c net.Conn, wanted func(string) bool) *tap {
-	return &tap{Conn: c, in: bufio.NewReaderSize(c, 64<<10), wanted: wanted}
+func newTap(c net.Conn, hold func(string) time.Duration) *tap {
+	return &tap{Conn: c, in: bufio.NewReaderSize(c, 64<<10), hold: hold, held: map[string]*heldChanges{}}
 }
 
 // Write notices the end of the greeting.
@@ -62,19 +67,17 @@ func (t *tap) Read(p []byte) (int, error) {
 	return t.ready.Read(p)
 }
 
-// fill reads one message, or waits no longer for those that would outdate what is held.
+// fill reads one message, or passes on what has waited for long enough.
 func (t *tap) fill() error {
-	if len(t.held) > 0 && t.in.Buffered() == 0 {
-		if err := t.SetReadDeadline(time.Now().Add(holdTime)); err != nil {
-			return err
-		}
-		_, err := t.in.Peek(1)
-		if err := t.SetReadDeadline(time.Time{}); err != nil {
-			return err
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.release(func(heldSignal) bool { return true })
+	if !t.due.IsZero() {
+		if now := time.Now(); !now.Before(t.due) {
+			t.releaseDue(now)
 			return nil
+		}
+		if t.in.Buffered() == 0 {
+			if late, err := t.quietUntil(t.due); late || err != nil {
+				return err
+			}
 		}
 	}
 	head, err := t.in.Peek(headLen)
@@ -93,6 +96,16 @@ func (t *tap) fill() error {
 	return nil
 }
 
+// quietUntil waits for something to read, and tells whether nothing came until then.
+func (t *tap) quietUntil(then time.Time) (bool, error) {
+	if err := t.SetReadDeadline(then); err != nil {
+		return false, err
+	}
+	_, err := t.in.Peek(1)
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	return late, t.SetReadDeadline(time.Time{})
+}
+
 // take decides what becomes of a message.
 func (t *tap) take(m []byte) {
 	s, ok := parseSignal(m)
@@ -100,17 +113,15 @@ func (t *tap) take(m []byte) {
 	case !ok:
 		t.ready.Write(m)
 	case s.member == "PropertiesChanged":
-		if !strings.HasSuffix(s.path, "_2eservice") || !t.wanted(s.path) {
-			return
+		if strings.HasSuffix(s.path, "_2eservice") {
+			t.keep(s.path, heldChange{s.first, m})
 		}
-		t.held = slices.DeleteFunc(t.held, func(h heldSignal) bool { return h.path == s.path && h.iface == s.first })
-		t.held = append(t.held, heldSignal{s.path, s.first, m})
 	case s.member == "JobRemoved":
 		path := string(unitPath(s.unit))
-		if !t.wanted(path) {
+		if t.hold(path) == 0 {
 			return
 		}
-		t.release(func(h heldSignal) bool { return h.path == path })
+		t.release(path)
 		t.ready.Write(m)
 	case s.member == "JobNew" || s.member == "UnitNew" || s.member == "UnitRemoved":
 	default:
@@ -118,15 +129,44 @@ func (t *tap) take(m []byte) {
 	}
 }
 
-// release passes on what is held and fits.
-func (t *tap) release(fits func(heldSignal) bool) {
-	t.held = slices.DeleteFunc(t.held, func(h heldSignal) bool {
-		if !fits(h) {
-			return false
+// keep holds a property change, instead of the one before of that interface.
+func (t *tap) keep(path string, c heldChange) {
+	hold := t.hold(path)
+	if hold == 0 {
+		return
+	}
+	h := t.held[path]
+	if h == nil {
+		h = &heldChanges{until: time.Now().Add(hold)}
+		t.held[path] = h
+		if t.due.IsZero() || h.until.Before(t.due) {
+			t.due = h.until
 		}
-		t.ready.Write(h.message)
-		return true
-	})
+	}
+	h.of = append(slices.DeleteFunc(h.of, func(old heldChange) bool { return old.iface == c.iface }), c)
+}
+
+// release passes on what is held of an object.
+func (t *tap) release(path string) {
+	if h := t.held[path]; h != nil {
+		for _, c := range h.of {
+			t.ready.Write(c.message)
+		}
+		delete(t.held, path)
+	}
+}
+
+// releaseDue passes on what has waited until now.
+func (t *tap) releaseDue(now time.Time) {
+	t.due = time.Time{}
+	for path, h := range t.held {
+		switch {
+		case !now.Before(h.until):
+			t.release(path)
+		case t.due.IsZero() || h.until.Before(t.due):
+			t.due = h.until
+		}
+	}
 }
 
 // What a message begins with: D-Bus Specification, "Message Format".

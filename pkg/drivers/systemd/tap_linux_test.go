@@ -73,8 +73,8 @@ func TestTap(t *testing.T) {
 		changeOf("api.service", unitInterface, 2),
 	}
 	want := []string{"reply [hello]", "web.service vice 2", "web.service Unit 2", "job of web.service", "Reloading", "api.service Unit 2"}
-	wanted := func(path string) bool {
-		return slices.Contains([]string{string(unitPath("web.service")), string(unitPath("api.service"))}, path)
+	hold := func(path string) time.Duration {
+		return map[string]time.Duration{string(unitPath("web.service")): time.Hour, string(unitPath("api.service")): 300 * time.Millisecond}[path]
 	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		for _, piece := range []int{1, 7, 1 << 20} {
@@ -84,7 +84,7 @@ func TestTap(t *testing.T) {
 					all = append(all, raw(t, order, m)...)
 				}
 				var got []string
-				through(t, wanted, all, piece, len(want), func(m *dbus.Message) { got = append(got, told(m)) })
+				through(t, hold, all, piece, len(want), func(m *dbus.Message) { got = append(got, told(m)) })
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("passed on is another (-want +got):\n%s", d)
 				}
@@ -94,7 +94,7 @@ func TestTap(t *testing.T) {
 }
 
 // through sends bytes through a tap, in pieces, and reads n messages out of it.
-func through(t *testing.T, wanted func(string) bool, all []byte, piece, n int, got func(*dbus.Message)) {
+func through(t *testing.T, hold func(string) time.Duration, all []byte, piece, n int, got func(*dbus.Message)) {
 	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -118,7 +118,7 @@ func through(t *testing.T, wanted func(string) bool, all []byte, piece, n int, g
 			}
 		}
 	}()
-	tap := newTap(here, wanted)
+	tap := newTap(here, hold)
 	if _, err := tap.Write([]byte("BEGIN\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +130,29 @@ func through(t *testing.T, wanted func(string) bool, all []byte, piece, n int, g
 			t.Fatal(err)
 		}
 		got(m)
+	}
+}
+
+// TestTapHoldsNothingForLonger: a manager that never stops talking of something else keeps nothing back.
+func TestTapHoldsNothingForLonger(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	go func() {
+		defer there.Close()
+		if _, err := there.Write(raw(t, binary.LittleEndian, changeOf("web.service", unitInterface, 1))); err != nil {
+			return
+		}
+		for noise := raw(t, binary.LittleEndian, changeOf("basic.target", unitInterface, 1)); ; {
+			if _, err := there.Write(noise); err != nil {
+				return
+			}
+		}
+	}()
+	tap := newTap(here, func(string) time.Duration { return 5 * time.Millisecond })
+	tap.begun = true
+	m, err := dbus.DecodeMessage(tap)
+	if err != nil || told(m) != "web.service Unit 1" {
+		t.Errorf("passed on is %v, %v", m, err)
 	}
 }
 
@@ -149,7 +172,7 @@ func FuzzParseSignal(f *testing.F) {
 		}
 		m = m[:n]
 		_, ok := parseSignal(m)
-		tap := newTap(nil, func(string) bool { return false })
+		tap := newTap(nil, func(string) time.Duration { return 0 })
 		tap.take(m)
 		if !ok && !bytes.Equal(tap.ready.Bytes(), m) {
 			t.Error("what it can't read isn't passed on")
