@@ -40,6 +40,7 @@ func main() {
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
 	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
 	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
+	flag.BoolVar(&b.behindSSH, "remote", false, "measure hosts behind SSH, too")
 	flag.StringVar(&b.tinyd, "tinyd", "", "a tinyd that was built already; without it gcc builds one")
 	flag.StringVar(&b.tmpfs, "tmpfs", "/dev/shm", "a tmpfs for what lies in /run otherwise: records that no reboot survives; empty: beside the rest in TMPDIR")
 	flag.Parse()
@@ -58,8 +59,9 @@ type bench struct {
 	tmpfs         string
 	out           io.Writer
 
-	drivers string // to measure
-	driver  string // of the daemons
+	drivers   string // to measure
+	behindSSH bool
+	driver    string // of the daemons
 
 	dir   string // all of it, but for
 	fast  string // what lies on the tmpfs
@@ -106,6 +108,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	if b.reconciler != "" {
 		err = errors.Join(err, b.onHosts(ctx, drivers))
+		if b.behindSSH {
+			err = errors.Join(err, b.remote(ctx))
+		}
 	}
 	return err
 }
