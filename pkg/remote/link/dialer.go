@@ -24,6 +24,8 @@ type Options struct {
 	Confirm func(ctx context.Context, question string) (bool, error)
 	// Note is told in one plain line what a person should know, as that a new host key was taken on trust. It may be nil.
 	Note func(line string)
+	// Connect makes the connection to the first host of the way, with the signature and the promises of net.Dialer's DialContext, which it is where nil.
+	Connect func(ctx context.Context, network, address string) (net.Conn, error)
 	// Getenv is asked for SSH_AUTH_SOCK. Where nil, there is no agent but that of Target.IdentityAgent.
 	Getenv func(name string) string
 	// Home is the directory with .ssh. Where empty, no file is used that the Target doesn't name.

@@ -83,7 +83,11 @@ func (h *hop) open(ctx context.Context) (conn net.Conn, root io.Closer, err erro
 		conn, err = h.via.client.DialContext(ctx, "tcp", h.target.endpoint())
 		return conn, h.via.root, err
 	}
-	conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", h.target.endpoint())
+	dial := h.dialer.Connect
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	conn, err = dial(ctx, "tcp", h.target.endpoint())
 	return conn, conn, err
 }
 
