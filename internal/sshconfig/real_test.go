@@ -17,7 +17,7 @@ import (
 // OpenSSH's own reading is the specification: ssh -G prints what a configuration comes to for a host.
 
 // real is what ssh -G says, in the words of Settings; ok is false where ssh refuses the configuration.
-func real(t *testing.T, q Query, config string, env ...string) (want map[string]string, ok bool, said string) {
+func real(t *testing.T, q Query, config string) (want map[string]string, ok bool, said string) {
 	t.Helper()
 	args := []string{"-F", config, "-G"}
 	if q.User != "" {
@@ -26,8 +26,11 @@ func real(t *testing.T, q Query, config string, env ...string) (want map[string]
 	if q.Port != 0 {
 		args = append(args, "-p", strconv.Itoa(q.Port))
 	}
-	cmd := exec.Command("ssh", append(args, "--", q.Host)...)
-	cmd.Env = append(os.Environ(), env...)
+	return run(t, exec.Command("ssh", append(args, "--", q.Host)...))
+}
+
+func run(t *testing.T, cmd *exec.Cmd) (want map[string]string, ok bool, said string) {
+	t.Helper()
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {

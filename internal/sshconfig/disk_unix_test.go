@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshconfig
 
 import (
@@ -9,36 +11,17 @@ import (
 	"testing"
 )
 
-func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		mode  os.FileMode
-		owner int
-		want  string
-	}{
-		{"mine", 0o600, os.Getuid(), ""},
-		{"readable by all", 0o644, os.Getuid(), ""},
-		{"writable by the group", 0o620, os.Getuid(), "may be written by others (mode 0620)"},
-		{"writable by all", 0o606, os.Getuid(), "may be written by others (mode 0606)"},
-		{"a stranger's", 0o600, 4711, "belongs to the user with id 4711"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			name := filepath.Join(t.TempDir(), "config")
-			writeFile(t, name, "Port 22\n")
-			if err := os.Chown(name, c.owner, -1); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chmod(name, c.mode); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Disk{}.Read(name, true)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-			if content, err := (Disk{}).Read(name, false); err != nil || string(content) != "Port 22\n" {
-				t.Errorf("where it doesn't matter: %q, %v", content, err)
-			}
-		})
+func TestAGroupOfOne(t *testing.T) {
+	passwd, group := filepath.Join(t.TempDir(), "passwd"), filepath.Join(t.TempDir(), "group")
+	writeFile(t, passwd, "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\neve:x:1001:100::/:/bin/sh\njoe:x:1002:100::/:/bin/sh\n+\n")
+	writeFile(t, group, "root:x:0:\nbob:x:1000:bob\nusers:x:100:\nsome:x:101:bob\nmore:x:102:bob,eve\nnone:x:103:\n+\n")
+	for gid, want := range map[uint32]bool{1000: true, 101: true, 0: false, 100: false, 102: false, 103: false, 4711: false} {
+		if got := alone(passwd, group, 1000, gid); got != want {
+			t.Errorf("group %d: got %v", gid, got)
+		}
+	}
+	if alone(passwd, group, 4711, 1000) || alone(passwd+"x", group, 1000, 1000) || alone(passwd, group+"x", 1000, 1000) {
+		t.Error("what can't be told is taken for true")
 	}
 }
 
