@@ -128,17 +128,19 @@ func (c *Conn) unstarted(err error) error {
 func (c *Conn) keepAlive(interval time.Duration, count int) {
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
-	missed, asked := 0, make(chan struct{}, 1)
+	heard, missed, asked := c.wire.last.Load(), 0, make(chan struct{}, 1)
 	for {
 		select {
 		case <-c.done:
 			return
 		case <-timer.C:
 		}
-		if quiet := c.wire.silence(); quiet < interval {
-			missed = 0
-			timer.Reset(interval - quiet)
-			continue
+		if last := c.wire.last.Load(); last != heard {
+			heard, missed = last, 0
+			if quiet := time.Since(*last); quiet < interval {
+				timer.Reset(interval - quiet)
+				continue
+			}
 		}
 		if missed++; missed >= count {
 			c.end(unreachable(errTimeout, "%s: the connection was lost: no sign of life for %s", c.target.where(), interval*time.Duration(count)))

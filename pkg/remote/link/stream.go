@@ -18,9 +18,12 @@ const maxStderr = 8 << 10
 type stream struct {
 	conn    *Conn
 	session *ssh.Session
-	out     *io.PipeReader
-	in      *io.PipeWriter
 	stderr  tail
+
+	out      *io.PipeReader
+	fromHost *io.PipeWriter
+	in       *io.PipeWriter
+	toHost   *io.PipeReader
 
 	ended  chan struct{}
 	err    error // how it ended; set before ended is closed
@@ -48,17 +51,15 @@ func (c *Conn) start(command string) (*stream, error) {
 		_ = session.Close() // what matters is why it didn't start
 		return nil, err
 	}
-	var fromHost *io.PipeWriter
-	var toHost *io.PipeReader
-	s.out, fromHost = io.Pipe()
-	toHost, s.in = io.Pipe()
+	s.out, s.fromHost = io.Pipe()
+	s.toHost, s.in = io.Pipe()
 	go func() {
-		_, err := io.Copy(fromHost, stdout)
-		fromHost.CloseWithError(s.reason(err))
+		_, err := io.Copy(s.fromHost, stdout)
+		s.fromHost.CloseWithError(s.reason(err))
 	}()
 	go func() {
-		_, err := io.Copy(stdin, toHost)
-		toHost.CloseWithError(s.reason(err))
+		_, err := io.Copy(stdin, s.toHost)
+		s.toHost.CloseWithError(s.reason(err))
 		_ = stdin.Close() // an end that can't be told has been told
 	}()
 	go func() {
@@ -128,8 +129,8 @@ func (s *stream) Wait() error {
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		s.out.CloseWithError(net.ErrClosed)
-		s.in.CloseWithError(net.ErrClosed)
+		s.fromHost.CloseWithError(net.ErrClosed)
+		s.toHost.CloseWithError(net.ErrClosed)
 		go s.session.Close() // it may wait for a link that is stuck, and ends with it
 	})
 	return nil

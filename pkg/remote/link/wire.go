@@ -26,6 +26,3 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) heard() bool { return w.last.Load() != nil }
-
-// silence is how long nothing was heard.
-func (w *wire) silence() time.Duration { return time.Since(*w.last.Load()) }
