@@ -37,7 +37,7 @@ func (s *site) dial(ctx context.Context, h *labhost.Host) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, chans, reqs, err := ssh.NewClientConn(raw, h.Addr+":22", s.home.Client(h, "root"))
+	conn, chans, reqs, err := ssh.NewClientConn(raw, h.Addr+":22", s.home.Client(h.Name, "root"))
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}

@@ -21,9 +21,16 @@ func (l *Lab) builtProgram(ctx context.Context) (string, error) {
 	return l.build(ctx, module, "prog", "build", testprog.Package)
 }
 
-// builtTest is the test binary of the package in dir, built like this one, but without the race detector: that one's memory doesn't fit the addresses that
-// User Mode Linux has.
-func (l *Lab) builtTest(ctx context.Context, dir string) (string, error) {
+// machineBinary is this test binary or, where that has the race detector, one of this package that is built like it, but without: that one's memory doesn't fit the
+// addresses that User Mode Linux has.
+func (l *Lab) machineBinary(ctx context.Context) (string, error) {
+	if !raceDetected() {
+		return os.Executable()
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
 	return l.build(ctx, dir, "test", "test", "-c", "-tags="+buildSetting("-tags"), ".")
 }
 

@@ -14,6 +14,8 @@
 // (hack/rootfs.sh) or of the machine's own. Its eth0 is on the bridge, its /sys is read-only, its cgroup root is a cgroup of this run. It boots in a fraction of a
 // second, and many run side by side. A kernel of its own is User Mode Linux, a program that runs in the lab's namespaces as well.
 //
+// A Server is a machine that stands in the lab's network with such a kernel, and so with a clock of its own.
+//
 // What boots systemd hosts is what boots any machine: units are started by process 1, a service of the host runs the test, sshd answers at the host's address.
 //
 // # What it must never do

@@ -60,12 +60,15 @@ func (l *Lab) newHost(ctx context.Context, kind Kind, binds []Bind) (*Host, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Kind: kind, Name: fmt.Sprintf("h%d", n), Addr: fmt.Sprintf("10.77.0.%d", n+1), lab: l}
+	h := &Host{Kind: kind, Name: fmt.Sprintf("h%d", n), Addr: address(n), lab: l}
 	h.spec = bootSpec{
 		Kind: kind, Name: h.Name, Number: n, Addr: h.Addr, Root: root, Disk: filepath.Join(labDir, h.Name), MachineID: randomHex(), Binds: binds,
 	}
 	return h, os.Mkdir(l.path(h.spec.Disk), 0o755)
 }
+
+// address is that of a host.
+func address(number int) string { return fmt.Sprintf("10.77.0.%d", number+1) }
 
 // powerOn boots the host and waits until it has booted.
 func (h *Host) powerOn(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,15 +20,17 @@ import (
 // A machine is a kernel that runs as a program: https://docs.kernel.org/virt/uml/user_mode_linux_howto_v2.html. Its root is a directory here, an overlay of which nobody
 // else sees anything, so files need no way in or out. What a test says comes out by its serial line, how it ended by a file.
 
-// machineSpec is one run of a test on a machine.
+// machineSpec is one run of a machine.
 type machineSpec struct {
 	Kind  Kind
 	Root  string // the lower layer of its root
 	Disk  string // the lab's directory for what it writes
 	Binds []Bind
-	// Args, Env and Dir are the test's.
+	// Args, Env and Dir are those of the test that it runs.
 	Args, Env []string
 	Dir       string
+	// Server is what it is where it runs no test.
+	Server *machineServer `json:",omitempty"`
 }
 
 const (
@@ -48,6 +51,9 @@ func (l *Lab) machine(ctx context.Context, s machineSpec) (cmd *exec.Cmd, remove
 		return nil, nil, err
 	}
 	s.Disk = filepath.Join(labDir, fmt.Sprintf("m%d", n))
+	if s.Server != nil {
+		s.Server.Number, s.Server.Addr = n, address(n)
+	}
 	spec, err := json.Marshal(s)
 	if err != nil {
 		return nil, nil, err
@@ -79,8 +85,16 @@ func beMachine() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("linux", "mem="+machineMemory, "root=/dev/root", "rootfstype=hostfs", "rootflags="+root, "rw", "quiet",
-		"con0=null,fd:1", "con=null", "ssl0=null,fd:3", "ssl=null", "init="+binaryDir+"/test", stageEnv+"="+stageMachineInit)
+	args := []string{"mem=" + machineMemory, "root=/dev/root", "rootfstype=hostfs", "rootflags=" + root, "rw", "quiet",
+		"con0=null,fd:1", "con=null", "ssl0=null,fd:3", "ssl=null", "init=" + binaryDir + "/test", stageEnv + "=" + stageMachineInit}
+	if s.Server != nil {
+		card, err := s.Server.plugIn()
+		if err != nil {
+			return err
+		}
+		args = append(args, card)
+	}
+	cmd := exec.Command("linux", args...)
 	cmd.Env = append(os.Environ(), "HOME="+s.Disk, "TMPDIR="+s.Disk) // for its control socket, and for the file that is its memory
 	console := &console{panicked: func() { cmd.Process.Kill() }}     // else it spins
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{os.Stdout}
@@ -118,22 +132,39 @@ func (s machineSpec) prepare(text string) (root string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, b := range append(s.Binds, Bind{s.Dir, machineDirAt}) {
+	if s.Dir != "" {
+		s.Binds = append(s.Binds, Bind{s.Dir, machineDirAt})
+	}
+	for _, b := range s.Binds {
 		if err := bindReadOnly(Bind{b.From, filepath.Join(root, b.To)}); err != nil {
 			return "", err
 		}
 	}
 	files := map[string]string{machineSpecAt: text, "/etc/machine-id": randomHex() + "\n", "/etc/hostname": string(s.Kind) + "\n"}
-	if s.Kind.systemd() {
+	if s.Server != nil {
+		s.Server.files(files)
+	} else if s.Kind.systemd() {
 		files["/etc/systemd/system/"+testUnit] = fmt.Sprintf("[Unit]\nAfter=dbus.socket\n[Service]\nEnvironment=%s=%s\nExecStart=%s/test\n", stageEnv, stageMachineTest, binaryDir)
 		files["/etc/systemd/system/lab.target"] = "[Unit]\nRequires=basic.target\nAfter=basic.target\nWants=dbus.service " + testUnit + "\nAllowIsolate=yes\n"
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(path, []byte(content), modeOf(name)); err != nil {
 			return "", err
 		}
 	}
 	return root, nil
+}
+
+// modeOf is the mode of a file: keys are their owner's only.
+func modeOf(name string) os.FileMode {
+	if strings.HasSuffix(name, "_key") || strings.Contains(name, "/.ssh/") {
+		return 0o600
+	}
+	return 0o644
 }
 
 // testUnit is the service that runs the test where there is systemd.
@@ -161,7 +192,11 @@ func bringUp() error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	if err := bindReadOnly(Bind{machineDirAt, s.Dir}); err != nil { // only now, as it may lie in /tmp
+	if s.Server != nil {
+		if err := s.Server.setUp(); err != nil {
+			return err
+		}
+	} else if err := bindReadOnly(Bind{machineDirAt, s.Dir}); err != nil { // only now, as it may lie in /tmp
 		return err
 	}
 	if s.Kind.systemd() {

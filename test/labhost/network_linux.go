@@ -54,8 +54,12 @@ func losing(p float64) string {
 }
 
 // Dial connects to an address of the lab's network, as in "10.77.0.2:22". The connection may be used anywhere.
-func (h *Host) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	err = h.lab.inNetwork(func() error {
+func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return h.lab.dial(ctx, network, address)
+}
+
+func (l *Lab) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = l.inNetwork(func() error {
 		var d net.Dialer
 		conn, err = d.DialContext(ctx, network, address)
 		return err

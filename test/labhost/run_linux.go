@@ -44,22 +44,20 @@ func Test(t *testing.T, kind Kind, f func(t *testing.T), binds ...Bind) {
 
 func runInside(t *testing.T, kind Kind, binds []Bind) {
 	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := theLab(t)
+	binary, err := os.Executable()
+	if kind.machine() {
+		binary, err = l.machineBinary(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	l.tests <- struct{}{}
 	t.Cleanup(func() { <-l.tests }) // after the host's
-	if kind.machine() && raceDetected() {
-		if binary, err = l.builtTest(t.Context(), dir); err != nil {
-			t.Fatal(err)
-		}
-	}
 	program, err := l.builtProgram(t.Context())
 	if err != nil {
 		t.Fatal(err)

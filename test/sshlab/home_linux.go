@@ -63,11 +63,11 @@ func (h *Home) Trust(key *Key, names ...string) error {
 	return h.note("known_hosts", strings.Join(names, ",")+" "+key.Line()+"\n")
 }
 
-// HostKey is the key that a host had when it was enrolled.
-func (h *Home) HostKey(host *labhost.Host) *Key {
+// HostKey is the key that the host of that name had when it was enrolled.
+func (h *Home) HostKey(name string) *Key {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hosts[host.Name]
+	return h.hosts[name]
 }
 
 // Enroll gives a host a key of its own, lets the holder of Key log in there as root, and, on hosts that have a home for them, as users; known_hosts and config name the host by its name. It
@@ -77,27 +77,41 @@ func (h *Home) Enroll(ctx context.Context, host *labhost.Host, users ...string) 
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	h.hosts[host.Name] = key
-	h.mu.Unlock()
 	for _, user := range append([]string{"root"}, users...) {
 		if err := Authorize(ctx, host, user, h.Key.Line()); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(
-		Rekey(ctx, host, key),
-		h.Trust(key, host.Name, host.Addr),
-		h.Configure("Host "+host.Name, "  HostName "+host.Addr, "  User root"),
-	); err != nil {
+	if err := errors.Join(Rekey(ctx, host, key), h.know(host.Name, host.Addr, key)); err != nil {
 		return fmt.Errorf("enroll %s: %w", host.Name, err)
 	}
 	return nil
 }
 
-// Client is how a plain program logs in to an enrolled host.
-func (h *Home) Client(host *labhost.Host, user string) *ssh.ClientConfig {
-	return &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(h.Key)}, HostKeyCallback: ssh.FixedHostKey(h.HostKey(host).PublicKey()), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}}
+// Server returns the files of a machine that is to be enrolled before it boots, and what to call once its address is known.
+func (h *Home) Server(name string) (files map[string]string, enroll func(s *labhost.Server) error, err error) {
+	key, err := NewKey("")
+	if err != nil {
+		return nil, nil, err
+	}
+	const path = "/etc/ssh/lab_ed25519_key"
+	files = map[string]string{
+		path: string(key.Private()), "/etc/ssh/sshd_config.d/10-key.conf": "HostKey " + path + "\n", "/root/.ssh/authorized_keys": h.Key.Line() + "\n",
+	}
+	return files, func(s *labhost.Server) error { return h.know(name, s.Addr, key) }, nil
+}
+
+// know has the files of the home name a host.
+func (h *Home) know(name, address string, key *Key) error {
+	h.mu.Lock()
+	h.hosts[name] = key
+	h.mu.Unlock()
+	return errors.Join(h.Trust(key, name, address), h.Configure("Host "+name, "  HostName "+address, "  User root"))
+}
+
+// Client is how a plain program logs in to the enrolled host of that name.
+func (h *Home) Client(name, user string) *ssh.ClientConfig {
+	return &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(h.Key)}, HostKeyCallback: ssh.FixedHostKey(h.HostKey(name).PublicKey()), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}}
 }
 
 // Authorize makes lines all that a user's authorized_keys says. There is no other way in for the user than by a key.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -26,7 +28,7 @@ func newHome(t *testing.T) *Home {
 }
 
 // ssh runs OpenSSH's own client as the administrator, who is never asked anything.
-func (h *Home) ssh(ctx context.Context, beside *labhost.Host, args ...string) *exec.Cmd {
+func (h *Home) ssh(ctx context.Context, beside interface{ Beside() []string }, args ...string) *exec.Cmd {
 	words := append(beside.Beside(), append([]string{"ssh", "-F", h.Path("config"), "-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=none",
 		"-o", "UserKnownHostsFile=" + h.Path("known_hosts"), "-i", h.Path("id_ed25519"), "-o", "IdentitiesOnly=yes"}, args...)...)
 	return exec.CommandContext(ctx, words[0], words[1:]...)
@@ -57,7 +59,7 @@ func TestEnroll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, chans, reqs, err := ssh.NewClientConn(raw, host.Addr+":22", h.Client(host, "alice"))
+		conn, chans, reqs, err := ssh.NewClientConn(raw, host.Addr+":22", h.Client(host.Name, "alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +73,7 @@ func TestEnroll(t *testing.T) {
 		}
 		client.Close()
 	}
-	if a, b := h.HostKey(hosts[0]).Line(), h.HostKey(hosts[1]).Line(); a == b {
+	if a, b := h.HostKey(hosts[0].Name).Line(), h.HostKey(hosts[1].Name).Line(); a == b {
 		t.Errorf("both hosts have %s", a)
 	}
 }
@@ -149,5 +151,31 @@ func TestPassphrase(t *testing.T) {
 		if !good && err == nil {
 			t.Errorf("ssh-keygen reads it with the passphrase %q", passphrase)
 		}
+	}
+}
+
+// A machine with a clock and a network card of its own.
+func TestServer(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	files, enroll, err := h.Server("off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := labhost.StartServer(t, labhost.ServerOptions{Clock: time.Hour, Netem: "delay 40ms", Files: files})
+	if err := enroll(s); err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.ssh(t.Context(), s, "off", "date +%s; systemctl is-active ssh.service; ip -o link show vec0").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	lines := strings.Split(string(out), "\n")
+	seconds, err := strconv.ParseInt(lines[0], 10, 64)
+	if ahead := time.Until(time.Unix(seconds, 0)); err != nil || ahead < 59*time.Minute || ahead > time.Hour+time.Second {
+		t.Errorf("its clock is %s ahead: %s", ahead, out)
+	}
+	if lines[1] != "active" || !strings.Contains(lines[2], "netem") {
+		t.Errorf("it says %s", out)
 	}
 }
