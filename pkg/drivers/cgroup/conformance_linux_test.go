@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	spawn.Main()
-	if os.Getenv(childDir) != "" {
-		beChild()
+	if driverstest.ToBeKilled() {
+		beKilled()
 	}
 	labhost.Main(m)
 }

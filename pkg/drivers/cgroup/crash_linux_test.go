@@ -10,26 +10,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
-	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 	"reconciler.dev/reconciler/test/labhost"
 )
 
-// The variables that make this program the other process of a test: the directory to work in, the group to work below, and the verbs to apply to the daemon web.
+// The variables that tell the other process of a test the directory to work in and the group to work below.
 const (
-	childDir   = "CGROUP_TEST_DIR"
-	childGroup = "CGROUP_TEST_GROUP"
-	childVerbs = "CGROUP_TEST_VERBS"
+	otherDir   = "CGROUP_TEST_DIR"
+	otherGroup = "CGROUP_TEST_GROUP"
 )
+
+// other returns another process, with another driver.
+func other(verbs, dir, group string) *exec.Cmd {
+	return driverstest.Another(os.Args[0], verbs, otherDir+"="+dir, otherGroup+"="+group)
+}
+
+// other returns another process that works where r does.
+func (r *rig) other(verbs string) *exec.Cmd {
+	return other(verbs, filepath.Dir(r.dirs.Run), r.group)
+}
 
 // crasher is a daemon with a child.
 func crasher() *spec.Daemon {
@@ -38,40 +44,24 @@ func crasher() *spec.Daemon {
 	return d
 }
 
-// beChild applies the verbs, like a command does, and ends the program.
-func beChild() {
-	d, err := New(Options{Dirs: layout.Under(os.Getenv(childDir)), Below: os.Getenv(childGroup)})
+// beKilled is that process, and ends the program. Where is a verb that has it write down its own cgroup.
+func beKilled() {
+	dir := os.Getenv(otherDir)
+	d, err := New(Options{Dirs: layout.Under(dir), Below: os.Getenv(otherGroup)})
 	if err != nil {
 		panic(err)
 	}
-	ctx := context.Background()
-	for verb := range strings.FieldsSeq(os.Getenv(childVerbs)) {
-		o, err := d.Observe(ctx, "web")
+	err = driverstest.BeKilled(context.Background(), d, crasher(), func(string) {
+		text, err := os.ReadFile("/proc/self/cgroup")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "where"), text, 0o600)
+		}
 		if err != nil {
 			panic(err)
 		}
-		want := crasher()
-		s := spec.Step{Verb: spec.Verb(verb), Name: "web", Want: want, Generation: 1, Stop: want.Spec.Stop}
-		if i := o[0].Instance; i != nil {
-			s.Instance = i.ID
-		}
-		if verb == "Where" {
-			text, err := os.ReadFile("/proc/self/cgroup")
-			if err == nil {
-				err = os.WriteFile(filepath.Join(os.Getenv(childDir), "where"), text, 0o600)
-			}
-			if err != nil {
-				panic(err)
-			}
-			continue
-		}
-		if verb == "Crash" { // the daemon's main process, not ours
-			unix.Kill(o[0].Instance.PID, unix.SIGKILL)
-			continue
-		}
-		if err := d.Apply(ctx, s); err != nil && !errors.Is(err, drivers.ErrMoved) {
-			panic(err)
-		}
+	})
+	if err != nil {
+		panic(err)
 	}
 	os.Exit(0)
 }
@@ -97,11 +87,7 @@ func TestKilledAtAnyPoint(t *testing.T) {
 
 // withFailpoints runs this test in a test program that is built with them.
 func withFailpoints(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "cgroup.test")
-	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "failpoints", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build the test program with failpoints: %v\n%s", err, out)
-	}
-	out, err := exec.CommandContext(t.Context(), program, "-test.v", "-test.run=^"+t.Name()+"$").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), driverstest.WithFailpoints(t), "-test.v", "-test.run=^"+t.Name()+"$").CombinedOutput()
 	if err != nil || testing.Verbose() {
 		t.Logf("%s", out)
 	}
@@ -111,23 +97,10 @@ func withFailpoints(t *testing.T) {
 }
 
 func killedAt(t *testing.T, point failpoint.Point, forget bool) {
-	const verbs = "Start Stamp Stop Start Crash Start Start Stop Remove"
-	passed := false
-	for nth := 1; ; nth++ {
+	passed := driverstest.KilledAt(t, point, func(int) (*exec.Cmd, func()) {
 		r := fresh(t)
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), childDir+"="+filepath.Dir(r.dirs.Run), childGroup+"="+r.group, childVerbs+"="+verbs, fmt.Sprintf("%s=%s:%d", failpoint.Env, point, nth))
-		out, err := child.CombinedOutput()
-		killed := child.ProcessState.Sys().(syscall.WaitStatus).Signaled()
-		if err != nil && !killed {
-			t.Fatalf("the process that was to be killed: %v\n%s", err, out)
-		}
-		r.afterwards(forget)
-		if !killed {
-			break
-		}
-		passed = true
-	}
+		return r.other(driverstest.LifeVerbs), func() { r.afterwards(forget) }
+	})
 	if passed != inThisRoom(point) {
 		t.Errorf("a step passes this point: %v, want %v", passed, inThisRoom(point))
 	}
@@ -149,17 +122,7 @@ func (r *rig) afterwards(forget bool) {
 	if forget && !r.unmarked() { // nobody can know whose an unmarked group is without the record: it is a conflict then
 		r.forget()
 	}
-	r.wantTruth()
-	d := crasher()
-	if o := r.apply(spec.VerbStart, d); o.State != spec.Running || o.Stamp == nil || o.Stamp.Digest != d.Digest {
-		r.Errorf("after a start it is %s: %s", o.State, o.Message)
-	}
-	r.wantTruth()
-	r.apply(spec.VerbStop, d)
-	r.apply(spec.VerbRemove, d)
-	if o := r.look1("web"); o.State != spec.Absent {
-		r.Errorf("after the removal it is %s", o.State)
-	}
+	r.LivesAndEnds(crasher(), r.wantTruth)
 	r.wantGroups()
 	if names, err := r.List(context.Background()); err != nil || len(names) > 0 {
 		r.Errorf("left are %v, %v", names, err)
@@ -177,7 +140,7 @@ func (r *rig) unmarked() bool {
 func (r *rig) wantTruth() {
 	r.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		o, all := r.look1("web"), r.procs("a.slice/a-b.slice/c/d")
+		o, all := r.Look("web"), r.procs("a.slice/a-b.slice/c/d")
 		leaders, everywhere := leadersOf(all), tagged(r)
 		switch {
 		case len(everywhere) > len(leaders):

@@ -20,6 +20,7 @@ import (
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/drivers/process"
 	"reconciler.dev/reconciler/pkg/spec"
 	"reconciler.dev/reconciler/test/labhost"
@@ -83,7 +84,7 @@ func (r *rig) wantGroups(want ...string) {
 func leafLives(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	o := r.started(d)
+	o := r.Start(d)
 	if o.Cgroup != r.group+"/reconciler.slice/web" || o.Driver != spec.DriverCgroup {
 		t.Errorf("it is in %s, driver %s", o.Cgroup, o.Driver)
 	}
@@ -97,10 +98,10 @@ func leafLives(t *testing.T) {
 	if pids, err := r.another().PIDs(t.Context(), "web"); err != nil || !slices.Equal(pids, []int{o.Instance.PID}) {
 		t.Errorf("its processes are %v, %v", pids, err)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	r.wantGroups()
-	r.apply(spec.VerbRemove, d)
-	if o := r.look1("web"); o.State != spec.Absent || o.Cgroup != "" {
+	r.Do(spec.VerbRemove, d)
+	if o := r.Look("web"); o.State != spec.Absent || o.Cgroup != "" {
 		t.Errorf("after the removal: %+v", o)
 	}
 }
@@ -118,14 +119,14 @@ func places3(t *testing.T) {
 	} {
 		d := want(name, "/bin/sleep", "1000")
 		d.Spec.Cgroup = c.place
-		if o := r.started(d); o.Cgroup != path.Join(r.group, c.want) || len(r.procs(c.want)) != 1 {
+		if o := r.Start(d); o.Cgroup != path.Join(r.group, c.want) || len(r.procs(c.want)) != 1 {
 			t.Errorf("%s is in %s, want %s", name, o.Cgroup, c.want)
 		}
-		defer func() { r.apply(spec.VerbStop, d) }()
+		defer func() { r.Do(spec.VerbStop, d) }()
 	}
 	d := want("b", "/bin/sleep", "1000")
 	d.Spec.Cgroup = &spec.Cgroup{Slice: "rbee-gpu.slice", Service: "worker", Instance: "1"}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if groups := r.groups(); !slices.Contains(groups, "rbee.slice/rbee-gpu.slice/worker/0") || slices.Contains(groups, "rbee.slice/rbee-gpu.slice/worker/1") {
 		t.Errorf("after a stop of one there are %q", groups)
 	}
@@ -139,8 +140,8 @@ func foreignParentsStay(t *testing.T) {
 	}
 	d := want("web", "/bin/sleep", "1000")
 	d.Spec.Cgroup = &spec.Cgroup{Slice: "rbee-gpu"}
-	r.started(d)
-	r.apply(spec.VerbStop, d)
+	r.Start(d)
+	r.Do(spec.VerbStop, d)
 	r.wantGroups("rbee.slice")
 }
 
@@ -149,17 +150,17 @@ func onePlace(t *testing.T) {
 	first, second := want("web", "/bin/sleep", "1000"), want("api", "/bin/sleep", "1000")
 	first.Spec.Cgroup = &spec.Cgroup{Service: "worker", Instance: "0"}
 	second.Spec.Cgroup = first.Spec.Cgroup
-	i := r.started(first).Instance
-	if err := r.Apply(t.Context(), r.step(spec.VerbStart, second)); !errors.Is(err, drivers.ErrConflict) || !strings.Contains(err.Error(), "of daemon web") {
+	i := r.Start(first).Instance
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStart, second)); !errors.Is(err, drivers.ErrConflict) || !strings.Contains(err.Error(), "of daemon web") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := r.Check(t.Context(), second); !errors.Is(err, drivers.ErrConflict) {
 		t.Errorf("a check: %v", err)
 	}
-	if o := r.look1("api"); o.State != spec.Absent {
+	if o := r.Look("api"); o.State != spec.Absent {
 		t.Errorf("api is %s", o.State)
 	}
-	if o := r.look1("web"); o.State != spec.Running || o.Instance.ID != i.ID {
+	if o := r.Look("web"); o.State != spec.Running || o.Instance.ID != i.ID {
 		t.Errorf("web is %s", o.State)
 	}
 }
@@ -169,14 +170,14 @@ func leafInLeaf(t *testing.T) {
 	outer, inner := want("outer", "/bin/sleep", "1000"), want("inner", "/bin/sleep", "1000")
 	outer.Spec.Cgroup, inner.Spec.Cgroup = &spec.Cgroup{Service: "x"}, &spec.Cgroup{Service: "x", Instance: "y"}
 	for _, d := range []*spec.Daemon{outer, inner} {
-		r.started(d)
+		r.Start(d)
 		for _, other := range []*spec.Daemon{outer, inner} {
-			if err := r.Apply(t.Context(), r.step(spec.VerbStart, other)); other != d && !errors.Is(err, drivers.ErrConflict) {
+			if err := r.Apply(t.Context(), r.Step(spec.VerbStart, other)); other != d && !errors.Is(err, drivers.ErrConflict) {
 				t.Errorf("%s beside %s: %v", other.Name, d.Name, err)
 			}
 		}
-		r.apply(spec.VerbStop, d)
-		r.apply(spec.VerbRemove, d)
+		r.Do(spec.VerbStop, d)
+		r.Do(spec.VerbRemove, d)
 	}
 	r.wantGroups()
 }
@@ -202,7 +203,7 @@ func unmarked(t *testing.T) {
 		t.Errorf("a check: %v", err)
 	}
 	for _, verb := range []spec.Verb{spec.VerbStart, spec.VerbStop, spec.VerbRemove} {
-		if err := r.Apply(t.Context(), r.step(verb, d)); verb == spec.VerbStart && !errors.Is(err, drivers.ErrConflict) || verb != spec.VerbStart && err != nil {
+		if err := r.Apply(t.Context(), r.Step(verb, d)); verb == spec.VerbStart && !errors.Is(err, drivers.ErrConflict) || verb != spec.VerbStart && err != nil {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
@@ -217,21 +218,21 @@ func unmarked(t *testing.T) {
 func otherReconciler(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	other := newRig(t, layout.Under(t.TempDir()), r.group)
 	if names, err := other.List(t.Context()); err != nil || len(names) > 0 {
 		t.Errorf("it lists %v, %v", names, err)
 	}
-	if o := other.look1("web"); o.State != spec.Absent || o.Foreign != "" {
+	if o := other.Look("web"); o.State != spec.Absent || o.Foreign != "" {
 		t.Errorf("it is %s, foreign %q", o.State, o.Foreign)
 	}
 	if _, err := other.Check(t.Context(), d); !errors.Is(err, drivers.ErrConflict) || !strings.Contains(err.Error(), "another reconciler, which keeps "+r.dirs.Run) {
 		t.Errorf("a check: %v", err)
 	}
-	if err := other.Apply(t.Context(), other.step(spec.VerbStart, d)); !errors.Is(err, drivers.ErrConflict) {
+	if err := other.Apply(t.Context(), other.Step(spec.VerbStart, d)); !errors.Is(err, drivers.ErrConflict) {
 		t.Errorf("got %v", err)
 	}
-	if o := r.look1("web"); o.State != spec.Running || o.Instance.ID != i.ID {
+	if o := r.Look("web"); o.State != spec.Running || o.Instance.ID != i.ID {
 		t.Errorf("it is %s", o.State)
 	}
 }
@@ -250,12 +251,12 @@ func lostRecord(t *testing.T) {
 			}
 		},
 		"start": func(r *rig, d *spec.Daemon, i *spec.Instance) {
-			if o := r.apply(spec.VerbStart, d); o.Instance.ID != i.ID {
+			if o := r.Do(spec.VerbStart, d); o.Instance.ID != i.ID {
 				t.Errorf("a start made instance %s of %s", o.Instance.ID, i.ID)
 			}
 		},
 		"a start that was planned against nothing": func(r *rig, d *spec.Daemon, i *spec.Instance) {
-			s := r.step(spec.VerbStart, d)
+			s := r.Step(spec.VerbStart, d)
 			r.forget()
 			s.Instance = ""
 			if err := r.Apply(t.Context(), s); !errors.Is(err, drivers.ErrMoved) || len(r.procs("reconciler.slice/web")) != 2 {
@@ -263,20 +264,20 @@ func lostRecord(t *testing.T) {
 			}
 		},
 		"stop": func(r *rig, d *spec.Daemon, _ *spec.Instance) {
-			if o := r.apply(spec.VerbStop, d); o.State != spec.Exited || !o.Instance.Exit.Asked {
+			if o := r.Do(spec.VerbStop, d); o.State != spec.Exited || !o.Instance.Exit.Asked {
 				t.Errorf("it is %s: %+v", o.State, o.Instance)
 			}
 			r.wantGroups()
 		},
 		"stamp": func(r *rig, d *spec.Daemon, i *spec.Instance) {
-			s := r.step(spec.VerbStamp, d)
+			s := r.Step(spec.VerbStamp, d)
 			r.forget()
 			s.Generation = 2
 			if err := r.Apply(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 			r.forget()
-			if o := r.look1("web"); o.Stamp.Generation != 2 || o.Instance.Generation != 1 || o.Instance.PID != i.PID {
+			if o := r.Look("web"); o.Stamp.Generation != 2 || o.Instance.Generation != 1 || o.Instance.PID != i.PID {
 				t.Errorf("it is %+v, instance %+v", o.Stamp, o.Instance)
 			}
 		},
@@ -285,15 +286,15 @@ func lostRecord(t *testing.T) {
 			r := fresh(t)
 			d := shell("web", "sleep 1000 & exec sleep 1000")
 			d.Labels = map[string]string{"app": "web"}
-			before := r.started(d)
-			r.until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 2 })
+			before := r.Start(d)
+			r.Until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 2 })
 			r.forget()
 			r = r.another()
 			use(r, d, before.Instance)
 			if name == "stop" {
 				return
 			}
-			o := r.look1("web")
+			o := r.Look("web")
 			if o.State != spec.Running || o.Instance.PID != before.Instance.PID || o.Instance.StartTicks != before.Instance.StartTicks || o.Instance.ID != before.Instance.ID {
 				t.Errorf("it is %s (%s): %+v", o.State, o.Message, o.Instance)
 			}
@@ -303,7 +304,7 @@ func lostRecord(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(r.dirs.Run, "cgroup", "web.json")); err != nil {
 				t.Errorf("no record was made: %v", err)
 			}
-			r.apply(spec.VerbStop, d)
+			r.Do(spec.VerbStop, d)
 			r.wantGroups()
 		})
 	}
@@ -320,18 +321,18 @@ func (r *rig) forget() {
 func lostRecordAndProcess(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	unix.Kill(i.PID, unix.SIGKILL)
-	r.until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 0 })
+	r.Until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 0 })
 	r.forget()
-	if o := r.look1("web"); o.State != spec.Exited || o.Stamp.Digest != d.Digest {
+	if o := r.Look("web"); o.State != spec.Exited || o.Stamp.Digest != d.Digest {
 		t.Errorf("it is %s", o.State)
 	}
-	if next := r.started(d); next.Instance.ID == i.ID {
+	if next := r.Start(d); next.Instance.ID == i.ID {
 		t.Error("it is the instance that ended")
 	}
-	r.apply(spec.VerbStop, d)
-	r.apply(spec.VerbRemove, d)
+	r.Do(spec.VerbStop, d)
+	r.Do(spec.VerbRemove, d)
 	r.wantGroups()
 	if names, err := r.List(t.Context()); err != nil || len(names) > 0 {
 		t.Errorf("left is %v, %v", names, err)
@@ -343,8 +344,8 @@ func wholeTree(t *testing.T) {
 	r := fresh(t)
 	d := shell("web", `trap '' TERM; sleep 1000 & setsid sh -c 'sleep 1000; sleep 1000' & (sleep 1000 & setsid sleep 1000 &); sleep 1000 & echo last $!; sleep 1000; sleep 1000`)
 	d.Spec.Stop.GracePeriod = spec.Duration(100 * time.Millisecond)
-	r.started(d)
-	_, last, _ := strings.Cut(r.printed("web", "last"), " ")
+	r.Start(d)
+	_, last, _ := strings.Cut(r.Says("web", "last"), " ")
 	pid, err := strconv.Atoi(strings.TrimSpace(last))
 	if err == nil {
 		err = unix.Prlimit(pid, 10, &unix.Rlimit{}, nil)
@@ -356,7 +357,7 @@ func wholeTree(t *testing.T) {
 	if len(pids) < 6 {
 		t.Fatalf("the tree has %d processes", len(pids))
 	}
-	o := r.apply(spec.VerbStop, d)
+	o := r.Do(spec.VerbStop, d)
 	if e := o.Instance.Exit; e == nil || e.Signal != "SIGKILL" || !e.Asked {
 		t.Errorf("exit %+v", e)
 	}
@@ -374,16 +375,16 @@ func subgroupsOfADaemon(t *testing.T) {
 	leaf := filepath.Join(r.sub.dir(r.group), "reconciler.slice/web")
 	d := shell("web", fmt.Sprintf(`mkdir -p %[1]s/a/b %[1]s/c && sh -c 'echo $$ > %[1]s/a/b/cgroup.procs; exec setsid sleep 1000' & sleep 0.1; echo $$ > %[1]s/c/cgroup.procs; trap '' TERM; echo ready; while :; do sleep 1000; done`, leaf))
 	d.Spec.Stop.GracePeriod = spec.Duration(100 * time.Millisecond)
-	i := r.started(d).Instance
-	r.printed("web", "ready")
+	i := r.Start(d).Instance
+	r.Says("web", "ready")
 	if pids, err := r.PIDs(t.Context(), "web"); err != nil || !slices.Contains(pids, i.PID) || len(pids) < 3 {
 		t.Errorf("its processes are %v, %v", pids, err)
 	}
 	r.forget()
-	if o := r.look1("web"); o.State != spec.Running || o.Instance.PID != i.PID {
+	if o := r.Look("web"); o.State != spec.Running || o.Instance.PID != i.PID {
 		t.Errorf("without its record it is %s: %+v", o.State, o.Instance)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	r.wantGroups()
 }
 
@@ -397,9 +398,9 @@ func multiplies(t *testing.T) {
 	}
 	d := want("web", program)
 	d.Spec.Stop.GracePeriod = 0
-	r.started(d)
-	r.until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) > 50 })
-	r.apply(spec.VerbStop, d)
+	r.Start(d)
+	r.Until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) > 50 })
+	r.Do(spec.VerbStop, d)
 	r.wantGroups()
 }
 
@@ -407,13 +408,13 @@ func background(t *testing.T) {
 	r := fresh(t)
 	d := shell("web", `setsid sh -c 'echo ready; exec sleep 1000' & sleep 0.05; exit 0`)
 	d.Spec.Type = spec.TypeForking
-	first := r.started(d).Instance
-	r.printed("web", "ready")
-	o := r.until("web", func(o spec.Observed) bool { return o.Instance.PID != first.PID })
+	first := r.Start(d).Instance
+	r.Says("web", "ready")
+	o := r.Until("web", func(o spec.Observed) bool { return o.Instance.PID != first.PID })
 	if o.State != spec.Running || o.Instance.ID != first.ID || o.Instance.Exit != nil || len(o.Lost) > 0 {
 		t.Errorf("it is %s: %+v, lost %v", o.State, o.Instance, o.Lost)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	r.wantGroups()
 }
 
@@ -421,8 +422,8 @@ func background(t *testing.T) {
 func strays(t *testing.T) {
 	r := fresh(t)
 	d := shell("web", `sleep 1000 & echo ready $!; exec sleep 1000`)
-	i := r.started(d).Instance
-	_, child, _ := strings.Cut(r.printed("web", "ready"), " ")
+	i := r.Start(d).Instance
+	_, child, _ := strings.Cut(r.Says("web", "ready"), " ")
 	pid, err := strconv.Atoi(strings.TrimSpace(child))
 	if err != nil {
 		t.Fatal(err)
@@ -435,7 +436,7 @@ func strays(t *testing.T) {
 		}
 	}
 	unix.Kill(i.PID, unix.SIGKILL)
-	o := r.until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
+	o := r.Until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
 	if o.Instance.Exit.Signal != "SIGKILL" || !strings.Contains(o.Message, fmt.Sprint(pid)) {
 		t.Errorf("%q, exit %+v", o.Message, o.Instance.Exit)
 	}
@@ -457,7 +458,7 @@ func strays(t *testing.T) {
 func newLeaf(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	o := r.started(d)
+	o := r.Start(d)
 	inode := func() uint64 {
 		var st unix.Stat_t
 		if err := unix.Stat(r.sub.dir(o.Cgroup), &st); err != nil {
@@ -467,8 +468,8 @@ func newLeaf(t *testing.T) {
 	}
 	before := inode()
 	unix.Kill(o.Instance.PID, unix.SIGKILL)
-	r.until("web", is(spec.Exited))
-	if next := r.started(d); next.Instance.ID == o.Instance.ID || inode() == before {
+	r.Until("web", driverstest.Is(spec.Exited))
+	if next := r.Start(d); next.Instance.ID == o.Instance.ID || inode() == before {
 		t.Errorf("instance %s is in the leaf of instance %s", next.Instance.ID, o.Instance.ID)
 	}
 }
@@ -480,8 +481,8 @@ func hidden(t *testing.T) {
 	leaf := filepath.Join(r.sub.dir(r.group), "reconciler.slice/web")
 	d := shell("web", "cat "+leaf+"/cgroup.procs && ls "+leaf+"; echo done; exec sleep 1000")
 	d.Spec.User, d.Spec.Env = "nobody", map[string]spec.EnvVar{"KEY": {Value: &value}}
-	i := r.started(d).Instance
-	if log := r.printed("web", "done"); !strings.HasPrefix(log, fmt.Sprint(i.PID)) || !strings.Contains(log, "ermission denied") {
+	i := r.Start(d).Instance
+	if log := r.Says("web", "done"); !strings.HasPrefix(log, fmt.Sprint(i.PID)) || !strings.Contains(log, "ermission denied") {
 		t.Errorf("the daemon sees %q", log)
 	}
 	out, err := exec.Command("setpriv", "--reuid", "nobody", "--clear-groups", "getfattr", "-d", leaf).CombinedOutput()
@@ -493,11 +494,11 @@ func hidden(t *testing.T) {
 func failedStart(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/does/not/exist")
-	if err := r.Apply(t.Context(), r.step(spec.VerbStart, d)); !errors.Is(err, drivers.ErrPermanent) {
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStart, d)); !errors.Is(err, drivers.ErrPermanent) {
 		t.Errorf("got %v", err)
 	}
 	r.wantGroups()
-	if o := r.look1("web"); o.State != spec.Absent {
+	if o := r.Look("web"); o.State != spec.Absent {
 		t.Errorf("it is %s", o.State)
 	}
 }
@@ -506,18 +507,18 @@ func failedStart(t *testing.T) {
 func sweep(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "0.05")
-	i := r.started(d).Instance
-	r.until("web", is(spec.Exited))
+	i := r.Start(d).Instance
+	r.Until("web", driverstest.Is(spec.Exited))
 	for range 3 {
 		if _, err := r.Housekeep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.wantGroups()
-	if o := r.look1("web"); o.State != spec.Exited || o.Instance.ID != i.ID || o.Instance.Exit == nil {
+	if o := r.Look("web"); o.State != spec.Exited || o.Instance.ID != i.ID || o.Instance.Exit == nil {
 		t.Errorf("it is %s: %+v", o.State, o.Instance)
 	}
-	r.started(d)
+	r.Start(d)
 }
 
 func damagedPlace(t *testing.T) {
@@ -527,7 +528,7 @@ func damagedPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := want("web", "/bin/sleep", "1000")
-	r.started(d)
+	r.Start(d)
 	for _, place := range []string{"/", "/..", "", "reconciler.slice/web", "/test"} {
 		if _, err := (&trees{sub: r.sub, run: r.dirs.Run}).leafOf(process.Tree{Name: "web", ID: "x", Place: place}); err == nil && place != "" {
 			t.Errorf("%q is taken for a leaf", place)
@@ -551,7 +552,7 @@ func withoutControllers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := r.started(d)
+	o := r.Start(d)
 	if diff := cmp.Diff(lost, o.Lost); diff != "" {
 		t.Errorf("what is lost (-before the start +after):\n%s", diff)
 	}
@@ -565,9 +566,9 @@ func withoutControllers(t *testing.T) {
 	if want := []string{"spec.cgroup.cpuLimit", "spec.cgroup.memoryLimit", "spec.cgroup.pidsLimit", "spec.cgroup.ioWeight"}; !slices.Equal(fields, want) || len(o.Limits) > 0 || len(o.Drift) > 0 {
 		t.Errorf("lost %v, limits %v, drift %v", fields, o.Limits, o.Drift)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	d.Spec.Cgroup.Required = true
-	err = r.Apply(t.Context(), r.step(spec.VerbStart, d))
+	err = r.Apply(t.Context(), r.Step(spec.VerbStart, d))
 	if !errors.Is(err, drivers.ErrUnsupported) || slices.ContainsFunc(fields, func(f string) bool { return !strings.Contains(err.Error(), f) }) {
 		t.Errorf("required: %v", err)
 	}
@@ -579,13 +580,13 @@ func largeSpec(t *testing.T) {
 	value := strings.Repeat("x", 80<<10)
 	d := want("web", "/bin/sleep", "1000")
 	d.Spec.Env = map[string]spec.EnvVar{"LARGE": {Value: &value}}
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	r.forget()
-	o := r.look1("web")
+	o := r.Look("web")
 	if o.State != spec.Running || o.Instance.ID != i.ID || o.Stamp.Digest != d.Digest || o.Stamp.Owner.Set != "test" {
 		t.Errorf("it is %s: %+v", o.State, o)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	r.wantGroups()
 }
 
@@ -593,17 +594,17 @@ func largeSpec(t *testing.T) {
 func elsewhere(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	here := newRig(t, r.dirs, below(t))
-	if o := here.look1("web"); o.State != spec.Running || o.Instance.PID != i.PID || !strings.HasPrefix(o.Cgroup, r.group) {
+	if o := here.Look("web"); o.State != spec.Running || o.Instance.PID != i.PID || !strings.HasPrefix(o.Cgroup, r.group) {
 		t.Errorf("it is %s in %s: %+v", o.State, o.Cgroup, o.Instance)
 	}
-	here.apply(spec.VerbStop, d)
+	here.Do(spec.VerbStop, d)
 	r.wantGroups()
-	if o := here.started(d); !strings.HasPrefix(o.Cgroup, here.group) {
+	if o := here.Start(d); !strings.HasPrefix(o.Cgroup, here.group) {
 		t.Errorf("it is in %s", o.Cgroup)
 	}
-	here.apply(spec.VerbStop, d)
+	here.Do(spec.VerbStop, d)
 	here.wantGroups()
 }
 
@@ -612,8 +613,8 @@ func movedAway(t *testing.T) {
 	r := fresh(t)
 	d := shell("web", `trap '' TERM; echo ready; while :; do sleep 0.01; done`)
 	d.Spec.Stop.GracePeriod = spec.Duration(50 * time.Millisecond)
-	o := r.started(d)
-	r.printed("web", "ready")
+	o := r.Start(d)
+	r.Says("web", "ready")
 	other := filepath.Join(r.sub.dir(r.group), "other")
 	if err := os.Mkdir(other, 0o755); err != nil {
 		t.Fatal(err)
@@ -622,15 +623,15 @@ func movedAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []spec.Drift{{Field: "spec.cgroup", Want: o.Cgroup, Have: r.group + "/other", Class: spec.Restarted}}
-	o = r.look1("web")
+	o = r.Look("web")
 	if diff := cmp.Diff(want, o.Drift); diff != "" || o.State != spec.Running {
 		t.Errorf("it is %s, drift (-want +have):\n%s", o.State, diff)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if st, err := procfs.ReadStat(o.Instance.PID); err == nil && !st.Dead() {
 		t.Errorf("its process lives: %+v", st)
 	}
-	r.until("web", func(spec.Observed) bool { return len(r.procs("other")) == 0 })
+	r.Until("web", func(spec.Observed) bool { return len(r.procs("other")) == 0 })
 	r.wantGroups("other")
 }
 
@@ -661,8 +662,7 @@ func remedyHelps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childDir+"="+top, childGroup+"=", childVerbs+"=Start Where Stop Start")
+	child := other("Start Where Stop Start", top, "")
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	fd, err := unix.Open(sub.dir("/user-65533/shell"), unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

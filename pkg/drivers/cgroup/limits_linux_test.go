@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 	"reconciler.dev/reconciler/test/labhost"
 )
@@ -56,20 +57,20 @@ func (r *rig) file(o spec.Observed, name string) string {
 func outOfMemory(t *testing.T) {
 	r := fresh(t)
 	d := limited(shell("web", "exec tail /dev/zero"), spec.Cgroup{MemoryLimit: 32 << 20})
-	o := r.started(d)
+	o := r.Start(d)
 	if got := r.file(o, "memory.max") + " " + r.file(o, "memory.swap.max"); got != "33554432 0" {
 		t.Errorf("memory.max and memory.swap.max are %s", got)
 	}
-	o = r.until("web", is(spec.Exited))
+	o = r.Until("web", driverstest.Is(spec.Exited))
 	if e := o.Instance.Exit; !e.OOMKilled || e.Signal != "SIGKILL" || e.Asked {
 		t.Errorf("exit %+v", e)
 	}
 	d.Spec.Args = []string{"-c", "exec sleep 1000"}
-	if o := r.started(d); !o.Instance.Last.OOMKilled || !strings.Contains(r.file(o, "memory.events"), "oom_kill 0") {
+	if o := r.Start(d); !o.Instance.Last.OOMKilled || !strings.Contains(r.file(o, "memory.events"), "oom_kill 0") {
 		t.Errorf("the next instance: last %+v, %s", o.Instance.Last, r.file(o, "memory.events"))
 	}
-	unix.Kill(r.look1("web").Instance.PID, unix.SIGKILL)
-	if e := r.until("web", is(spec.Exited)).Instance.Exit; e.OOMKilled {
+	unix.Kill(r.Look("web").Instance.PID, unix.SIGKILL)
+	if e := r.Until("web", driverstest.Is(spec.Exited)).Instance.Exit; e.OOMKilled {
 		t.Errorf("killed by hand: %+v", e)
 	}
 }
@@ -77,8 +78,8 @@ func outOfMemory(t *testing.T) {
 func workerOutOfMemory(t *testing.T) {
 	r := fresh(t)
 	d := limited(shell("web", "sleep 1000 & tail /dev/zero & wait; wait; exec sleep 1000"), spec.Cgroup{MemoryLimit: 32 << 20})
-	r.started(d)
-	o := r.until("web", is(spec.Exited))
+	r.Start(d)
+	o := r.Until("web", driverstest.Is(spec.Exited))
 	if e := o.Instance.Exit; !e.OOMKilled {
 		t.Errorf("exit %+v", e)
 	}
@@ -105,7 +106,7 @@ func (r *rig) usage(o spec.Observed) time.Duration {
 
 func halfACPU(t *testing.T) {
 	r := fresh(t)
-	o := r.started(limited(shell("web", "while :; do :; done"), spec.Cgroup{CPULimit: 500}))
+	o := r.Start(limited(shell("web", "while :; do :; done"), spec.Cgroup{CPULimit: 500}))
 	share := func(over time.Duration) float64 {
 		before, began := r.usage(o), time.Now()
 		time.Sleep(over)
@@ -115,7 +116,7 @@ func halfACPU(t *testing.T) {
 	if s := share(4 * time.Second); s < 0.45 || s > 0.55 {
 		t.Errorf("it got %.3f of the CPU", s)
 	}
-	if diff := cmp.Diff([]spec.Limit{{Field: "spec.cgroup.cpuLimit", Value: "50%"}}, r.look1("web").Limits); diff != "" {
+	if diff := cmp.Diff([]spec.Limit{{Field: "spec.cgroup.cpuLimit", Value: "50%"}}, r.Look("web").Limits); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -123,8 +124,8 @@ func halfACPU(t *testing.T) {
 func processLimit(t *testing.T) {
 	r := fresh(t)
 	d := limited(shell("web", `i=0; while [ $i -lt 30 ]; do sleep 1000 & i=$((i+1)); done; echo all; exec sleep 1000`), spec.Cgroup{PidsLimit: 12})
-	r.started(d)
-	log := r.printed("web", "fork")
+	r.Start(d)
+	log := r.Says("web", "fork")
 	if n := len(r.procs("reconciler.slice/web")); n > 12 {
 		t.Errorf("%d processes run: %s", n, log)
 	}
@@ -138,12 +139,12 @@ func forkBomb(t *testing.T) {
 	}
 	d := limited(want("web", program), spec.Cgroup{PidsLimit: 60})
 	d.Spec.Stop.GracePeriod = spec.Duration(100 * time.Millisecond)
-	o := r.started(d)
-	r.until("web", func(spec.Observed) bool {
+	o := r.Start(d)
+	r.Until("web", func(spec.Observed) bool {
 		return r.file(o, "pids.current") >= "50" && len(r.file(o, "pids.current")) == 2
 	})
 	began := time.Now()
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	t.Logf("it took %v", time.Since(began))
 	r.wantGroups()
 }
@@ -151,7 +152,7 @@ func forkBomb(t *testing.T) {
 func liveChange(t *testing.T) {
 	r := fresh(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	for n, c := range []struct {
 		limits spec.Cgroup
 		want   []spec.Limit
@@ -169,13 +170,13 @@ func liveChange(t *testing.T) {
 	} {
 		d = limited(d, c.limits)
 		d.Digest = fmt.Sprint("sha256:", n)
-		s := r.step(spec.VerbStamp, d)
+		s := r.Step(spec.VerbStamp, d)
 		began := time.Now()
 		if err := r.Apply(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("it took %v", time.Since(began))
-		o := r.look1("web")
+		o := r.Look("web")
 		if diff := cmp.Diff(c.want, o.Limits); diff != "" || len(o.Drift) > 0 || len(o.Lost) > 0 || o.Instance.PID != i.PID || o.Stamp.Digest != d.Digest {
 			t.Errorf("change %d: process %d of %d, drift %v, lost %v, limits (-want +have)\n%s", n, o.Instance.PID, i.PID, o.Drift, o.Lost, diff)
 		}
@@ -185,7 +186,7 @@ func liveChange(t *testing.T) {
 			}
 		}
 		r.forget()
-		if o := r.look1("web"); o.Stamp.Digest != d.Digest {
+		if o := r.Look("web"); o.Stamp.Digest != d.Digest {
 			t.Errorf("change %d: the leaf says %s", n, o.Stamp.Digest)
 		}
 	}
@@ -194,17 +195,17 @@ func liveChange(t *testing.T) {
 func limitDrift(t *testing.T) {
 	r := fresh(t)
 	d := limited(want("web", "/bin/sleep", "1000"), spec.Cgroup{MemoryLimit: 64 << 20})
-	o := r.started(d)
+	o := r.Start(d)
 	for file, text := range map[string]string{"memory.max": "max", "pids.max": "100"} {
 		if err := writeFile(filepath.Join(r.sub.dir(o.Cgroup), file), text); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := []spec.Drift{{Field: "spec.cgroup.memoryLimit", Want: "64M", Have: "no limit", Class: spec.Live}, {Field: "spec.cgroup.pidsLimit", Want: "no limit", Have: "100", Class: spec.Live}}
-	if diff := cmp.Diff(want, r.look1("web").Drift); diff != "" {
+	if diff := cmp.Diff(want, r.Look("web").Drift); diff != "" {
 		t.Error(diff)
 	}
-	if after := r.apply(spec.VerbStamp, d); len(after.Drift) > 0 || after.Instance.PID != o.Instance.PID || r.file(o, "memory.max") != "67108864" || r.file(o, "pids.max") != "max" {
+	if after := r.Do(spec.VerbStamp, d); len(after.Drift) > 0 || after.Instance.PID != o.Instance.PID || r.file(o, "memory.max") != "67108864" || r.file(o, "pids.max") != "max" {
 		t.Errorf("after a stamp: drift %v", after.Drift)
 	}
 }
@@ -220,7 +221,7 @@ func requiredLimits(t *testing.T) {
 	if lost, err := r.Check(t.Context(), d); err != nil || len(lost) > 0 {
 		t.Errorf("lost %v, %v", lost, err)
 	}
-	if o := r.started(d); len(o.Limits) != 5 || len(o.Lost) > 0 {
+	if o := r.Start(d); len(o.Limits) != 5 || len(o.Lost) > 0 {
 		t.Errorf("limits %v, lost %v", o.Limits, o.Lost)
 	}
 }
@@ -245,17 +246,17 @@ func occupiedGroup(t *testing.T) {
 	stranger := exec.Command("/bin/sleep", "1000")
 	r.in(r.group, stranger)
 	d := limited(want("web", "/bin/sleep", "1000"), spec.Cgroup{MemoryLimit: 64 << 20, PidsLimit: 10})
-	o := r.started(d)
+	o := r.Start(d)
 	if len(o.Lost) != 2 || !strings.Contains(o.Lost[0].Reason, fmt.Sprintf("processes %d are in %s", stranger.Process.Pid, r.sub.dir(r.group))) {
 		t.Errorf("lost %+v", o.Lost)
 	}
 	d.Spec.Cgroup.Required = true
-	if err := r.Apply(t.Context(), r.step(spec.VerbStamp, d)); !errors.Is(err, drivers.ErrUnsupported) {
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStamp, d)); !errors.Is(err, drivers.ErrUnsupported) {
 		t.Errorf("required: %v", err)
 	}
 	stranger.Process.Kill()
 	stranger.Wait()
-	if o := r.apply(spec.VerbStamp, d); len(o.Lost) > 0 || len(o.Limits) != 2 {
+	if o := r.Do(spec.VerbStamp, d); len(o.Lost) > 0 || len(o.Limits) != 2 {
 		t.Errorf("once the others have gone: lost %v, limits %v", o.Lost, o.Limits)
 	}
 }
@@ -264,14 +265,13 @@ func occupiedGroup(t *testing.T) {
 func outOfTheWay(t *testing.T) {
 	r := fresh(t)
 	above := words(r.sub.dir("/"), "cgroup.subtree_control")
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childDir+"="+filepath.Dir(r.dirs.Run), childGroup+"="+r.group, childVerbs+"=Start Where")
+	child := r.other("Start Where")
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	r.in(r.group, child)
 	if err := child.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	o := r.look1("web")
+	o := r.Look("web")
 	if o.State != spec.Running || len(o.Lost) > 0 || !slices.Contains(o.Limits, spec.Limit{Field: "spec.cgroup.memoryLimit", Value: "64M"}) {
 		t.Errorf("it is %s: lost %v, limits %v", o.State, o.Lost, o.Limits)
 	}
@@ -282,7 +282,7 @@ func outOfTheWay(t *testing.T) {
 	if now := words(r.sub.dir("/"), "cgroup.subtree_control"); !slices.Equal(now, above) {
 		t.Errorf("above are %v enabled, and were %v", now, above)
 	}
-	r.apply(spec.VerbStop, crasher())
+	r.Do(spec.VerbStop, crasher())
 }
 
 // withoutKill: a kernel before 5.14 has no cgroup.kill. A leaf is frozen instead, and its processes killed one by one.
@@ -290,15 +290,15 @@ func withoutKill(t *testing.T) {
 	r := fresh(t)
 	d := shell("web", `trap '' TERM; for i in 1 2 3 4 5; do sleep 1000 & done; echo ready; while :; do sleep 0.01; done`)
 	d.Spec.Stop.GracePeriod = 0
-	o := r.started(d)
-	r.printed("web", "ready")
+	o := r.Start(d)
+	r.Says("web", "ready")
 	ts := &trees{sub: r.sub, run: r.dirs.Run}
 	if err := ts.freeze(o.Cgroup); err != nil {
 		t.Fatal(err)
 	}
-	r.until("web", func(spec.Observed) bool { return strings.Contains(r.file(o, "cgroup.events"), "frozen 1") })
+	r.Until("web", func(spec.Observed) bool { return strings.Contains(r.file(o, "cgroup.events"), "frozen 1") })
 	for _, pid := range r.procs("reconciler.slice/web") {
 		unix.Kill(pid, unix.SIGKILL)
 	}
-	r.until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 0 })
+	r.Until("web", func(spec.Observed) bool { return len(r.procs("reconciler.slice/web")) == 0 })
 }

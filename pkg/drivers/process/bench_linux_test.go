@@ -3,10 +3,8 @@ package process
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -32,49 +31,9 @@ func manyWants(n int) (ds []*spec.Daemon, names []string) {
 	return ds, names
 }
 
-// each does a step for each daemon, workers at a time.
-func (r *rig) each(verb spec.Verb, ds []*spec.Daemon, n int) time.Duration {
-	steps := make([]spec.Step, len(ds))
-	for i, d := range ds {
-		steps[i] = r.step(verb, d)
-	}
-	todo := make(chan spec.Step, len(steps))
-	for _, s := range steps {
-		todo <- s
-	}
-	close(todo)
-	began := time.Now()
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			for s := range todo {
-				if err := r.Apply(r.Context(), s); err != nil {
-					r.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return time.Since(began)
-}
-
 // bareStart starts n processes with as little as can be, and bareStop ends them.
 func bareStart(b *testing.B, n int) (time.Duration, []*exec.Cmd) {
-	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer out.Close()
-	cmds := make([]*exec.Cmd, n)
-	began := time.Now()
-	for i := range cmds {
-		cmds[i] = exec.Command("/bin/sleep", "1000")
-		cmds[i].Stdout, cmds[i].Stderr, cmds[i].SysProcAttr = out, out, &syscall.SysProcAttr{Setsid: true}
-		if err := cmds[i].Start(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return time.Since(began), cmds
+	return driverstest.BareStart(b, n, func(int) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} })
 }
 
 func bareStop(cmds []*exec.Cmd) time.Duration {
@@ -97,46 +56,24 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // BenchmarkManyDaemons starts, looks at and stops 500 daemons, each beside what the bare kernel takes for it.
 func BenchmarkManyDaemons(b *testing.B) {
-	var start, stop, bareStarts, bareStops, look, again []time.Duration
-	for b.Loop() {
-		t, cmds := bareStart(b, many)
-		bareStarts = append(bareStarts, t)
-		bareStops = append(bareStops, bareStop(cmds))
-
-		r := newRig(b)
-		ds, names := manyWants(many)
-		start = append(start, r.each(spec.VerbStart, ds, workers))
-		for _, times := range []*[]time.Duration{&look, &again} {
-			if times == &look {
-				r = r.another() // what a command sees that has just begun
-			}
-			began := time.Now()
-			found, err := r.Observe(context.Background(), names...)
-			if err != nil {
-				b.Fatal(err)
-			}
-			*times = append(*times, time.Since(began))
-			for _, o := range found {
-				if o.State != spec.Running {
-					b.Fatalf("%s is %s", o.Name, o.State)
-				}
-			}
-			time.Sleep(2 * clockStep)
-		}
-		stop = append(stop, r.each(spec.VerbStop, ds, many))
-	}
-	for name, times := range map[string][]time.Duration{"start-ms": start, "bare-start-ms": bareStarts, "stop-ms": stop, "bare-stop-ms": bareStops, "observe-ms": look, "observe-again-ms": again} {
-		slices.Sort(times)
-		b.ReportMetric(ms(times[len(times)/2]), name)
-	}
-	b.ReportMetric(0, "ns/op")
+	driverstest.Many{
+		Kind: spec.DriverProcess, N: many, Workers: workers, Rest: 2 * clockStep,
+		Bare: func() (time.Duration, time.Duration) {
+			start, cmds := bareStart(b, many)
+			return start, bareStop(cmds)
+		},
+		Fresh: func() (*driverstest.Rig, func() *driverstest.Rig) {
+			r := newRig(b)
+			return &r.Rig, func() *driverstest.Rig { return &r.another().Rig }
+		},
+	}.Run(b)
 }
 
 // BenchmarkRestart kills one of 100 daemons and takes the time until its replacement has executed its program, beside the bare kernel's: a pidfd that wakes, and an exec.
 func BenchmarkRestart(b *testing.B) {
 	r := newRig(b)
 	ds, names := manyWants(100)
-	r.each(spec.VerbStart, ds, workers)
+	r.Each(spec.VerbStart, ds, workers)
 	heard := make(chan string, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
 	watching := make(chan error, 1)
@@ -150,7 +87,7 @@ func BenchmarkRestart(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i = (i + 1) % len(ds)
-		o := r.look1(names[i])
+		o := r.Look(names[i])
 		time.Sleep(2 * time.Millisecond)
 		for len(heard) > 0 {
 			<-heard
@@ -160,7 +97,7 @@ func BenchmarkRestart(b *testing.B) {
 		for <-heard != names[i] {
 		}
 		told = append(told, time.Since(began))
-		s := r.step(spec.VerbStart, ds[i]) // looks
+		s := r.Step(spec.VerbStart, ds[i]) // looks
 		s.Restart = true
 		if err := r.Apply(ctx, s); err != nil {
 			b.Fatal(err)

@@ -3,70 +3,51 @@ package process
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
-	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// The variables that make this program the other process of a test: the directory to work in, the verbs to apply to the daemon web, and the marker of its processes.
+// The variables that tell the other process of a test the directory to work in and the marker of the daemon's processes.
 const (
-	childDir    = "PROCESS_TEST_DIR"
-	childVerbs  = "PROCESS_TEST_VERBS"
-	childMarker = "PROCESS_TEST_MARKER"
+	otherDir    = "PROCESS_TEST_DIR"
+	otherMarker = "PROCESS_TEST_MARKER"
 )
+
+// other returns another process, with another driver.
+func other(program, verbs, dir, marker string) *exec.Cmd {
+	return driverstest.Another(program, verbs, otherDir+"="+dir, otherMarker+"="+marker)
+}
+
+// beKilled is that process, and ends the program.
+func beKilled() {
+	d, err := New(Options{Dirs: layout.Under(os.Getenv(otherDir))})
+	if err != nil {
+		panic(err)
+	}
+	if err := driverstest.BeKilled(context.Background(), d, crasher(os.Getenv(otherMarker)), nil); err != nil {
+		panic(err)
+	}
+	os.Exit(0)
+}
 
 // crasher is a daemon with a child, both of which can be found by the marker in their arguments. The child ignores what it is asked.
 func crasher(marker string) *spec.Daemon {
 	d := want("web", "/bin/sh", "-c", `(trap '' TERM; exec sleep "$0") & exec sleep "$0"`, marker)
 	d.Spec.Stop.GracePeriod = spec.Duration(20 * time.Millisecond)
 	return d
-}
-
-// beChild applies the verbs, like a command does, and ends the program.
-func beChild() {
-	d, err := New(Options{Dirs: layout.Under(os.Getenv(childDir))})
-	if err != nil {
-		panic(err)
-	}
-	ctx := context.Background()
-	for verb := range strings.FieldsSeq(os.Getenv(childVerbs)) {
-		daemon := crasher(os.Getenv(childMarker))
-		o, err := d.Observe(ctx, "web")
-		if err != nil {
-			panic(err)
-		}
-		s := spec.Step{Verb: spec.Verb(verb), Name: "web", Want: daemon, Generation: 1, Stop: daemon.Spec.Stop}
-		if i := o[0].Instance; i != nil {
-			s.Instance = i.ID
-		}
-		if verb == "Crash" { // the daemon's main process, not ours
-			if i := o[0].Instance; i != nil && i.PID != 0 {
-				unix.Kill(i.PID, unix.SIGKILL)
-			}
-			continue
-		}
-		if err := d.Apply(ctx, s); err != nil && !errors.Is(err, drivers.ErrMoved) {
-			panic(err)
-		}
-	}
-	os.Exit(0)
 }
 
 // marked returns the living processes with a marker among their arguments: those that lead a session, of which each copy of the daemon is one, and all.
@@ -95,49 +76,17 @@ func marked(t testing.TB, marker string) (leaders, all []int) {
 // markers are unlikely numbers of seconds to sleep.
 func newMarker(n int) string { return fmt.Sprintf("%d%06d.%04d", 9, os.Getpid(), n) }
 
-// crashing builds this test program with failpoints.
-var crashing = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "process-test-")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "process.test")
-	out, err := exec.Command("go", "test", "-c", "-tags", "failpoints", "-o", program, ".").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the test program with failpoints: %w: %s", err, out)
-	}
-	return program, nil
-})
-
 // TestKilledAtAnyPoint kills a process between any two effects of any step, and looks what that leaves: never two copies, nothing unknown, and whoever comes
 // next makes it right.
 func TestKilledAtAnyPoint(t *testing.T) {
-	program, err := crashing()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(filepath.Dir(program)) })
-	const verbs = "Start Stamp Stop Start Crash Start Start Stop Remove"
+	program := driverstest.WithFailpoints(t)
 	for i, point := range failpoint.Names() {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			passed := false
-			for nth := 1; ; nth++ {
-				marker := newMarker(i*100 + nth)
-				dirs := t.TempDir()
-				child := exec.Command(program)
-				child.Env = append(os.Environ(), childDir+"="+dirs, childVerbs+"="+verbs, childMarker+"="+marker, fmt.Sprintf("%s=%s:%d", failpoint.Env, point, nth))
-				out, err := child.CombinedOutput()
-				killed := child.ProcessState.Sys().(syscall.WaitStatus).Signaled()
-				if err != nil && !killed {
-					t.Fatalf("the process that was to be killed: %v\n%s", err, out)
-				}
-				afterwards(t, layout.Under(dirs), marker)
-				if !killed {
-					break
-				}
-				passed = true
-			}
+			passed := driverstest.KilledAt(t, point, func(nth int) (*exec.Cmd, func()) {
+				dir, marker := t.TempDir(), newMarker(i*100+nth)
+				return other(program, driverstest.LifeVerbs, dir, marker), func() { afterwards(t, layout.Under(dir), marker) }
+			})
 			if !passed && !elsewhere(point) {
 				t.Error("no step passes this point")
 			}
@@ -158,22 +107,11 @@ func elsewhere(p failpoint.Point) bool {
 // afterwards looks at what a process left that was killed, and brings the daemon to life and to its end.
 func afterwards(t *testing.T, dirs layout.Dirs, marker string) {
 	t.Helper()
-	r := &rig{t, newDriver(t, dirs)}
+	r := rigOver(t, dirs)
 	defer r.killAll()
-	r.wantTruth(marker)
-	d := crasher(marker)
-	r.apply(spec.VerbStart, d)
-	if o := r.look1("web"); o.State != spec.Running || o.Stamp == nil || o.Stamp.Digest != d.Digest {
-		t.Errorf("after a start it is %s", o.State)
-	}
-	r.wantTruth(marker)
-	r.apply(spec.VerbStop, d)
+	r.LivesAndEnds(crasher(marker), func() { r.wantTruth(marker) })
 	if _, all := marked(t, marker); len(all) != 0 {
-		t.Errorf("after a stop processes %v are alive", all)
-	}
-	r.apply(spec.VerbRemove, d)
-	if o := r.look1("web"); o.State != spec.Absent {
-		t.Errorf("after the removal it is %s", o.State)
+		t.Errorf("after all processes %v are alive", all)
 	}
 }
 
@@ -183,7 +121,7 @@ func afterwards(t *testing.T, dirs layout.Dirs, marker string) {
 func (r *rig) wantTruth(marker string) {
 	r.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		o := r.look1("web")
+		o := r.Look("web")
 		leaders, all := marked(r.TB, marker)
 		switch {
 		case o.State == spec.Absent && len(all) == 0, o.State == spec.Exited && len(leaders) == 0:
@@ -209,8 +147,7 @@ func TestProcessesAtOnce(t *testing.T) {
 					return
 				default:
 				}
-				child := exec.Command(os.Args[0])
-				child.Env = append(os.Environ(), childDir+"="+dirs, childVerbs+"="+verbs, childMarker+"="+marker)
+				child := other(os.Args[0], verbs, dirs, marker)
 				if err := child.Start(); err != nil {
 					t.Error(err)
 					return

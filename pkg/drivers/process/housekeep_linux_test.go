@@ -34,12 +34,12 @@ func TestHousekeepRotatesUnderADaemonThatWrites(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); [ $((i%%2000)) -ne 0 ] || sleep 0.05; done; exec sleep 1000", lines))
 	d.Spec.Log = spec.Log{Path: filepath.Join(t.TempDir(), "web.log"), MaxSize: 16 << 10, MaxFiles: 1000}
-	if err := r.Apply(t.Context(), r.step(spec.VerbStart, d)); err != nil {
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStart, d)); err != nil {
 		t.Fatal(err)
 	}
-	before := r.look1("web").Instance
+	before := r.Look("web").Instance
 	last := fmt.Sprintf("line %d\n", lines-1)
-	r.until("web", func(spec.Observed) bool {
+	r.Until("web", func(spec.Observed) bool {
 		if _, err := r.Housekeep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestHousekeepRotatesUnderADaemonThatWrites(t *testing.T) {
 	if _, err := os.Stat(d.Spec.Log.Path + ".3"); err != nil {
 		t.Errorf("it was hardly rotated: %v", err)
 	}
-	if o := r.look1("web"); o.State != spec.Running || o.Instance.ID != before.ID || o.Instance.PID != before.PID {
+	if o := r.Look("web"); o.State != spec.Running || o.Instance.ID != before.ID || o.Instance.PID != before.PID {
 		t.Errorf("the daemon was disturbed: %s %+v", o.State, o.Instance)
 	}
 }
@@ -65,7 +65,7 @@ func TestHousekeepKeepsAsManyFilesAsTheSpecSays(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", "exec sleep 1000")
 	d.Spec.Log = spec.Log{Path: filepath.Join(t.TempDir(), "web.log"), MaxSize: 16 << 10, MaxFiles: 2}
-	if err := r.Apply(t.Context(), r.step(spec.VerbStart, d)); err != nil {
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStart, d)); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.OpenFile(d.Spec.Log.Path, os.O_APPEND|os.O_WRONLY, 0)

@@ -54,15 +54,15 @@ func TestAProgramIsReplacedWhileItRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "web")
 	program(t, path, "echo old; exec sleep 1000")
 	d := want("web", path)
-	first := r.started(d).Instance
-	r.printed("web", "old")
+	first := r.Start(d).Instance
+	r.Says("web", "old")
 	program(t, path, "echo new; exec sleep 1000")
-	if o := r.look1("web"); o.State != spec.Running || o.Instance.ID != first.ID {
+	if o := r.Look("web"); o.State != spec.Running || o.Instance.ID != first.ID {
 		t.Errorf("after the exchange it is %s, instance %+v", o.State, o.Instance)
 	}
-	r.apply(spec.VerbStop, d)
-	r.apply(spec.VerbStart, d)
-	r.printed("web", "new")
+	r.Do(spec.VerbStop, d)
+	r.Do(spec.VerbStart, d)
+	r.Says("web", "new")
 }
 
 // TestAProgramThatIsBeingWrittenMayBeStartedLater: half a program is never executed, and it needs nobody to say that it is whole.
@@ -82,10 +82,10 @@ func TestAProgramThatIsBeingWrittenMayBeStartedLater(t *testing.T) {
 	}
 	defer writer.Close()
 	d := want("web", path, "1000")
-	err = r.Apply(t.Context(), r.step(spec.VerbStart, d))
+	err = r.Apply(t.Context(), r.Step(spec.VerbStart, d))
 	if err == nil || errors.Is(err, drivers.ErrPermanent) || !strings.Contains(err.Error(), "somebody is still writing it") {
 		t.Errorf("while it is written: %v", err)
 	}
 	writer.Close()
-	r.started(d)
+	r.Start(d)
 }

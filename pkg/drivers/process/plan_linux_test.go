@@ -101,8 +101,8 @@ func TestLogOfAnotherUser(t *testing.T) {
 			}
 		}
 	}
-	r.started(d)
-	if log := r.printed("web", "done"); log != "again\ndone\n" {
+	r.Start(d)
+	if log := r.Says("web", "done"); log != "again\ndone\n" {
 		t.Errorf("the log is %q", log)
 	}
 	if fi, err := os.Stat(r.dirs.Log + "/web.log"); err != nil || fi.Mode().Perm()&0o007 != 0 {

@@ -16,14 +16,14 @@ func TestStartWaitsForItsTurn(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Apply(ctx, r.step(spec.VerbStart, d)); !errors.Is(err, context.Canceled) {
+	if err := r.Apply(ctx, r.Step(spec.VerbStart, d)); !errors.Is(err, context.Canceled) {
 		t.Errorf("with all turns taken and no more time: %v", err)
 	}
-	if o := r.look1("web"); o.State != spec.Absent {
+	if o := r.Look("web"); o.State != spec.Absent {
 		t.Errorf("it left %+v", o)
 	}
 	<-r.starts
-	r.started(d)
+	r.Start(d)
 	if n := len(r.starts); n != startsAtOnce-1 {
 		t.Errorf("%d turns are taken, want %d: a start gives its turn back", n, startsAtOnce-1)
 	}

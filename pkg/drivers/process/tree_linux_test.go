@@ -14,6 +14,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -24,16 +25,16 @@ func TestStopEndsTheWholeTree(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", stubborn)
 	d.Spec.Stop.GracePeriod = spec.Duration(100 * time.Millisecond)
-	i := r.started(d).Instance
-	r.printed("web", "ready")
+	i := r.Start(d).Instance
+	r.Says("web", "ready")
 	if n := len(r.members(i)); n < 6 {
 		t.Fatalf("the tree has %d processes", n)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if m := r.members(i); len(m) != 0 {
 		t.Errorf("left is %+v", m)
 	}
-	if e := r.look1("web").Instance.Exit; e == nil || e.Signal != "SIGKILL" || !e.Asked {
+	if e := r.Look("web").Instance.Exit; e == nil || e.Signal != "SIGKILL" || !e.Asked {
 		t.Errorf("exit %+v", e)
 	}
 }
@@ -42,11 +43,11 @@ func TestStopEndsTheWholeTree(t *testing.T) {
 func TestStopAsksThoseThatOutliveTheirParent(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `sh -c 'trap "echo bye; exit 0" TERM; echo ready; while :; do sleep 0.01; done' & trap 'exit 3' TERM; wait`)
-	r.started(d)
-	r.printed("web", "ready")
-	r.apply(spec.VerbStop, d)
-	r.printed("web", "bye")
-	if e := r.look1("web").Instance.Exit; e == nil || e.Code != 3 || !e.Asked {
+	r.Start(d)
+	r.Says("web", "ready")
+	r.Do(spec.VerbStop, d)
+	r.Says("web", "bye")
+	if e := r.Look("web").Instance.Exit; e == nil || e.Code != 3 || !e.Asked {
 		t.Errorf("exit %+v", e)
 	}
 }
@@ -55,11 +56,11 @@ func TestStopAsksThoseThatOutliveTheirParent(t *testing.T) {
 func TestStopOfAStoppedProcess(t *testing.T) {
 	r := newRig(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	unix.Kill(i.PID, unix.SIGSTOP)
 	began := time.Now()
-	r.apply(spec.VerbStop, d)
-	if e := r.look1("web").Instance.Exit; e.Signal != "SIGTERM" || time.Since(began) > 3*time.Second {
+	r.Do(spec.VerbStop, d)
+	if e := r.Look("web").Instance.Exit; e.Signal != "SIGTERM" || time.Since(began) > 3*time.Second {
 		t.Errorf("exit %+v after %v", e, time.Since(began))
 	}
 }
@@ -84,10 +85,10 @@ func TestStopCatchesWhatKeepsMoving(t *testing.T) {
 			limit := itoa(n + 100)
 			d.Spec.Env = map[string]spec.EnvVar{"LIMIT": {Value: &limit}}
 			d.Spec.Stop.GracePeriod = 0
-			r.apply(spec.VerbStart, d)
+			r.Do(spec.VerbStart, d)
 			time.Sleep(50 * time.Millisecond) // it is to be in full swing
-			i := r.look1("web").Instance
-			r.apply(spec.VerbStop, d)
+			i := r.Look("web").Instance
+			r.Do(spec.VerbStop, d)
 			if m := r.members(i); len(m) != 0 {
 				t.Errorf("left is %+v", m)
 			}
@@ -98,16 +99,16 @@ func TestStopCatchesWhatKeepsMoving(t *testing.T) {
 func TestMainProcessIsTheOneThatWentOn(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `setsid sh -c 'echo $$ > "`+filepath.Join(t.TempDir(), "pid")+`"; echo ready; exec sleep 1000' & sleep 1000 & sleep 0.05; exit 0`)
-	first := r.started(d).Instance
-	r.printed("web", "ready")
-	o := r.until("web", func(o spec.Observed) bool { return o.Instance.PID != first.PID })
+	first := r.Start(d).Instance
+	r.Says("web", "ready")
+	o := r.Until("web", func(o spec.Observed) bool { return o.Instance.PID != first.PID })
 	if o.State != spec.Running || o.Instance.ID != first.ID || o.Instance.Exit != nil {
 		t.Fatalf("it is %s: %+v", o.State, o.Instance)
 	}
 	if st, err := procfs.ReadStat(o.Instance.PID); err != nil || st.Session != st.PID {
 		t.Errorf("%+v, %v leads no session, and another one does", st, err)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if m := r.members(o.Instance); len(m) != 0 {
 		t.Errorf("left is %+v", m)
 	}
@@ -116,18 +117,18 @@ func TestMainProcessIsTheOneThatWentOn(t *testing.T) {
 func TestKilledLeaderIsDeadWhateverItLeaves(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `sleep 1000 & echo ready; exec sleep 1000`)
-	first := r.started(d).Instance
-	r.printed("web", "ready")
+	first := r.Start(d).Instance
+	r.Says("web", "ready")
 	unix.Kill(first.PID, unix.SIGKILL)
-	o := r.until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
+	o := r.Until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
 	if o.Instance.Exit.Signal != "SIGKILL" || o.Instance.Exit.Asked || !strings.Contains(o.Message, "are left") {
 		t.Errorf("%q, exit %+v", o.Message, o.Instance.Exit)
 	}
-	step := r.step(spec.VerbRemove, d)
+	step := r.Step(spec.VerbRemove, d)
 	if err := r.Apply(t.Context(), step); !errors.Is(err, drivers.ErrMoved) {
 		t.Errorf("a removal with a process left: %v", err)
 	}
-	s := r.step(spec.VerbStart, d)
+	s := r.Step(spec.VerbStart, d)
 	s.Restart, s.Attempts = true, 3
 	if err := r.Apply(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func TestKilledLeaderIsDeadWhateverItLeaves(t *testing.T) {
 	if m := r.members(first); len(m) != 0 {
 		t.Errorf("the start left %+v of the instance before", m)
 	}
-	i := r.look1("web").Instance
+	i := r.Look("web").Instance
 	if i.Restarts != 1 || i.Attempts != 3 || i.Last == nil || i.Last.Signal != "SIGKILL" {
 		t.Errorf("the new instance: %+v, last %+v", i, i.Last)
 	}
@@ -145,14 +146,14 @@ func TestKilledLeaderIsDeadWhateverItLeaves(t *testing.T) {
 func TestFailedLeaderIsDeadWhateverItLeaves(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `trap 'exit 3' USR1; sleep 1000 & echo ready; wait`)
-	first := r.started(d).Instance
-	r.printed("web", "ready")
+	first := r.Start(d).Instance
+	r.Says("web", "ready")
 	unix.Kill(first.PID, unix.SIGUSR1)
-	o := r.until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
+	o := r.Until("web", func(o spec.Observed) bool { return o.State == spec.Exited && o.Message != "" })
 	if !o.Instance.Exit.Known || o.Instance.Exit.Code != 3 || !strings.Contains(o.Message, "left") {
 		t.Errorf("%q, exit %+v", o.Message, o.Instance.Exit)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if m := r.members(first); len(m) != 0 {
 		t.Errorf("left is %+v", m)
 	}
@@ -161,18 +162,18 @@ func TestFailedLeaderIsDeadWhateverItLeaves(t *testing.T) {
 func TestStopEndsWhatAKilledLeaderLeft(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `sleep 1000 & echo ready; exec sleep 1000`)
-	i := r.started(d).Instance
-	r.printed("web", "ready")
+	i := r.Start(d).Instance
+	r.Says("web", "ready")
 	unix.Kill(i.PID, unix.SIGKILL)
-	r.until("web", is(spec.Exited))
-	r.apply(spec.VerbStop, d)
+	r.Until("web", driverstest.Is(spec.Exited))
+	r.Do(spec.VerbStop, d)
 	if m := r.members(i); len(m) != 0 {
 		t.Errorf("left is %+v", m)
 	}
-	if e := r.look1("web").Instance.Exit; e.Asked {
+	if e := r.Look("web").Instance.Exit; e.Asked {
 		t.Errorf("exit %+v: nobody asked the leader to end", e)
 	}
-	r.apply(spec.VerbRemove, d)
+	r.Do(spec.VerbRemove, d)
 }
 
 // TestReusedNumberIsNotOurs: the number in the record belongs to somebody else now, who must neither be seen as the daemon nor be signalled.
@@ -185,7 +186,7 @@ func TestReusedNumberIsNotOurs(t *testing.T) {
 	defer func() { stranger.Process.Kill(); stranger.Wait() }()
 	time.Sleep(20 * time.Millisecond) // two ticks of the clock that tells start times
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	r.kill(i)
 	rec, err := r.store.read("web")
 	if err != nil {
@@ -197,12 +198,12 @@ func TestReusedNumberIsNotOurs(t *testing.T) {
 	if err := r.store.write(&next); err != nil {
 		t.Fatal(err)
 	}
-	if o := r.look1("web"); o.State != spec.Exited || o.Instance.Exit.Known {
+	if o := r.Look("web"); o.State != spec.Exited || o.Instance.Exit.Known {
 		t.Errorf("it is %s, exit %+v", o.State, o.Instance.Exit)
 	}
-	r.apply(spec.VerbStop, d)
-	r.apply(spec.VerbStart, d)
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
+	r.Do(spec.VerbStart, d)
+	r.Do(spec.VerbStop, d)
 	if err := unix.Kill(stranger.Process.Pid, 0); err != nil {
 		t.Error("the stranger was killed")
 	}
@@ -215,14 +216,14 @@ func TestReusedNumberIsNotOurs(t *testing.T) {
 func TestLostTagIsNoEnd(t *testing.T) {
 	r := newRig(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	if err := unix.Prlimit(i.PID, 10, &unix.Rlimit{Cur: 5, Max: 5}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if o := r.look1("web"); o.State != spec.Running {
+	if o := r.Look("web"); o.State != spec.Running {
 		t.Errorf("it is %s", o.State)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if _, err := procfs.ReadStat(i.PID); !errors.Is(err, procfs.ErrGone) {
 		t.Errorf("its process: %v", err)
 	}
@@ -233,12 +234,12 @@ func TestStopOfAProcessWithoutItsTag(t *testing.T) {
 	r := newRig(t)
 	d := shell("web", `trap '' TERM; echo ready; while :; do sleep 0.01; done`)
 	d.Spec.Stop.GracePeriod = spec.Duration(50 * time.Millisecond)
-	i := r.started(d).Instance
-	r.printed("web", "ready")
+	i := r.Start(d).Instance
+	r.Says("web", "ready")
 	if err := unix.Prlimit(i.PID, 10, &unix.Rlimit{Cur: 5, Max: 5}, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.apply(spec.VerbStop, d)
+	r.Do(spec.VerbStop, d)
 	if st, err := procfs.ReadStat(i.PID); err == nil && !st.Dead() {
 		t.Errorf("its process: %+v", st)
 	}
@@ -248,16 +249,16 @@ func TestStopOfAProcessWithoutItsTag(t *testing.T) {
 func TestAnotherBoot(t *testing.T) {
 	r := newRig(t)
 	d := want("web", "/bin/sleep", "1000")
-	i := r.started(d).Instance
+	i := r.Start(d).Instance
 	after := r.another()
 	after.self.BootID = "another"
-	o := after.look1("web")
+	o := after.Look("web")
 	if e := o.Instance.Exit; o.State != spec.Exited || e.Known || time.Since(e.At) < procfs.SinceBoot()-time.Minute || e.Since <= 0 {
 		t.Errorf("it is %s, exit %+v", o.State, o.Instance.Exit)
 	}
 	r.kill(i) // what ran in the boot before can't be there; here it is
-	after.apply(spec.VerbStart, d)
-	if next := after.look1("web"); next.State != spec.Running || next.Instance.ID == i.ID || next.Instance.Last.Known {
+	after.Do(spec.VerbStart, d)
+	if next := after.Look("web"); next.State != spec.Running || next.Instance.ID == i.ID || next.Instance.Last.Known {
 		t.Errorf("after a start it is %s: %+v", next.State, next.Instance)
 	}
 }
@@ -265,7 +266,7 @@ func TestAnotherBoot(t *testing.T) {
 // intend records that a process is about to start d, and returns the record.
 func (r *rig) intend(d *spec.Daemon, by actor) *record {
 	r.Helper()
-	rec := r.newIntent(r.step(spec.VerbStart, d), nil, "")
+	rec := r.newIntent(r.Step(spec.VerbStart, d), nil, "")
 	rec.By = &by
 	if err := r.store.write(rec); err != nil {
 		r.Fatal(err)
@@ -289,13 +290,13 @@ func TestStartUnderWayAndCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := r.look1("web"); o.State != spec.Starting || o.Instance == nil || o.Stamp == nil {
+	if o := r.Look("web"); o.State != spec.Starting || o.Instance == nil || o.Stamp == nil {
 		t.Errorf("while its starter lives it is %s: %+v", o.State, o)
 	}
 	lock.Release()
 	starter.Process.Kill()
 	starter.Wait()
-	if o := r.look1("web"); o.State != spec.Exited || o.Instance != nil || o.Stamp.Digest != d.Digest {
+	if o := r.Look("web"); o.State != spec.Exited || o.Instance != nil || o.Stamp.Digest != d.Digest {
 		t.Errorf("cut off before the fork it is %s: %+v", o.State, o)
 	}
 
@@ -311,37 +312,37 @@ func TestStartUnderWayAndCutOff(t *testing.T) {
 	}
 	defer p.FD.Close()
 	other := r.another()
-	o := other.look1("web")
+	o := other.Look("web")
 	if o.State != spec.Running || o.Instance.PID != p.PID || o.Instance.ID != rec.Intent.Instance.ID {
 		t.Errorf("cut off after the fork it is %s: %+v", o.State, o.Instance)
 	}
-	s := other.step(spec.VerbStart, d)
+	s := other.Step(spec.VerbStart, d)
 	s.Instance = "" // as it was planned
-	if err := other.Apply(t.Context(), s); err != nil || other.look1("web").Instance.PID != p.PID {
+	if err := other.Apply(t.Context(), s); err != nil || other.Look("web").Instance.PID != p.PID {
 		t.Errorf("the start that is done again: %v", err)
 	}
-	other.apply(spec.VerbStop, d)
+	other.Do(spec.VerbStop, d)
 }
 
 func TestFailedStartLeavesWhatWas(t *testing.T) {
 	r := newRig(t)
 	bad := want("web", "/bin/sleep", "1000")
 	bad.Spec.Binary, bad.Digest = "/does/not/exist", "sha256:bad"
-	err := r.Apply(t.Context(), r.step(spec.VerbStart, bad))
+	err := r.Apply(t.Context(), r.Step(spec.VerbStart, bad))
 	if !errors.Is(err, drivers.ErrPermanent) || !strings.Contains(err.Error(), "start daemon web: execute /does/not/exist: there is no such file") {
 		t.Errorf("got %v", err)
 	}
-	if o := r.look1("web"); o.State != spec.Absent {
+	if o := r.Look("web"); o.State != spec.Absent {
 		t.Errorf("after a first start that failed it is %s", o.State)
 	}
 	d := want("web", "/bin/sleep", "1000")
-	r.started(d)
-	r.apply(spec.VerbStop, d)
-	before := r.look1("web")
-	if err := r.Apply(t.Context(), r.step(spec.VerbStart, bad)); !errors.Is(err, drivers.ErrPermanent) {
+	r.Start(d)
+	r.Do(spec.VerbStop, d)
+	before := r.Look("web")
+	if err := r.Apply(t.Context(), r.Step(spec.VerbStart, bad)); !errors.Is(err, drivers.ErrPermanent) {
 		t.Errorf("got %v", err)
 	}
-	if after := r.look1("web"); after.Stamp.Digest != d.Digest || after.Instance.ID != before.Instance.ID {
+	if after := r.Look("web"); after.Stamp.Digest != d.Digest || after.Instance.ID != before.Instance.ID {
 		t.Errorf("a start that failed left %+v", after)
 	}
 }
@@ -350,11 +351,14 @@ func TestNoZombiesAreLeft(t *testing.T) {
 	r := newRig(t)
 	var pids []int
 	for _, how := range []func(d *spec.Daemon, pid int){
-		func(d *spec.Daemon, _ int) { r.apply(spec.VerbStop, d) },
-		func(d *spec.Daemon, pid int) { unix.Kill(pid, unix.SIGKILL); r.until(d.Name, is(spec.Exited)) },
+		func(d *spec.Daemon, _ int) { r.Do(spec.VerbStop, d) },
+		func(d *spec.Daemon, pid int) {
+			unix.Kill(pid, unix.SIGKILL)
+			r.Until(d.Name, driverstest.Is(spec.Exited))
+		},
 	} {
 		d := want("web", "/bin/sleep", "1000")
-		pid := r.started(d).Instance.PID
+		pid := r.Start(d).Instance.PID
 		how(d, pid)
 		pids = append(pids, pid)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -76,10 +77,10 @@ func TestWatchingManyTakesNothingEach(t *testing.T) {
 	}
 	told := r.watched()
 	ds, names := manyWants(100)
-	r.each(spec.VerbStart, ds[:1], 1)
+	r.Each(spec.VerbStart, ds[:1], 1)
 	r.hears(told, names[0])
 	goroutines, before := runtime.NumGoroutine(), threads()
-	r.each(spec.VerbStart, ds[1:], workers)
+	r.Each(spec.VerbStart, ds[1:], workers)
 	for len(told) > 0 {
 		<-told
 	}
@@ -106,19 +107,18 @@ func TestWatchingManyTakesNothingEach(t *testing.T) {
 // TestWatchLearnsHowSomebodyElsesChildEnded: a daemon outlives the command that started it, and is nobody's child that we know.
 func TestWatchLearnsHowSomebodyElsesChildEnded(t *testing.T) {
 	r := newRig(t)
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childDir+"="+strings.TrimSuffix(r.dirs.Run, "/run"), childVerbs+"=Start", childMarker+"="+newMarker(7777))
+	child := other(os.Args[0], "Start", filepath.Dir(r.dirs.Run), newMarker(7777))
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	told := r.watched()
-	i := r.look1("web").Instance
+	i := r.Look("web").Instance
 	if st, err := procfs.ReadStat(i.PID); err != nil || st.PPID == os.Getpid() {
 		t.Fatalf("%+v, %v: it is our child", st, err)
 	}
 	unix.Kill(i.PID, unix.SIGKILL)
 	r.hears(told, "web")
-	o := r.look1("web")
+	o := r.Look("web")
 	if e := o.Instance.Exit; o.State != spec.Exited || e == nil || kernelTells(t) && (!e.Known || e.Signal != "SIGKILL") {
 		t.Errorf("it is %s, exit %+v", o.State, e)
 	}
@@ -140,7 +140,7 @@ func kernelTells(t *testing.T) bool {
 func TestWatchRecordsAnEndAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.watched()
-	i := r.started(shell("web", "exec sleep 1000")).Instance
+	i := r.Start(shell("web", "exec sleep 1000")).Instance
 	unix.Kill(i.PID, unix.SIGKILL)
 	other := r.another().store
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -171,16 +171,16 @@ func TestWatchRecordsAnEndAtOnce(t *testing.T) {
 func TestWatchFollowsTheMainProcess(t *testing.T) {
 	r := newRig(t)
 	told := r.watched()
-	r.started(shell("web", `setsid sh -c 'echo ready; exec sleep 1000' & sleep 0.1; exit 0`))
-	r.printed("web", "ready")
-	first := r.look1("web").Instance.PID
-	o := r.until("web", func(o spec.Observed) bool { return o.Instance.PID != first })
+	r.Start(shell("web", `setsid sh -c 'echo ready; exec sleep 1000' & sleep 0.1; exit 0`))
+	r.Says("web", "ready")
+	first := r.Look("web").Instance.PID
+	o := r.Until("web", func(o spec.Observed) bool { return o.Instance.PID != first })
 	for len(told) > 0 {
 		<-told
 	}
 	unix.Kill(o.Instance.PID, unix.SIGKILL)
 	r.hears(told, "web")
-	r.until("web", is(spec.Exited))
+	r.Until("web", driverstest.Is(spec.Exited))
 }
 
 // TestCancelledStopIsWatchedAgain: the daemon goes on, and so does the watch for its end.
@@ -188,14 +188,14 @@ func TestCancelledStopIsWatchedAgain(t *testing.T) {
 	r := newRig(t)
 	told := r.watched()
 	d := shell("web", "trap '' TERM; echo ready; while :; do sleep 1; done")
-	i := r.started(d).Instance
-	r.printed("web", "ready")
+	i := r.Start(d).Instance
+	r.Says("web", "ready")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := r.Apply(ctx, r.step(spec.VerbStop, d)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := r.Apply(ctx, r.Step(spec.VerbStop, d)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
-	if o := r.look1("web"); o.State != spec.Running {
+	if o := r.Look("web"); o.State != spec.Running {
 		t.Errorf("nobody stops it any more, and it is %s", o.State)
 	}
 	for len(told) > 0 {
@@ -203,7 +203,7 @@ func TestCancelledStopIsWatchedAgain(t *testing.T) {
 	}
 	unix.Kill(i.PID, unix.SIGKILL)
 	r.hears(told, "web")
-	if e := r.look1("web").Instance.Exit; e == nil || !e.Asked {
+	if e := r.Look("web").Instance.Exit; e == nil || !e.Asked {
 		t.Errorf("exit %+v: it was asked to end", e)
 	}
 }
@@ -232,9 +232,9 @@ func TestWatchTellsOnceForAStep(t *testing.T) {
 	r := newRig(t)
 	told := r.watched()
 	d := want("web", "/bin/sleep", "1000")
-	r.started(d)
-	r.apply(spec.VerbStop, d)
-	r.started(d)
+	r.Start(d)
+	r.Do(spec.VerbStop, d)
+	r.Start(d)
 	time.Sleep(100 * time.Millisecond)
 	var heard []string
 	for len(told) > 0 {
