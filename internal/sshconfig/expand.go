@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// tilde replaces a ~ or ~USER at the front by that home.
-func (c Context) tilde(name string) (string, error) {
+// Tilde replaces a ~ or ~USER at the front of a file's name by that home.
+func (c Context) Tilde(name string) (string, error) {
 	if !strings.HasPrefix(name, "~") {
 		return name, nil
 	}
@@ -26,7 +26,7 @@ func (c Context) tilde(name string) (string, error) {
 
 // expand replaces a ~ at the front, ${NAME} of the environment, and the tokens.
 func (c Context) expand(s string, tokens map[byte]string) (string, error) {
-	s, err := c.tilde(s)
+	s, err := c.Tilde(s)
 	if err != nil {
 		return "", err
 	}

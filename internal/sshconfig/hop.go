@@ -3,8 +3,24 @@ package sshconfig
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 )
+
+// String writes a hop as ParseHop reads it.
+func (h Hop) String() string {
+	s := h.Host
+	if strings.Contains(s, ":") {
+		s = "[" + s + "]"
+	}
+	if h.User != "" {
+		s = h.User + "@" + s
+	}
+	if h.Port != 0 {
+		s += ":" + strconv.Itoa(h.Port)
+	}
+	return s
+}
 
 // ParseHop reads one host as ProxyJump takes it: [USER@]HOST[:PORT], with brackets around an IPv6 address, or ssh://[USER@]NAME[:PORT].
 func ParseHop(s string) (Hop, error) {
@@ -61,8 +77,8 @@ func parseHop(whole, s string) (h Hop, err error) {
 	return h, nil
 }
 
-// hops reads the argument of ProxyJump, a list with commas; "none" gives nil.
-func hops(rest string) ([]Hop, error) {
+// ParseHops reads the argument of ProxyJump, a list with commas, up to a comment; "none" gives nil.
+func ParseHops(rest string) ([]Hop, error) {
 	rest, _, _ = strings.Cut(rest, "#")
 	rest = strings.TrimRight(rest, blanks)
 	if strings.EqualFold(rest, "none") {

@@ -180,7 +180,7 @@ func (r *reader) include(l *line, user bool, depth int) error {
 		if strings.HasPrefix(pattern, "~") && !user {
 			return fmt.Errorf("%s: the machine's configuration has no home", pattern)
 		}
-		full, err := r.context.tilde(pattern)
+		full, err := r.context.Tilde(pattern)
 		if err != nil {
 			return err
 		}

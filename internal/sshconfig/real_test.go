@@ -86,21 +86,14 @@ func compare(t *testing.T, raw, s Settings, want map[string]string) string {
 	return cmp.Diff(said, got)
 }
 
-// joined writes hops as ssh -G does: the ones before the last as they were.
+// joined writes hops as ssh -G does, which has brackets around every address.
 func joined(hops []Hop) string {
 	var list []string
 	for _, h := range hops {
-		s := h.Host
-		if strings.Contains(s, ":") || strings.Trim(s, "1234567890.") == "" {
-			s = "[" + s + "]"
+		if strings.Trim(h.Host, "1234567890.") == "" {
+			h.Host = "[" + h.Host + "]"
 		}
-		if h.User != "" {
-			s = h.User + "@" + s
-		}
-		if h.Port != 0 {
-			s += ":" + strconv.Itoa(h.Port)
-		}
-		list = append(list, s)
+		list = append(list, h.String())
 	}
 	return strings.Join(list, ",")
 }

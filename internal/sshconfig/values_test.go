@@ -40,6 +40,9 @@ func TestHops(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, -want +got\n%s", arg, err, diff)
 		}
+		if again, err := ParseHop(got.String()); err != nil || again != got {
+			t.Errorf("%s: written as %s, which is %+v, %v", arg, got, again, err)
+		}
 	}
 	for _, arg := range []string{"", "@gpu-1", "bob@", ":22", "gpu-1:0", "gpu-1:65536", "gpu-1:x", "2001:db8::1", "[::1", "[]", "[::1]x", "a b", `"a"`, "ssh://", "ssh://@a", "ssh://%zz@a",
 		"ssh://a/path", "ssh://[::1]"} {

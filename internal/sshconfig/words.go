@@ -116,7 +116,7 @@ func files(set func(*Settings, []string)) func([]string, string) (setter, error)
 }
 
 func readJump(_ []string, rest string) (setter, error) {
-	list, err := hops(strings.TrimLeft(rest, blanks+"="))
+	list, err := ParseHops(strings.TrimLeft(rest, blanks+"="))
 	return func(s *Settings) { s.ProxyJump = slices.Clone(list) }, err
 }
 
