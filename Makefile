@@ -4,13 +4,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build hello test e2e fuzz lint cover bench demo clean
+.PHONY: help build agents hello test e2e fuzz lint cover bench demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/reconciler, a static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/reconciler ./cmd/reconciler
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/reconciler ./cmd/reconciler
+
+agents: ## Build bin/agents, reconciler for every platform that a host may have
+	VERSION='$(VERSION)' hack/agents.sh
 
 hello: ## Build bin/hello, the daemon that the examples run
 	CGO_ENABLED=0 go build -trimpath -o bin/hello ./examples/hello

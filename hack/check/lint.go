@@ -10,7 +10,7 @@ import (
 )
 
 // platforms are what the sources must build for: where reconciler runs, and where it is run from.
-var platforms = [...]string{"linux/amd64", "linux/arm64", "darwin/arm64", "windows/amd64"}
+var platforms = [...]string{"linux/amd64", "linux/arm64", "linux/arm", "darwin/arm64", "windows/amd64"}
 
 // lint does every check and reports all of them, so that one run shows all there is to mend.
 func (c *checker) lint(ctx context.Context) error {

@@ -186,7 +186,7 @@ func (r *renderer) rlimits(limits map[string]spec.Rlimit) {
 			r.refuse(field, "there is no such process limit")
 			continue
 		case name == "cpu" && (beyond(l.Soft) || beyond(l.Hard)):
-			r.refuse(field, "systemd counts no more than %d seconds: write infinity", maxSeconds)
+			r.refuse(field, "systemd counts no more than %d seconds: write infinity", uint64(maxSeconds))
 			continue
 		}
 		r.set("Limit"+strings.ToUpper(name), l.String())
