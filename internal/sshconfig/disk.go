@@ -10,24 +10,31 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// Here returns what ssh would use, run by the user of this process on this machine. As ssh does, it takes the user's home from the accounts, not from HOME.
+// Here returns what ssh would use, run by the user of this process on this machine, but for the home: that is HOME, as it is for the rest of this program, and only
+// where there is none that of the account, which ssh takes always.
 func Here() (Context, Paths, error) {
-	me, err := user.Current()
-	if err != nil {
-		return Context{}, Paths{}, fmt.Errorf("look up the user of this process: %w", err)
-	}
 	name, err := os.Hostname()
 	if err != nil {
 		return Context{}, Paths{}, fmt.Errorf("look up this machine's name: %w", err)
 	}
-	c := Context{User: me.Username, UID: me.Uid, Home: me.HomeDir, HostName: name, LookupEnv: os.LookupEnv, HomeOf: homeOf}
-	p := Paths{UserDir: filepath.Join(me.HomeDir, ".ssh"), SystemDir: "/etc/ssh"}
+	c := Context{User: os.Getenv("USER"), UID: strconv.Itoa(os.Getuid()), Home: os.Getenv("HOME"), HostName: name, LookupEnv: os.LookupEnv, HomeOf: homeOf}
+	me, err := user.Current()
+	switch {
+	case err == nil:
+		c.User, c.UID = me.Username[strings.LastIndexByte(me.Username, '\\')+1:], me.Uid // on Windows it is DOMAIN\USER
+		if !filepath.IsAbs(c.Home) {
+			c.Home = me.HomeDir
+		}
+	case c.User == "" || !filepath.IsAbs(c.Home): // a container may run as a number that has no account
+		return Context{}, Paths{}, fmt.Errorf("look up the user of this process: %w; or set USER and HOME", err)
+	}
+	p := Paths{UserDir: filepath.Join(c.Home, ".ssh"), SystemDir: "/etc/ssh"}
 	if runtime.GOOS == "windows" {
 		p.SystemDir = filepath.Join(os.Getenv("ProgramData"), "ssh")
-		c.User = me.Username[strings.LastIndexByte(me.Username, '\\')+1:] // DOMAIN\USER
 	}
 	p.User, p.System = filepath.Join(p.UserDir, "config"), filepath.Join(p.SystemDir, "ssh_config")
 	return c, p, nil

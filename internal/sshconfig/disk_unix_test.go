@@ -4,6 +4,7 @@ package sshconfig
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,20 @@ func TestGlobIsThatOfTheShell(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", pattern, got, want)
+		}
+	}
+}
+
+func TestHereHasTheHomeOfTheEnvironment(t *testing.T) {
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for home, want := range map[string]string{"/elsewhere": "/elsewhere", "": account.HomeDir, "relative": account.HomeDir} {
+		t.Setenv("HOME", home)
+		c, p, err := Here()
+		if err != nil || c.Home != want || p.User != want+"/.ssh/config" || p.UserDir != want+"/.ssh" {
+			t.Errorf("%s: %+v, %+v, %v", home, c, p, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -100,6 +101,11 @@ func joined(hops []Hop) string {
 
 func context(t *testing.T) Context {
 	t.Helper()
+	account, err := user.Current() // whose home ssh uses, whatever HOME is
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", account.HomeDir)
 	c, _, err := Here()
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func others() []other {
 		{words: "forwardagent", why: "isn't done: an agent is never forwarded", minor: true, unless: "no false"},
 		{words: "forwardx11 tunnel", why: "isn't done: nothing is forwarded", minor: true, unless: "no false"},
 		{words: "gssapiauthentication hostbasedauthentication", why: "isn't done: keys and certificates are what it logs in with", minor: true, unless: "no false"},
-		{words: "hashknownhosts", why: "isn't honoured", minor: true, unless: "no false"},
+		{words: "hashknownhosts", why: "isn't honoured: a new host is remembered by its name", minor: true, unless: "no false"},
 		{words: "knownhostscommand", why: "isn't run: put the host's key into a known_hosts file, or into hostKey of a Host", unless: "none"},
 		{words: "localcommand remotecommand", why: "isn't run", minor: true, unless: "none"},
 		{words: "nohostauthenticationforlocalhost", why: "isn't honoured: host keys are always verified", unless: "no false"},
