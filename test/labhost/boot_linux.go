@@ -57,6 +57,9 @@ func beBoot() error {
 		return err
 	}
 	defer cgroup.Close()
+	if err := s.mountDisk(); err != nil {
+		return err
+	}
 	ready, err := listenForReady(filepath.Join(s.Disk, "notify"))
 	if err != nil {
 		return err

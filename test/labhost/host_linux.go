@@ -127,7 +127,7 @@ func (h *Host) Close() error {
 		}
 	}
 	h.lab.giveBack(h.spec.Number)
-	return os.RemoveAll(h.lab.path(h.spec.Disk))
+	return h.removeDisk()
 }
 
 // story is what there is to tell of a host that didn't do as it should: what was said while it booted, and its journal's end.

@@ -1,0 +1,65 @@
+package labhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Each host has a disk of its own, a file system in memory, which takes no more than what is written to it.
+const diskSize = 1 << 30
+
+// mountDisk gives a host its disk, in the lab's mount namespace, when it boots for the first time.
+func (s bootSpec) mountDisk() error {
+	if mounted(s.Disk) {
+		return nil
+	}
+	if err := unix.Mount("labhost", s.Disk, "tmpfs", 0, fmt.Sprintf("mode=755,size=%d", diskSize)); err != nil {
+		return fmt.Errorf("give %s a disk: %w", s.Name, err)
+	}
+	return nil
+}
+
+// Fill fills the host's disk to the last block, or makes room again. Nothing is written for that: the disk shrinks to what it holds.
+func (h *Host) Fill(full bool) error {
+	size := int64(diskSize)
+	if full {
+		var st unix.Statfs_t
+		if err := unix.Statfs(h.lab.path(h.spec.Disk), &st); err != nil {
+			return fmt.Errorf("fill the disk of %s: %w", h.Name, err)
+		}
+		size = int64(st.Blocks-st.Bfree) * st.Bsize
+	}
+	return h.onDisk("mount", "-o", fmt.Sprintf("remount,size=%d", size), h.spec.Disk)
+}
+
+// removeDisk takes the disk of a host that is off.
+func (h *Host) removeDisk() error {
+	path := h.lab.path(h.spec.Disk)
+	if mounted(path) {
+		if err := h.onDisk("umount", "--lazy", h.spec.Disk); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(path)
+}
+
+// mounted tells whether a directory is a file system of its own.
+func mounted(dir string) bool {
+	var here, above unix.Stat_t
+	return unix.Stat(dir, &here) == nil && unix.Stat(filepath.Dir(dir), &above) == nil && here.Dev != above.Dev
+}
+
+// onDisk runs a command in the lab's mount namespace.
+func (h *Host) onDisk(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if out, err := nsenter(ctx, h.lab.pid, []string{"--mount"}, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s of %s: %w: %s", args[0], h.Name, err, out)
+	}
+	return nil
+}
