@@ -1,11 +1,10 @@
 package labhost
 
 import (
-	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,9 +55,8 @@ func mounted(dir string) bool {
 
 // onDisk runs a command in the lab's mount namespace.
 func (h *Host) onDisk(args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if out, err := nsenter(ctx, h.lab.pid, []string{"--mount"}, args...).CombinedOutput(); err != nil {
+	cmd := exec.Command("nsenter", append([]string{"--mount=" + h.lab.namespace("mnt"), "--"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s of %s: %w: %s", args[0], h.Name, err, out)
 	}
 	return nil
