@@ -232,6 +232,16 @@ func TestExpansionsThatCannotBeAreErrors(t *testing.T) {
 	}
 }
 
+func TestAHostMayBeRefused(t *testing.T) {
+	const config = "Match originalhost old\nRefuseConnection \"it is gone\"\n"
+	if s := mustResolve(t, only(config), Query{Host: "old"}); s.RefuseConnection != "it is gone" {
+		t.Errorf("%+v", s)
+	}
+	if s := mustResolve(t, only(config), Query{Host: "new"}); s.RefuseConnection != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestAgentOfTheConfiguration(t *testing.T) {
 	c := bob()
 	c.LookupEnv = func(name string) (string, bool) { return "/run/other", name == "OTHER" }

@@ -37,6 +37,8 @@ type Settings struct {
 	// ServerAliveInterval is 0 for no questions.
 	ServerAliveInterval time.Duration
 	ServerAliveCountMax int
+	// RefuseConnection is why the host must not be connected to; empty where it may.
+	RefuseConnection string
 	// From is where a word that counts stands first, by the word in lower case. A setting that isn't in it is a default, or comes from the Query.
 	From map[string]Place
 	// Notes are what of the configuration for this host isn't done, in the order of the files.

@@ -40,7 +40,6 @@ func others() []other {
 		{words: "pkcs11provider smartcarddevice securitykeyprovider", why: "isn't loaded: keys on a token are used through an agent that has them", unless: "none"},
 		{words: "preferredauthentications", why: "isn't honoured: keys and certificates are what it logs in with", minor: true, unless: "publickey"},
 		{words: "pubkeyauthentication", why: "isn't honoured: keys and certificates are what it logs in with", unless: "yes true unbound host-bound"},
-		{words: "refuseconnection", why: "isn't honoured: the host is connected to"},
 		{words: "revokedhostkeys", why: "isn't read: mark the keys in it as @revoked in a known_hosts file", unless: "none"},
 		{words: "sendenv setenv", why: "isn't done: daemons have the environment of their manifest", minor: true},
 		{words: "updatehostkeys", why: "isn't done: only a key that was verified is remembered", minor: true, unless: "no false"},
@@ -49,7 +48,8 @@ func others() []other {
 
 		{words: "canonicaldomains canonicalizefallbacklocal canonicalizemaxdots clearallforwardings controlmaster controlpath controlpersist escapechar"},
 		{words: "enableescapecommandline enablesshkeysign exitonforwardfailure fingerprinthash forkafterauthentication forwardx11timeout forwardx11trusted"},
-		{words: "gatewayports gssapidelegatecredentials hostbasedacceptedalgorithms hostbasedkeytypes ipqos kbdinteractiveauthentication keepalive"},
+		{words: "gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns"},
+		{words: "gatewayports hostbasedacceptedalgorithms hostbasedkeytypes ipqos kbdinteractiveauthentication keepalive"},
 		{words: "kbdinteractivedevices challengeresponseauthentication skeyauthentication tisauthentication loglevel logverbose numberofpasswordprompts"},
 		{words: "passwordauthentication permitlocalcommand permitremoteopen proxyusefdpass requesttty sessiontype stdinnull streamlocalbindmask"},
 		{words: "streamlocalbindunlink syslogfacility tcpkeepalive tunneldevice visualhostkey xauthlocation dsaauthentication"},

@@ -27,6 +27,8 @@ func honoured(name string) (word, bool) {
 		w.read = text(func(s *Settings, arg string) { s.User = arg })
 	case "hostkeyalias":
 		w.read = text(func(s *Settings, arg string) { s.HostKeyAlias = strings.ToLower(arg) })
+	case "refuseconnection": // since OpenSSH 10.0
+		w.read = text(func(s *Settings, arg string) { s.RefuseConnection = arg })
 	case "identityagent":
 		w.read = text(func(s *Settings, arg string) { s.IdentityAgent = arg })
 	case "identityfile", "identityfile2":
