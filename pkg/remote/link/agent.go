@@ -23,8 +23,14 @@ func (d *Dialer) agentSocket(t Target) string {
 	return t.IdentityAgent
 }
 
+// agentKey is a key, or a certificate, that an agent holds.
+type agentKey struct {
+	pub    ssh.PublicKey
+	signer ssh.Signer
+}
+
 // agentKeys asks an agent for its keys. The connection is wanted for signing with them; it is closed when ctx ends.
-func agentKeys(ctx context.Context, socket string) ([]ssh.Signer, io.Closer, error) {
+func agentKeys(ctx context.Context, socket string) ([]agentKey, io.Closer, error) {
 	conn, err := dialAgent(ctx, socket)
 	if err != nil {
 		return nil, nil, err
@@ -39,7 +45,13 @@ func agentKeys(ctx context.Context, socket string) ([]ssh.Signer, io.Closer, err
 		closer.Close()
 		return nil, nil, fmt.Errorf("list its keys: %w", err)
 	}
-	return signers, closer, nil
+	var keys []agentKey
+	for _, s := range signers {
+		if pub, err := ssh.ParsePublicKey(s.PublicKey().Marshal()); err == nil { // of a type that is known here
+			keys = append(keys, agentKey{pub, s})
+		}
+	}
+	return keys, closer, nil
 }
 
 type closerFunc func() error

@@ -132,7 +132,7 @@ func TestWhatAnswersIsNoSSHServer(t *testing.T) {
 		part  string
 	}{
 		"it closes at once":     {"", gone, "before it greeted"},
-		"a web server":          {"HTTP/1.1 400 \x1b[31mBad Request\r\n\r\n", gone, "handshake"},
+		"a web server":          {"HTTP/1.1 400 \x1b[31mBad Request\r\n\r\n", gone, `it says: "HTTP/1.1 400 \x1b[31mBad Request"`},
 		"lines without an end":  {strings.Repeat("x", 1<<20), hopeless, "isn't SSH"},
 		"an old protocol":       {"SSH-1.5-old\r\n", gone, "handshake"},
 		"rubbish after a greet": {"SSH-2.0-x\r\n" + strings.Repeat("\xff", 1<<16), gone, "handshake"},

@@ -163,7 +163,7 @@ func (h *hop) unmade(ctx context.Context, err error) error {
 	key := h.key
 	h.mu.Unlock()
 	at := stage(h.stage.Load())
-	if at == greeting && h.wire.heard() {
+	if at == greeting && h.wire.greeted() {
 		at = agreeing
 	}
 	where := h.target.where()
@@ -180,10 +180,10 @@ func (h *hop) unmade(ctx context.Context, err error) error {
 		return key
 	case at == proving && !gone(err):
 		return h.shut(err)
-	case at == greeting && gone(err):
-		return unreachable(err, "reach %s: connected, and closed by it before it greeted: too many connections at once (MaxStartups in its sshd_config), or something that lets nobody in", where)
+	case gone(err) && !h.wire.greeted():
+		return unreachable(err, "reach %s: connected, and closed by it before it greeted: too many connections at once (MaxStartups in its sshd_config), or something that lets nobody in%s", where, h.says())
 	case strings.Contains(err.Error(), "overflow reading version string"):
-		return refused(err, "reach %s: what answers there isn't SSH; correct the address or the port", where)
+		return refused(err, "reach %s: what answers there isn't SSH; correct the address or the port%s", where, h.says())
 	}
 	return unreachable(err, "reach %s: in the handshake: %s%s", where, ended(err), h.says())
 }
@@ -194,14 +194,16 @@ func gone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op)
 }
 
-// says quotes what the host said before the login.
+// says quotes what the host said before the login, or before it spoke SSH at all.
 func (h *hop) says() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.banner == "" {
-		return ""
+	for _, said := range []string{h.banner, plaintext.Line(h.wire.preface(), maxOpening)} {
+		if said != "" {
+			return `; it says: "` + said + `"`
+		}
 	}
-	return fmt.Sprintf("; it says: %q", h.banner)
+	return ""
 }
 
 // shut is why the host didn't let us in.

@@ -56,6 +56,14 @@ type identity struct {
 	failed error
 }
 
+// describe says where it comes from.
+func (id *identity) describe() string {
+	if _, ok := id.pub.(*ssh.Certificate); ok {
+		return id.origin + ", certificate"
+	}
+	return id.origin
+}
+
 // settle finds out which key this is, where only its passphrase tells.
 func (id *identity) settle(ctx context.Context, limit *deadline) error {
 	if id.pub != nil {
@@ -117,8 +125,8 @@ func (d *Dialer) identities(ctx context.Context, t Target) *identities {
 	certs := ids.readCertificates(t, files)
 	var mine, others, rest []*identity
 	var bare []*identity
-	for _, s := range held {
-		id := &identity{pub: s.PublicKey(), origin: "agent", signer: func(context.Context, *deadline) (ssh.Signer, error) { return s, nil }}
+	for _, k := range held {
+		id := &identity{pub: k.pub, origin: "agent", signer: func(context.Context, *deadline) (ssh.Signer, error) { return k.signer, nil }}
 		_, certified := id.pub.(*ssh.Certificate)
 		chosen := named(id.pub) || slices.ContainsFunc(certs, func(c certFile) bool { return same(c.cert.Key, plain(id.pub)) })
 		switch {
@@ -188,17 +196,17 @@ func reason(err error) string {
 	return plaintext.Line(err.Error(), 200)
 }
 
-func (ids *identities) askAgent(ctx context.Context, socket string) []ssh.Signer {
+func (ids *identities) askAgent(ctx context.Context, socket string) []agentKey {
 	if socket == "" {
 		return nil
 	}
-	signers, agent, err := agentKeys(ctx, socket)
+	keys, agent, err := agentKeys(ctx, socket)
 	if err != nil {
 		ids.unused = append(ids.unused, fmt.Sprintf("the agent at %s (%s)", socket, plaintext.Line(err.Error(), 200)))
 		return nil
 	}
 	ids.agent = agent
-	return signers
+	return keys
 }
 
 type certFile struct {
@@ -231,7 +239,7 @@ func (ids *identities) readCertificates(t Target, files []keyFile) (certs []cert
 func certified(c certFile, id *identity) *identity {
 	origin := c.path
 	if before := c.cert.ValidBefore; before != ssh.CertTimeInfinity && before < uint64(time.Now().Unix()) {
-		origin += ", which expired on " + time.Unix(int64(before), 0).UTC().Format(time.RFC3339)
+		origin += ", expired on " + time.Unix(int64(before), 0).UTC().Format(time.RFC3339)
 	}
 	return &identity{pub: c.cert, origin: origin, signer: id.signer}
 }
@@ -253,7 +261,7 @@ func (ids *identities) summary() string {
 		case id.failed != nil:
 			failed = append(failed, fmt.Sprintf("%s (%s)", id.origin, plaintext.Line(id.failed.Error(), 200)))
 		case id.pub != nil:
-			offered = append(offered, fmt.Sprintf("%s (%s)", Fingerprint(id.pub), id.origin))
+			offered = append(offered, fmt.Sprintf("%s (%s)", Fingerprint(id.pub), id.describe()))
 		}
 	}
 	unused := append(failed, ids.unused...)

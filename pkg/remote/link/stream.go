@@ -33,7 +33,7 @@ type stream struct {
 
 // start runs a command and returns once the host said that it runs.
 func (c *Conn) start(command string) (*stream, error) {
-	session, err := c.client.NewSession()
+	session, err := c.session()
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +67,23 @@ func (c *Conn) start(command string) (*stream, error) {
 		close(s.ended)
 	}()
 	return s, nil
+}
+
+// session opens a session. A host that counts them (MaxSessions) may count one that ended until it has looked round once more: sshd does that after all that it was
+// sent at once. So it is asked again, twice, when it refuses.
+func (c *Conn) session() (session *ssh.Session, err error) {
+	for _, pause := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 0} {
+		session, err = c.client.NewSession()
+		var refused *ssh.OpenChannelError
+		if pause == 0 || !errors.As(err, &refused) {
+			break
+		}
+		select {
+		case <-c.done:
+		case <-time.After(pause):
+		}
+	}
+	return session, err
 }
 
 // reason is why no more comes or goes: the loss of the connection where that is it.
