@@ -58,7 +58,7 @@ func (h *Host) wrap(user string, delegate bool, args []string) []string {
 
 // Put writes a file on the host, with the directories above it. The path is absolute.
 func (h *Host) Put(path string, content []byte, mode os.FileMode) error {
-	return h.files(func(r *os.Root) error {
+	return h.Files(func(r *os.Root) error {
 		if err := r.MkdirAll(filepath.Dir(path)[1:]+"/", 0o755); err != nil {
 			return err
 		}
@@ -71,15 +71,15 @@ func (h *Host) Put(path string, content []byte, mode os.FileMode) error {
 
 // Get reads a file of the host. The path is absolute.
 func (h *Host) Get(path string) (content []byte, err error) {
-	err = h.files(func(r *os.Root) error {
+	err = h.Files(func(r *os.Root) error {
 		content, err = r.ReadFile(path[1:])
 		return err
 	})
 	return content, err
 }
 
-// files opens the host's root, in which a link can't lead out to the machine's files.
-func (h *Host) files(do func(*os.Root) error) error {
+// Files opens the host's root, in which a link can't lead out to the machine's files.
+func (h *Host) Files(do func(*os.Root) error) error {
 	root, err := os.OpenRoot(fmt.Sprintf("/proc/%d/root", h.boot.pid))
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", h.Name, err)

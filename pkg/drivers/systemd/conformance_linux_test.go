@@ -1,18 +1,15 @@
 package systemd
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
-	"reconciler.dev/reconciler/pkg/spec"
 	"reconciler.dev/reconciler/test/labhost"
 )
 
@@ -36,7 +33,7 @@ func subject(t *testing.T) driverstest.Subject {
 	prefix := fmt.Sprintf("c%d-", cases.Add(1))
 	open := func() drivers.Driver {
 		d := newDriver(t, dirs)
-		return drivers.Decorate(&renamed{d, prefix}, dirs)
+		return drivers.Decorate(driverstest.Rename(d, prefix), dirs)
 	}
 	one := newDriver(t, dirs)
 	have, err := one.controllers(t.Context())
@@ -75,86 +72,3 @@ func enforced(controllers []string) (fields []string) {
 	}
 	return fields
 }
-
-// renamed gives every daemon of a case a name that no other case has.
-type renamed struct {
-	d      *Driver
-	prefix string
-}
-
-func (r *renamed) Kind() spec.DriverKind { return r.d.Kind() }
-
-func (r *renamed) List(ctx context.Context) (names []string, err error) {
-	all, err := r.d.List(ctx)
-	for _, name := range all {
-		if own, ok := strings.CutPrefix(name, r.prefix); ok {
-			names = append(names, own)
-		}
-	}
-	return names, err
-}
-
-func (r *renamed) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
-	theirs := make([]string, len(names))
-	for i, name := range names {
-		theirs[i] = r.prefix + name
-	}
-	found, err := r.d.Observe(ctx, theirs...)
-	for i := range found {
-		found[i].Name = strings.TrimPrefix(found[i].Name, r.prefix)
-		if s := found[i].Stamp; s != nil {
-			c := *s
-			c.Name = strings.TrimPrefix(c.Name, r.prefix)
-			found[i].Stamp = &c
-		}
-	}
-	return found, err
-}
-
-func (r *renamed) daemon(d *spec.Daemon) *spec.Daemon {
-	c := *d
-	c.Name = r.prefix + c.Name
-	if g := c.Spec.Cgroup; g != nil && g.Service+g.Instance != "" {
-		own := *g
-		own.Service = r.prefix + own.Service
-		c.Spec.Cgroup = &own
-	}
-	return &c
-}
-
-func (r *renamed) Apply(ctx context.Context, s spec.Step) error {
-	s.Name = r.prefix + s.Name
-	if s.Want != nil {
-		s.Want = r.daemon(s.Want)
-	}
-	return r.say(r.d.Apply(ctx, s))
-}
-
-func (r *renamed) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
-	lost, err := r.d.Check(ctx, r.daemon(d))
-	return lost, r.say(err)
-}
-
-func (r *renamed) Watch(ctx context.Context, changed func(string)) error {
-	return r.d.Watch(ctx, func(name string) {
-		if own, ok := strings.CutPrefix(name, r.prefix); ok || name == "" {
-			changed(own)
-		}
-	})
-}
-
-// say takes the prefix out of what an error says.
-func (r *renamed) say(err error) error {
-	if err == nil {
-		return nil
-	}
-	return renamedError{err, strings.ReplaceAll(err.Error(), r.prefix, "")}
-}
-
-type renamedError struct {
-	error
-	text string
-}
-
-func (e renamedError) Error() string { return e.text }
-func (e renamedError) Unwrap() error { return e.error }
