@@ -39,6 +39,8 @@ type Options struct {
 	MaxSessions, MaxStartups int
 	// Forward lets others through to further hosts.
 	Forward bool
+	// Unlisted hosts don't listen: only Connect leads to them.
+	Unlisted bool
 }
 
 // Stage is a point at which a host can be told to fall silent.
@@ -58,9 +60,12 @@ const (
 // Host is one simulated host. Its methods may be called concurrently.
 type Host struct {
 	options  Options
-	listener net.Listener
+	listener net.Listener        // nil: unlisted
+	begin    func(conn net.Conn) // what becomes of a connection
 
 	mu       sync.Mutex
+	silent   bool
+	halves   []*half
 	keys     []ssh.Signer
 	hang     Stage
 	conns    map[net.Conn]bool
@@ -91,12 +96,24 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		}
 		o.Keys = []ssh.Signer{key}
 	}
+	h := &Host{options: o, keys: o.Keys, conns: map[net.Conn]bool{}}
+	h.begin = func(conn net.Conn) {
+		h.wg.Go(func() {
+			if h.admit(conn) {
+				h.serve(ctx, conn)
+			}
+			h.dismiss(conn)
+		})
+	}
+	if o.Unlisted {
+		return h, nil
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("simulate a host: %w", err)
 	}
-	h := &Host{options: o, listener: l, keys: o.Keys, conns: map[net.Conn]bool{}}
-	h.wg.Go(func() { h.accept(ctx) })
+	h.listener = l
+	h.wg.Go(h.accept)
 	return h, nil
 }
 
@@ -109,8 +126,13 @@ func NewKey() (ssh.Signer, error) {
 	return ssh.NewSignerFromKey(private)
 }
 
-// Port is where the host listens, on 127.0.0.1.
-func (h *Host) Port() int { return h.listener.Addr().(*net.TCPAddr).Port }
+// Port is where the host listens, on 127.0.0.1; 22 where it doesn't.
+func (h *Host) Port() int {
+	if h.listener == nil {
+		return 22
+	}
+	return h.listener.Addr().(*net.TCPAddr).Port
+}
 
 // Key is the host's first public key.
 func (h *Host) Key() ssh.PublicKey {
@@ -190,23 +212,20 @@ func (h *Host) Close() {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	h.listener.Close()
+	if h.listener != nil {
+		h.listener.Close()
+	}
 	h.Cut()
 	h.wg.Wait()
 }
 
-func (h *Host) accept(ctx context.Context) {
+func (h *Host) accept() {
 	for {
 		conn, err := h.listener.Accept()
 		if err != nil {
 			return
 		}
-		h.wg.Go(func() {
-			if h.admit(conn) {
-				h.serve(ctx, conn)
-			}
-			h.dismiss(conn)
-		})
+		h.begin(conn)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -160,4 +161,37 @@ func TestManyHosts(t *testing.T) {
 		}
 		defer c.Close()
 	}
+}
+
+func TestUnlistedHostIsReachedInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := simhost.Start(t, simhost.Options{Unlisted: true, Handle: func(context.Context, string, io.Reader, io.Writer, io.Writer) int { return 4 }})
+		conn, err := h.Connect(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, chans, reqs, err := ssh.NewClientConn(conn, "", &ssh.ClientConfig{HostKeyCallback: ssh.FixedHostKey(h.Key())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := ssh.NewClient(sc, chans, reqs)
+		defer c.Close()
+		run := func() error {
+			s, err := c.NewSession()
+			if err != nil {
+				return err
+			}
+			return s.Run("x")
+		}
+		var exit *ssh.ExitError
+		if err := run(); !errors.As(err, &exit) || exit.ExitStatus() != 4 {
+			t.Errorf("got %v", err)
+		}
+		h.Silence(true)
+		begun := time.Now()
+		time.AfterFunc(time.Hour, func() { h.Silence(false) })
+		if err := run(); !errors.As(err, &exit) || time.Since(begun) != time.Hour {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+	})
 }

@@ -126,6 +126,7 @@ func (c *Conn) unstarted(err error) error {
 // keepAlive asks for a sign of life whenever interval went by in silence, and gives the connection up once count of them did in a row. Whatever comes is such a sign, so
 // a link that is used costs nothing more. It counts intervals that it saw pass, so that a machine that slept asks before it gives up.
 func (c *Conn) keepAlive(interval time.Duration, count int) {
+	count = max(count, 2) // nobody is given up who wasn't asked
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	heard, missed, asked := c.wire.last.Load(), 0, make(chan struct{}, 1)
@@ -143,7 +144,7 @@ func (c *Conn) keepAlive(interval time.Duration, count int) {
 			}
 		}
 		if missed++; missed >= count {
-			c.end(unreachable(errTimeout, "%s: the connection was lost: no sign of life for %s", c.target.where(), interval*time.Duration(count)))
+			c.end(unreachable(errTimeout, "%s: the connection was lost: no sign of life for %s", c.target.where(), time.Duration(count)*interval))
 			return
 		}
 		select {

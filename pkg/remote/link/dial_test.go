@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -60,42 +61,52 @@ func TestTargetsThatNoHostCanMakeGood(t *testing.T) {
 // TestNothingWaitsForEver: at whatever stage a host falls silent, the deadline ends the wait, and so does the caller.
 func TestNothingWaitsForEver(t *testing.T) {
 	for _, c := range []struct {
+		name  string
 		stage simhost.Stage
 		says  string
 	}{
-		{simhost.Greeting, "no greeting of an SSH server"},
-		{simhost.KeyExchange, "no end of the key exchange"},
-		{simhost.Login, "no answer to the login"},
-		{simhost.Session, "start a command"},
-		{simhost.Command, "start a command"},
+		{"greeting", simhost.Greeting, "no greeting of an SSH server"},
+		{"key exchange", simhost.KeyExchange, "no end of the key exchange"},
+		{"login", simhost.Login, "no answer to the login"},
+		{"session", simhost.Session, "start a command"},
+		{"command", simhost.Command, "start a command"},
 	} {
-		t.Run(c.says, func(t *testing.T) {
-			h := simulate(t, simhost.Options{})
-			h.Hang(c.stage)
-			reach := func(ctx context.Context, timeout time.Duration) error {
-				target := h.Target()
-				target.ConnectTimeout = timeout
-				conn, err := link.New(link.Options{}).Dial(ctx, target)
-				if err != nil {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := simulate(t, simhost.Options{Unlisted: true})
+				h.Hang(c.stage)
+				reach := func(ctx context.Context, timeout, after time.Duration) error {
+					begun := time.Now()
+					defer func() {
+						if took := time.Since(begun); took != after {
+							t.Errorf("it took %s, want %s", took, after)
+						}
+					}()
+					target := h.Target()
+					target.ConnectTimeout = timeout
+					conn, err := link.New(link.Options{Connect: h.Connect}).Dial(ctx, target)
+					if err != nil {
+						return err
+					}
+					defer conn.Close()
+					_, err = conn.Open(ctx, "say x")
 					return err
 				}
-				defer conn.Close()
-				_, err = conn.Open(ctx, "say x")
-				return err
-			}
-			wants(t, reach(t.Context(), 200*time.Millisecond), gone, "within 200ms", c.says)
+				wants(t, reach(t.Context(), time.Minute, time.Minute), gone, "within 1m0s", c.says)
+				wants(t, reach(t.Context(), 0, 15*time.Second), gone, "within 15s", c.says)
 
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			err := reach(ctx, time.Hour)
-			wants(t, err, gone, "no answer in the time")
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the caller's own deadline: %v", err)
-			}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				err := reach(ctx, time.Hour, time.Second)
+				wants(t, err, gone, "no answer in the time")
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("the caller's own deadline: %v", err)
+				}
 
-			ctx, cancel = context.WithCancel(t.Context())
-			time.AfterFunc(50*time.Millisecond, cancel)
-			wants(t, reach(ctx, time.Hour), []error{context.Canceled})
+				ctx, cancel = context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				wants(t, reach(ctx, time.Hour, time.Second), []error{context.Canceled})
+			})
 		})
 	}
 }
@@ -243,17 +254,17 @@ func TestJumps(t *testing.T) {
 		second.Hang(simhost.Session)
 		defer second.Hang(simhost.Nowhere)
 		target := chain()
-		target.ConnectTimeout = 100 * time.Millisecond
+		target.ConnectTimeout = 300 * time.Millisecond
 		_, err := d.Dial(t.Context(), target)
-		wants(t, err, gone, "through host inner", "within 100ms")
+		wants(t, err, gone, "through host inner", "within 300ms")
 	})
 	t.Run("the end hangs", func(t *testing.T) {
 		last.Hang(simhost.KeyExchange)
 		defer last.Hang(simhost.Nowhere)
 		target := chain()
-		target.ConnectTimeout = 100 * time.Millisecond
+		target.ConnectTimeout = 300 * time.Millisecond
 		_, err := d.Dial(t.Context(), target)
-		wants(t, err, gone, "reach host sim", "key exchange within 100ms")
+		wants(t, err, gone, "reach host sim", "key exchange within 300ms")
 	})
 	t.Run("one goes away", func(t *testing.T) {
 		first.Cut()

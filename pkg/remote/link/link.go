@@ -84,8 +84,8 @@ type Target struct {
 
 	// ConnectTimeout bounds the whole way to a connection that is ready for commands, hop by hop; 15 seconds where 0.
 	ConnectTimeout time.Duration
-	// AliveInterval is the silence after which the host is asked for a sign of life; 15 seconds where 0. After AliveCountMax questions in a row without an
-	// answer, 3 where 0, the connection is given up.
+	// AliveInterval is the silence after which the host is asked for a sign of life; 15 seconds where 0. After a silence of AliveCountMax intervals, 3 where 0 and 2
+	// at least, the connection is given up.
 	AliveInterval time.Duration
 	AliveCountMax int
 

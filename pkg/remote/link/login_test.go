@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -204,37 +205,40 @@ func TestOrderOfKeys(t *testing.T) {
 	}
 }
 
+// TestEncryptedKeysAreAskedForOnceAndOnlyWhereTheyOpen, by one question at a time, and however long a person takes.
 func TestEncryptedKeysAreAskedForOnceAndOnlyWhereTheyOpen(t *testing.T) {
 	p, spare := newPair(t), newPair(t)
 	dir := t.TempDir()
 	id := keyFile(t, filepath.Join(dir, "id"), p.private, "open sesame")
 	useless := keyFile(t, filepath.Join(dir, "useless"), spare.private, "never asked")
-	h, _ := guarded(t, p.PublicKey)
-	target := h.Target()
-	target.IdentityFiles = []string{useless, id}
-	target.ConnectTimeout = time.Second
-	var prompts []string
-	answers := []string{"wrong", "open sesame"}
-	d := link.New(link.Options{Ask: func(_ context.Context, prompt string) (string, error) {
-		prompts = append(prompts, prompt)  // one at a time: a race would tell
-		time.Sleep(700 * time.Millisecond) // twice that is more than the host's deadline, and isn't counted
-		return answers[len(prompts)-1], nil
-	}})
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			c, err := d.Dial(t.Context(), target)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			c.Close()
-		})
-	}
-	wg.Wait()
-	if want := []string{"Passphrase of " + id + ": ", "That isn't it. Passphrase of " + id + ": "}; !slices.Equal(prompts, want) {
-		t.Errorf("asked: %q", prompts)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		door := &doorman{opens: []ssh.PublicKey{p.PublicKey}}
+		h := simulate(t, simhost.Options{Login: door.login, Unlisted: true})
+		target := h.Target()
+		target.IdentityFiles = []string{useless, id}
+		var prompts []string
+		answers := []string{"wrong", "open sesame"}
+		d := link.New(link.Options{Connect: h.Connect, Ask: func(_ context.Context, prompt string) (string, error) {
+			prompts = append(prompts, prompt) // two at a time would be a race
+			time.Sleep(time.Hour)
+			return answers[len(prompts)-1], nil
+		}})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				c, err := d.Dial(t.Context(), target)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.Close()
+			})
+		}
+		wg.Wait()
+		if want := []string{"Passphrase of " + id + ": ", "That isn't it. Passphrase of " + id + ": "}; !slices.Equal(prompts, want) {
+			t.Errorf("asked: %q", prompts)
+		}
+	})
 }
 
 func TestEncryptedKeysThatStayClosed(t *testing.T) {
