@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,26 @@ func NewHome(dir string) (*Home, error) {
 		return nil, err
 	}
 	return h, errors.Join(key.Write(h.Path("id_ed25519")), h.note("known_hosts", ""), h.note("config", ""))
+}
+
+// Copy makes dir a home with the same key, that knows the same hosts.
+func (h *Home) Copy(dir string) (*Home, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := &Home{Dir: dir, Key: h.Key, hosts: maps.Clone(h.hosts)}
+	if err := os.MkdirAll(c.Path(""), 0o700); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"id_ed25519", "id_ed25519.pub", "known_hosts", "config"} {
+		text, err := os.ReadFile(h.Path(name))
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(c.Path(name), text, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // Path is that of a file in .ssh.

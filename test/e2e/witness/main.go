@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.config, "config", "", "its config file, reread on SIGHUP and POST /reload; \"broken\" in it ends it, \"sick\" makes it unhealthy")
 	flag.StringVar(&o.secret, "secret", "", "a variable of its environment whose digest it writes to NAME.secret")
 	flag.BoolVar(&o.background, "background", false, "fork into the background, as daemons of old do")
-	flag.BoolVar(&o.stubborn, "stubborn", false, "ignore SIGTERM, and a POST /shutdown too")
+	flag.BoolVar(&o.stubborn, "stubborn", false, "ignore SIGTERM, which is a line in NAME.asked then, and a POST /shutdown too")
 	flag.IntVar(&o.children, "children", 0, "how many processes to start, each in a session of its own and deaf to SIGTERM")
 	flag.IntVar(&o.exit, "exit", -1, "exit with this status at once")
 	flag.BoolVar(&o.child, "child", false, "be one of those processes")

@@ -105,6 +105,10 @@ func (s *server) serve(signals <-chan os.Signal) error {
 			case !s.stubborn:
 				fmt.Println("ended by", sig)
 				return nil
+			default:
+				if err := testify(s.options, "asked", sig.String()+"\n"); err != nil {
+					return err
+				}
 			}
 		case <-s.shutdown:
 			if !s.stubborn {

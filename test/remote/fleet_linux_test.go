@@ -1,0 +1,5 @@
+package remote
+
+import "testing"
+
+func testFleet(t *testing.T, s *site) {}

@@ -1,0 +1,59 @@
+package remote
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"reconciler.dev/reconciler/test/labhost"
+)
+
+// bin is where this run of the tests builds the programs; main makes it and takes it away.
+var bin string
+
+func TestMain(m *testing.M) { labhost.Main(whole{m}) }
+
+// whole is all that this package does around its tests.
+type whole struct{ m *testing.M }
+
+func (w whole) Run() int {
+	dir, err := os.MkdirTemp("", "reconciler-remote-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a directory for the programs under test:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	return w.m.Run()
+}
+
+// The programs under test, each built when the first test asks for it.
+var (
+	reconciler = built("reconciler", "./cmd/reconciler")
+	witness    = built("witness", "./test/e2e/witness")
+)
+
+// built returns a function that builds a package of this module once, and returns the program's path.
+func built(name, pkg string) func(t testing.TB) string {
+	build := sync.OnceValues(func() (string, error) {
+		path := filepath.Join(bin, name)
+		cmd := exec.Command("go", "build", "-o", path, pkg)
+		cmd.Dir = filepath.Join("..", "..")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+		return path, nil
+	})
+	return func(t testing.TB) string {
+		t.Helper()
+		path, err := build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+}

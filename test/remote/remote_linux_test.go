@@ -1,0 +1,14 @@
+package remote
+
+import (
+	"testing"
+
+	"reconciler.dev/reconciler/test/labhost"
+)
+
+// TestEightHosts is what is shown on eight hosts that systemd booted, each with its own address, key and sshd.
+func TestEightHosts(t *testing.T) {
+	s := newSite(t, 8, labhost.Systemd)
+	t.Run("fleet", func(t *testing.T) { testFleet(t, s) })
+	t.Run("faults", func(t *testing.T) { testFaults(t, s) })
+}
