@@ -59,7 +59,7 @@ masked='apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 # The words of $masked are separate arguments. Words in '…$1' are for the hook's own shell, and $1 is the root.
 # shellcheck disable=SC2086,SC2016
 unshare --mount mmdebstrap --quiet --mode=root --variant=minbase \
-  --include=systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,iproute2 \
+  --include=systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,iproute2,sudo \
   --aptopt='Acquire::Retries "3"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook='chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash alice' \
