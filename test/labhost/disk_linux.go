@@ -31,7 +31,7 @@ func (h *Host) Fill(full bool) error {
 		if err := unix.Statfs(h.lab.path(h.spec.Disk), &st); err != nil {
 			return fmt.Errorf("fill the disk of %s: %w", h.Name, err)
 		}
-		size = int64(st.Blocks-st.Bfree) * st.Bsize
+		size = int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 	}
 	return h.onDisk("mount", "-o", fmt.Sprintf("remount,size=%d", size), h.spec.Disk)
 }

@@ -273,7 +273,7 @@ func TestOldFormatsOfEncryptedKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	//nolint:staticcheck // the format is broken, and still in people's homes
+	//lint:ignore SA1019 the format is broken, and still in people's homes
 	block, err := x509.EncryptPEMBlock(rand.Reader, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(private), []byte("pass"), x509.PEMCipherAES128)
 	if err != nil {
 		t.Fatal(err)
