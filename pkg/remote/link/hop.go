@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"reconciler.dev/reconciler/internal/plaintext"
-	"reconciler.dev/reconciler/pkg/drivers"
 )
 
 // stage is how far a connection came, for the message where it doesn't get further.
@@ -146,8 +144,8 @@ func (h *hop) unopened(ctx context.Context, err error) error {
 		return stopped(ctx, "reach "+where)
 	case ctx.Err() != nil:
 		return unreachable(errTimeout, "reach %s: no answer within %s: is it up, is that its address, and does nothing drop the packets?", where, or(h.target.ConnectTimeout, defaultTimeout))
-	case h.via != nil && h.via.loss() != nil:
-		return unreachable(err, "reach %s: %s", where, h.via.loss())
+	case h.via != nil && h.via.wire.broken.Load():
+		return unreachable(err, "reach %s: the connection to there was lost: %s", where, ended(err))
 	case errors.As(err, &open) && open.Reason == ssh.Prohibited:
 		return refused(err, "reach %s: %s doesn't let anybody through to there: %s; its sshd_config must say AllowTcpForwarding yes (or local), and permit this place where it says PermitOpen",
 			where, h.via.target, plaintext.Line(open.Message, 200))
@@ -167,6 +165,7 @@ func (h *hop) unmade(ctx context.Context, err error) error {
 		at = agreeing
 	}
 	where := h.target.where()
+	var strangers *ssh.AlgorithmNegotiationError
 	switch {
 	case stopped(ctx, "reach "+where) != nil:
 		return stopped(ctx, "reach "+where)
@@ -182,6 +181,9 @@ func (h *hop) unmade(ctx context.Context, err error) error {
 		return h.shut(err)
 	case gone(err) && !h.wire.greeted():
 		return unreachable(err, "reach %s: connected, and closed by it before it greeted: too many connections at once (MaxStartups in its sshd_config), or something that lets nobody in%s", where, h.says())
+	case errors.As(err, &strangers):
+		return refused(err, "reach %s: it and this program have no algorithm in common for the %s; its own are %s: it is old, or its sshd_config allows too few",
+			where, plaintext.Line(strangers.What, 60), plaintext.Line(strings.Join(strangers.RequestedAlgorithms, ", "), 300))
 	case strings.Contains(err.Error(), "overflow reading version string"):
 		return refused(err, "reach %s: what answers there isn't SSH; correct the address or the port%s", where, h.says())
 	}
@@ -216,6 +218,8 @@ func (h *hop) shut(err error) error {
 			return unreachable(err, "log in to %s as %s: it answered%s%s", where, h.user, said, h.says())
 		}
 	}
-	kinds := []error{drivers.ErrUnreachable, drivers.ErrPermanent, err}
-	return &problem{text: fmt.Sprintf("log in to %s as %s: %s%s%s", where, h.user, h.identities.summary(), said, h.says()), kinds: kinds}
+	if said != "" {
+		said += "; where it only takes fewer tries (MaxAuthTries in its sshd_config), offer it fewer keys (IdentitiesOnly)"
+	}
+	return refused(err, "log in to %s as %s: %s%s%s", where, h.user, h.identities.summary(), said, h.says())
 }

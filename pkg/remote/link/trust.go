@@ -243,5 +243,5 @@ func (e *HostKeyError) remedy() string {
 	if e.Known[0].File == "" {
 		return "put that into its hostKey"
 	}
-	return fmt.Sprintf("take the old one away: ssh-keygen -R '%s' -f %s", e.Name, e.Known[0].File)
+	return fmt.Sprintf("take the old one away: ssh-keygen -R '%s' -f '%s'", e.Name, e.Known[0].File)
 }
