@@ -21,6 +21,7 @@ const (
 type daemon struct {
 	o      *office
 	host   *labhost.Host
+	at     string // what the host is called
 	name   string
 	driver string
 	args   []string // beside those that every one has
@@ -30,7 +31,7 @@ type daemon struct {
 // daemon makes one; it isn't declared yet. It is kept by the driver that the host prefers where driver is empty.
 func (o *office) daemon(h *labhost.Host, name, driver string, args ...string) *daemon {
 	o.t.Helper()
-	d := &daemon{o: o, host: h, name: name + "-" + o.set, driver: driver, args: args}
+	d := &daemon{o: o, host: h, at: h.Name, name: name + "-" + o.set, driver: driver, args: args}
 	if err := h.Put(testifies+"/readme", nil, 0o644); err != nil { // it makes the directory
 		o.t.Fatal(err)
 	}
@@ -49,11 +50,11 @@ func (d *daemon) manifest() string {
 	}
 	args := append([]string{"-name=" + d.name, "-dir=" + testifies}, d.args...)
 	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  host: %s\n  binary: %s\n  args: [%s]\n%s",
-		d.name, d.host.Name, witnessAt, "'"+strings.Join(args, "', '")+"'", spec)
+		d.name, d.at, witnessAt, "'"+strings.Join(args, "', '")+"'", spec)
 }
 
 // file is its manifest's name in the folder.
-func (d *daemon) file() string { return d.host.Name + "-" + d.name + ".yaml" }
+func (d *daemon) file() string { return d.at + "-" + d.name + ".yaml" }
 
 // declare writes its manifest.
 func (d *daemon) declare() *daemon {
@@ -107,7 +108,7 @@ func (d *daemon) started(pid int) bool {
 
 // known tells whether the host keeps anything of it.
 func (d *daemon) known() bool {
-	for _, path := range []string{"/etc/systemd/system/" + d.name + ".service", "/run/reconciler/daemons/" + d.name + ".json", "/run/reconciler/cgroup/" + d.name + ".json"} {
+	for _, path := range []string{"/etc/systemd/system/" + d.name + ".service", "/run/reconciler/daemons/" + d.name + ".json", "/run/reconciler/cgroup/" + d.name + ".json", "/home/alice/.config/systemd/user/" + d.name + ".service"} {
 		if _, err := d.host.Get(path); err == nil {
 			return true
 		}

@@ -84,7 +84,7 @@ func (o *office) close() {
 		if len(d.copies()) == 0 && !d.known() {
 			continue
 		}
-		if p := o.run("delete", "--now", "--force", "--host", d.host.Name, d.name); p.cmd.ProcessState.ExitCode() != 0 {
+		if p := o.run("delete", "--now", "--force", "--host", d.at, d.name); p.cmd.ProcessState.ExitCode() != 0 {
 			o.t.Errorf("%s on %s can't be deleted:\n%v", d.name, d.host.Name, p)
 		}
 		for _, left := range d.copies() {
