@@ -15,8 +15,9 @@ import (
 
 // site is hosts that are shared, and how any administrator reaches them.
 type site struct {
-	hosts []*labhost.Host
-	home  *sshlab.Home
+	hosts  []*labhost.Host
+	home   *sshlab.Home
+	beside []string // see labhost.Host
 }
 
 // newSite boots n hosts that have the witness, and no trace of reconciler.
@@ -27,6 +28,7 @@ func newSite(t *testing.T, n int, kind labhost.Kind, users ...string) *site {
 		t.Fatal(err)
 	}
 	s := &site{hosts: labhost.StartAll(t, n, kind, labhost.Bind{From: witness(t), To: witnessAt}), home: home}
+	s.beside = s.hosts[0].Beside()
 	each(t, s.hosts, func(h *labhost.Host) error { return home.Enroll(t.Context(), h, users...) })
 	return s
 }
@@ -65,17 +67,22 @@ type office struct {
 // newOffice is a new administrator's, with a copy of the files in .ssh. At the end of the test nothing of the administrator's runs on any host.
 func (s *site) newOffice(t testing.TB) *office {
 	t.Helper()
-	home, err := s.home.Copy(t.TempDir())
+	home, err := s.newHome(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A link is given up after three seconds in which nothing came.
-	if err := home.Configure("Host *", "  ServerAliveInterval 1", "  ServerAliveCountMax 3", "  ConnectTimeout 10"); err != nil {
-		t.Fatal(err)
-	}
-	o := &office{t: t, home: home, dir: t.TempDir(), beside: s.hosts[0].Beside(), set: strings.ToLower(rand.Text()[:8])}
+	o := &office{t: t, home: home, dir: t.TempDir(), beside: s.beside, set: strings.ToLower(rand.Text()[:8])}
 	t.Cleanup(o.close)
 	return o
+}
+
+// newHome is a copy of the home that knows all hosts. A link is given up after three seconds in which nothing came.
+func (s *site) newHome(t testing.TB) (*sshlab.Home, error) {
+	home, err := s.home.Copy(t.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	return home, home.Configure("Host *", "  ServerAliveInterval 1", "  ServerAliveCountMax 3", "  ConnectTimeout 10")
 }
 
 // close deletes what the administrator had on the hosts.

@@ -10,5 +10,7 @@ import (
 func TestEightHosts(t *testing.T) {
 	s := newSite(t, 8, labhost.Systemd)
 	t.Run("fleet", func(t *testing.T) { testFleet(t, s) })
+	t.Run("keys", func(t *testing.T) { testKeys(t, s) })
+	t.Run("disk", func(t *testing.T) { testDisk(t, s) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, s) })
 }

@@ -84,6 +84,9 @@ func (h *Home) Trust(key *Key, names ...string) error {
 	return h.note("known_hosts", strings.Join(names, ",")+" "+key.Line()+"\n")
 }
 
+// Revoke has known_hosts say that no host may have that key any more.
+func (h *Home) Revoke(key *Key) error { return h.note("known_hosts", "@revoked * "+key.Line()+"\n") }
+
 // HostKey is the key that the host of that name had when it was enrolled.
 func (h *Home) HostKey(name string) *Key {
 	h.mu.Lock()
