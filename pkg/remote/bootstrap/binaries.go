@@ -13,8 +13,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-
-	"reconciler.dev/reconciler/internal/plaintext"
 )
 
 // Binary is the agent for one platform, a file on this machine.
@@ -119,9 +117,8 @@ type missingBinary struct {
 }
 
 func (m *missingBinary) Error() string {
-	name := plaintext.Line(m.platform.String(), 100) // as a host calls itself
-	return fmt.Sprintf("there is no agent for %s here: no %s %s; make it with hack/agents.sh %s, and name its folder by --agents or RECONCILER_AGENTS",
-		name, plaintext.Line(m.platform.File(), 100), m.where, name)
+	return fmt.Sprintf("there is no agent for %[1]s here: no %[2]s %[3]s; make it with hack/agents.sh %[1]s, and name its folder by --agents or RECONCILER_AGENTS",
+		m.platform, m.platform.File(), m.where)
 }
 
 // Unwrap returns fs.ErrNotExist.

@@ -81,6 +81,7 @@ type booter struct {
 	greet  Handshake
 	binary *Binary // nil with Never
 	place  place
+	opened int // commands so far
 }
 
 // aim says for which platform the agent is to be.
@@ -102,9 +103,9 @@ func (b *booter) aim(p Platform) (err error) {
 func (b *booter) try(ctx context.Context) (*answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, b.Patience)
 	defer cancel()
-	stream, err := b.opener.Open(bounded, b.place.command(b.Sudo))
+	stream, err := b.open(bounded, b.place.command(b.Sudo))
 	if err != nil {
-		return nil, openError(b.Host, err)
+		return nil, err
 	}
 	heard := &listener{Stream: stream}
 	leave := context.AfterFunc(bounded, func() { stream.Close() })
@@ -122,7 +123,7 @@ func (b *booter) try(ctx context.Context) (*answer, error) {
 	case late:
 		return nil, b.hanging(a)
 	case a.lost != nil:
-		return nil, openError(b.Host, a.lost)
+		return nil, b.lost(a.lost)
 	}
 	return &a, nil
 }
@@ -154,7 +155,7 @@ func (b *booter) mend(ctx context.Context, a answer) error {
 	if err != nil {
 		return fmt.Errorf("read the agent for %s: %w", b.Host, err)
 	}
-	if f.file != "" && f.sum == whole && !f.inert {
+	if f.file != "" && f.sum == whole && f.inert == "" {
 		return b.unusable(f, a)
 	}
 	if p := b.obstacle(f); p != nil {
@@ -167,16 +168,16 @@ func (b *booter) mend(ctx context.Context, a answer) error {
 	if again == nil {
 		return err
 	}
-	f.file, f.sum, f.inert, f.head = b.place.file, whole, false, ""
+	f.file, f.sum, f.inert, f.head = b.place.file, whole, "", ""
 	return b.unusable(f, *again)
 }
 
 // probe looks at the host. a is how the agent's command came out before.
 func (b *booter) probe(ctx context.Context, a answer) (facts, error) {
 	f := facts{free: -1}
-	s, err := startScript(ctx, b.opener, probeScript, b.Patience)
+	s, err := b.startScript(ctx, probeScript)
 	if s == nil {
-		return f, openError(b.Host, err)
+		return f, err
 	}
 	if err == nil {
 		folder := ""
@@ -185,6 +186,7 @@ func (b *booter) probe(ctx context.Context, a answer) (facts, error) {
 		}
 		err = s.tell(stdinPath(b.place.file), folder)
 	}
+	began := err == nil
 	for key, value := "", ""; err == nil; {
 		if key, value, err = s.next(); key == endLine {
 			return f, b.left(ctx, s.done())
@@ -195,7 +197,10 @@ func (b *booter) probe(ctx context.Context, a answer) (facts, error) {
 	if err := b.left(ctx, out); err != nil {
 		return f, err
 	}
-	if out.late {
+	switch {
+	case began && !errors.Is(err, errNoise):
+		return f, b.problem(Hanging, "the host began to say what it is, and then "+outcome(out, b.Patience), "see whether the account's home directory, or a program as df, hangs there", out.stderr)
+	case out.late && !errors.Is(err, errNoise):
 		return f, b.hanging(out)
 	}
 	return f, b.deaf(a, out)
@@ -207,10 +212,45 @@ func (b *booter) left(ctx context.Context, out answer) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("start the agent on %s: %w", b.Host, context.Cause(ctx))
 	case out.lost != nil && !out.late:
-		return openError(b.Host, out.lost)
+		return b.lost(out.lost)
 	}
 	return nil
 }
+
+// sessionPauses are how long is waited before a command is started again that the host had no session for, as where the one before isn't quite gone.
+func sessionPauses() []time.Duration {
+	return []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 750 * time.Millisecond}
+}
+
+// open starts a command.
+func (b *booter) open(ctx context.Context, command string) (link.Stream, error) {
+	bounded, cancel := context.WithTimeout(ctx, b.Patience)
+	defer cancel()
+	stream, err := b.opener.Open(bounded, command)
+	for _, pause := range sessionPauses() {
+		if !errors.Is(err, link.ErrNoSession) || b.opened == 0 {
+			break
+		}
+		select {
+		case <-bounded.Done():
+		case <-time.After(pause):
+		}
+		stream, err = b.opener.Open(bounded, command)
+	}
+	switch {
+	case err == nil:
+		b.opened++
+		return stream, nil
+	case errors.Is(err, drivers.ErrUnreachable), bounded.Err() != nil:
+		return nil, b.lost(err)
+	case errors.Is(err, link.ErrNoSession):
+		return nil, b.problem(NoSession, clean(err.Error()), "the agent needs one: see MaxSessions in the host's sshd_config", "")
+	}
+	return nil, b.problem(NoLogin, clean(err.Error()), "let the account run commands, or connect as another user", "")
+}
+
+// lost says that the link was what failed.
+func (b *booter) lost(err error) error { return fmt.Errorf("start the agent on %s: %w", b.Host, err) }
 
 func (b *booter) say(format string, args ...any) {
 	if b.Say != nil {

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -10,27 +11,18 @@ import (
 	"strings"
 )
 
-// copyTries is how often a copy is begun: one that continued a part and came out wrong is done once more from the start.
-const copyTries = 2
-
 // copy puts the agent in its place on a host of which f was found. whole is its cksum.
 func (b *booter) copy(ctx context.Context, f facts, whole string) error {
 	from := b.usablePart(f)
 	b.say("copying the agent (%s, %s) to %s on %s", b.binary.Platform, megabytes(b.binary.Size-from.size), f.folder, b.Host)
-	for range copyTries {
-		out, err := b.send(ctx, f, from, whole)
-		if err != nil {
-			return err
-		}
-		if out.installed {
-			return nil
-		}
-		if from.id == "" || out.full() {
-			return b.copyProblem(f, out)
-		}
-		from = part{}
+	out, err := b.send(ctx, f, from, whole)
+	if err == nil && !out.installed && from.id != "" && !out.full() {
+		out, err = b.send(ctx, f, part{}, whole) // the part wasn't what it seemed: from the start, then
 	}
-	return nil // not reached: the last try continues no part
+	if err != nil || out.installed {
+		return err
+	}
+	return b.copyProblem(f, out)
 }
 
 // usablePart returns the longest part on the host that is the beginning of the agent, or none.
@@ -62,9 +54,9 @@ func (c copied) full() bool { return isFull(c.text) }
 
 // send runs uploadScript once.
 func (b *booter) send(ctx context.Context, f facts, from part, whole string) (copied, error) {
-	s, err := startScript(ctx, b.opener, uploadScript, b.Patience)
+	s, err := b.startScript(ctx, uploadScript)
 	if s == nil {
-		return copied{}, openError(b.Host, err)
+		return copied{}, err
 	}
 	var out copied
 	if err == nil {
@@ -137,14 +129,18 @@ func (b *booter) stream(w io.Writer, offset int64, zip bool) error {
 		_, err = io.Copy(w, rest)
 		return err
 	}
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	packets := bufio.NewWriterSize(w, 32<<10) // gzip writes a few bytes at a time
+	z, err := gzip.NewWriterLevel(packets, gzip.BestSpeed)
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(z, rest); err != nil {
 		return err
 	}
-	return z.Close()
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return packets.Flush()
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -8,13 +8,13 @@ import (
 // facts are what probeScript found on a host. All text in them is the host's.
 type facts struct {
 	platform   Platform
-	home, user string
+	user       string
 	gzip, sudo bool
 
 	// file is where the agent is on the host, empty where it isn't; sum is what cksum says of it, head its first bytes.
 	file, sum, head string
-	// inert: the file is there, and its mode doesn't let the account execute it.
-	inert bool
+	// inert is the file's mode, as ls shows it, where the account can't execute it, be it for the mode or for the file system; empty where it can.
+	inert string
 
 	// folder is where it would be copied to.
 	folder string
@@ -38,8 +38,6 @@ const mostParts = 4
 // add takes one line of the script, its first word apart. Unknown words are passed over.
 func (f *facts) add(key, value string) {
 	switch key {
-	case "home":
-		f.home = value
 	case "user":
 		f.user = value
 	case "system":
@@ -56,7 +54,7 @@ func (f *facts) add(key, value string) {
 	case "head":
 		f.head = value
 	case "inert":
-		f.inert = true
+		f.inert, _, _ = strings.Cut(reason(value), " ")
 	case "folder":
 		f.folder = value
 	case "unwritable":

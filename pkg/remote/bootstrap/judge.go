@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 )
 
 // elsewhere is what to do where the folder for agents doesn't serve.
@@ -46,7 +47,7 @@ func (b *booter) full(f facts, text string) *Problem {
 }
 
 func (b *booter) noExec(f facts, text string) *Problem {
-	return b.problem(NoExec, "programs in "+clean(f.folder)+" can't be executed, as where a home directory is mounted noexec or a policy forbids it",
+	return b.problem(NoExec, account(f)+" can't execute programs in "+clean(f.folder)+", as where a home directory is mounted noexec, or a policy or the mode of the folder forbids it",
 		"the account needs a folder for the agent where it may execute what it wrote: "+elsewhere, text)
 }
 
@@ -67,31 +68,43 @@ func (b *booter) copyProblem(f facts, out copied) error {
 // unusable says why the agent that was tried, and of whose place f was found, didn't answer but a.
 func (b *booter) unusable(f facts, a answer) error {
 	if f.file == "" {
-		return b.problem(NoAgent, "there is no agent at "+b.wanted(f)+", and agent.install is never", b.putThere(f, true), "")
+		return b.problem(NoAgent, "there is "+b.wanted(f)+", and agent.install is never", b.putThere(f, true), "")
 	}
 	if p, ok := headPlatform(f.head); ok && p != f.platform {
-		return b.problem(WrongPlatform, fmt.Sprintf("%s is a program for %s, and the host is %s", clean(f.file), p, clean(f.platform.String())), b.putThere(f, true), "")
+		return b.problem(WrongPlatform, fmt.Sprintf("%s is a program for %s, and the host is %s", clean(f.file), p, f.platform), b.putThere(f, true), "")
 	}
 	denied := a.status() == 126 || strings.Contains(strings.ToLower(a.stderr), "permission denied")
 	switch {
-	case f.inert:
-		return b.problem(NoExec, fmt.Sprintf("the mode of %s doesn't let %s execute it", clean(f.file), account(f)), "chmod 755 "+clean(f.file)+" on the host", "")
-	case f.noexec != "" || denied && !b.Sudo:
+	case f.inert != "" && !strings.Contains(f.inert, "x"):
+		return b.problem(NoExec, fmt.Sprintf("the mode of %s doesn't let %s execute it", clean(f.file), account(f)), "chmod 755 "+b.there(f)+" on the host", "")
+	case f.noexec != "" || f.inert != "" || denied && !b.Sudo:
 		f.folder = path.Dir(f.file)
 		return b.noExec(f, f.noexec+" "+a.stderr)
 	case b.Sudo:
 		return b.sudoRefused(f, a)
 	}
-	return b.problem(Broken, fmt.Sprintf("%s is there, and ended with status %d without an answer", clean(f.file), a.status()),
-		"see what it does there: ssh "+b.Host+" "+clean(f.file)+" version", a.said)
+	return b.problem(Broken, clean(f.file)+" is there, and "+outcome(a, b.Patience),
+		"see what it does there: ssh "+b.Host+" "+b.there(f)+" version", a.said)
 }
 
-// wanted is where an agent was looked for.
+// outcome is how a command came out that didn't answer.
+func outcome(a answer, patience time.Duration) string {
+	switch status := a.status(); {
+	case a.late:
+		return fmt.Sprintf("said nothing more for %s", patience)
+	case status < 0:
+		return "ended without an answer: " + clean(a.end.Error())
+	default:
+		return fmt.Sprintf("ended with status %d without an answer", status)
+	}
+}
+
+// wanted is what was looked for.
 func (b *booter) wanted(f facts) string {
 	if b.place.file == agentFile {
-		return agentFile + " in the PATH of " + account(f)
+		return "no " + agentFile + " in the PATH of " + account(f)
 	}
-	return b.place.file
+	return "no agent at " + b.place.file
 }
 
 // sudoRefused says what lets the account run the agent as root.

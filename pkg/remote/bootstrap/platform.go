@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"regexp"
 	"runtime"
 	"strings"
 )
@@ -31,7 +32,7 @@ func (p Platform) File() string {
 
 func parsePlatform(s string) (Platform, bool) {
 	system, arch, ok := strings.Cut(s, "/")
-	return Platform{OS: system, Arch: arch}, ok && system != "" && arch != ""
+	return Platform{OS: system, Arch: arch}, ok && platformWord.MatchString(system) && platformWord.MatchString(arch)
 }
 
 func goArch(arch string) string {
@@ -41,7 +42,10 @@ func goArch(arch string) string {
 	return arch
 }
 
-// unamePlatform translates what uname(1) calls a system and its machine.
+// platformWord matches what a system or a machine may be called. Hosts say it, and files here are named by it.
+var platformWord = regexp.MustCompile(`^[a-z0-9_]{1,20}$`)
+
+// unamePlatform translates what uname(1) calls a system and its machine. What no uname would say is unknown.
 func unamePlatform(system, machine string) Platform {
 	p := Platform{OS: strings.ToLower(system), Arch: strings.ToLower(machine)}
 	for _, prefix := range []string{"mingw", "msys", "cygwin", "windows"} {
@@ -62,6 +66,11 @@ func unamePlatform(system, machine string) Platform {
 		p.Arch = "386"
 	case "loongarch64":
 		p.Arch = "loong64"
+	}
+	for _, word := range []*string{&p.OS, &p.Arch} {
+		if !platformWord.MatchString(*word) {
+			*word = "unknown"
+		}
 	}
 	return p
 }

@@ -32,6 +32,8 @@ const (
 	ReadOnly Kind = "ReadOnly"
 	// Denied: the account may not write where the agent is to be.
 	Denied Kind = "Denied"
+	// NoSession: the host takes the connection and opens no session on it.
+	NoSession Kind = "NoSession"
 	// NoLogin: the account's login shell runs no commands.
 	NoLogin Kind = "NoLogin"
 	// OtherCommand: the host runs something else than the command that it was asked for.
@@ -109,11 +111,8 @@ func (b *booter) skew(ctx context.Context, cause error) error {
 
 // putThere says which file to put where. Where the host could not be looked at, it says so for whatever platform it is.
 func (b *booter) putThere(f facts, looked bool) string {
-	target := b.place.file
-	switch {
-	case f.file != "":
-		target = clean(f.file)
-	case target == agentFile:
+	target := b.there(f)
+	if target == agentFile {
 		target = "/usr/local/bin/" + agentFile
 	}
 	if !looked {
@@ -124,6 +123,14 @@ func (b *booter) putThere(f facts, looked bool) string {
 		return fmt.Sprintf("make the program for it with hack/agents.sh %s, and put %s at %s there, with mode 755", f.platform, f.platform.File(), target)
 	}
 	return fmt.Sprintf("put %s at %s there, with mode 755: scp %s %s:%s", file.File, target, file.File, b.Host, target)
+}
+
+// there is where the agent is on the host, fit for a command that a person may copy: as the host says, where it is a plain path.
+func (b *booter) there(f facts) string {
+	if CheckPath(f.file) == nil {
+		return f.file
+	}
+	return b.place.file
 }
 
 func (b *booter) ownFile() string {
@@ -164,5 +171,5 @@ func (b *booter) noBinary(f facts, err error) error {
 	if !errors.As(err, new(*missingBinary)) {
 		return fmt.Errorf("start the agent on %s: %w", b.Host, err)
 	}
-	return b.problem(NoBinary, "the host is "+clean(f.platform.String())+", and "+err.Error(), "or build it on the host, and set agent.install: never and agent.path", "")
+	return b.problem(NoBinary, "the host is "+f.platform.String()+", and "+err.Error(), "or build it on the host, and set agent.install: never and agent.path", "")
 }

@@ -22,12 +22,12 @@ echo; o begin;`
 const probeScript = common + `
 IFS= read -r f; IFS= read -r d;
 case $f in /*) ;; */*) f=$HOME/$f ;; *) f=$(command -v "$f") ;; esac;
-o home "$HOME"; o user $(id -un 2>/dev/null); o system $(uname -s) $(uname -m);
+o user $(id -un 2>/dev/null); o system $(uname -s) $(uname -m);
 if command -v gzip >/dev/null 2>&1; then o gzip; fi;
 if command -v sudo >/dev/null 2>&1; then o sudo; fi;
 if [ -e "$f" ]; then
 o file "$f"; o sum $(cksum <"$f" 2>&1); o head $(od -An -tx1 -N20 "$f" 2>&1);
-[ -x "$f" ] || o inert;
+[ -x "$f" ] || o inert $(ls -ld "$f" 2>&1);
 fi;
 if [ -n "$d" ]; then
 case $d in /*) ;; *) d=$HOME/$d ;; esac;

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -22,6 +21,9 @@ const (
 	// mostSaid bounds what of that is kept for a message.
 	mostSaid = 2 << 10
 )
+
+// errNoise is that a host says more than mostNoise beside what it was asked for.
+var errNoise = errors.New("it says too much beside what it was asked for")
 
 // answer is how a command that didn't do what it was to do came out.
 type answer struct {
@@ -72,8 +74,11 @@ func (l *listener) finish() answer {
 		l.Close()
 	})
 	defer timer.Stop()
-	_ = l.CloseWrite()            // that it is closed already, or gone, is told by Wait
-	_, _ = io.Copy(io.Discard, l) // to its end, however that comes
+	_ = l.CloseWrite() // that it is closed already, or gone, is told by Wait
+	if n, _ := io.Copy(io.Discard, io.LimitReader(l, mostNoise)); n == mostNoise {
+		late.Store(true)
+		l.Close()
+	}
 	err := l.Wait()
 	l.Close()
 	a := answer{stderr: strings.TrimSpace(l.Stderr()), late: late.Load()}
@@ -103,11 +108,10 @@ type script struct {
 }
 
 // startScript starts a script and waits for its first line. Each wait from here on, for a line or for the host to take what is written, is bounded by patience, and
-// ends with ctx. The caller ends the script with its end or lose.
-func startScript(ctx context.Context, opener link.Opener, text string, patience time.Duration) (*script, error) {
-	opening, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	stream, err := opener.Open(opening, scriptCommand(text))
+// ends with ctx. The caller ends the script that it gets, also beside an error, with done; without one the error is the last word.
+func (b *booter) startScript(ctx context.Context, text string) (*script, error) {
+	patience := b.Patience
+	stream, err := b.open(ctx, scriptCommand(text))
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +138,13 @@ func (s *script) readLine() (string, error) {
 	s.timer.Reset(s.patience)
 	line, err := s.in.ReadSlice('\n')
 	if s.noise += len(line); s.noise > mostNoise {
-		return "", errors.New("it says too much beside what it was asked for")
+		return "", errNoise
 	}
 	text := strings.TrimRight(string(line), "\r\n ")
 	for errors.Is(err, bufio.ErrBufferFull) {
 		line, err = s.in.ReadSlice('\n')
 		if s.noise += len(line); s.noise > mostNoise {
-			return "", errors.New("it says too much beside what it was asked for")
+			return "", errNoise
 		}
 	}
 	return text, err
@@ -180,9 +184,4 @@ func (s *script) done() answer {
 	a := s.finish()
 	a.late = a.late || s.late.Load()
 	return a
-}
-
-// openError says that a command couldn't be started.
-func openError(host string, err error) error {
-	return fmt.Errorf("start the agent on %s: %w", host, err)
 }

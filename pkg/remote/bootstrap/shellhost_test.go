@@ -257,7 +257,7 @@ type standIn struct {
 }
 
 func (g *standIn) greet(_ context.Context, s link.Stream) error {
-	in := bufio.NewReader(s)
+	in := bufio.NewReader(io.LimitReader(s, 1<<20))
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -271,8 +271,11 @@ func (g *standIn) greet(_ context.Context, s link.Stream) error {
 	}
 }
 
-// agents are programs of testdata/agent, built once: their folder has one of version own for this platform, and others named by version.
-type agents struct{ dir string }
+// agents are programs of testdata/agent, built once and named by their version: one and two for this platform, and arm for another. binaries has the first.
+type agents struct {
+	dir      string
+	binaries *bootstrap.Binaries
+}
 
 func (a agents) version(name string) string { return filepath.Join(a.dir, name) }
 
@@ -291,7 +294,7 @@ var built = sync.OnceValues(func() (agents, error) {
 			return agents{}, fmt.Errorf("build the stand-in %s: %w\n%s", b.name, err, out)
 		}
 	}
-	return agents{dir: dir}, nil
+	return agents{dir: dir, binaries: bootstrap.NewBinaries(filepath.Join(dir, "one"), "")}, nil
 })
 
 func programs(t *testing.T) agents {
@@ -311,10 +314,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// optionsFor has the stand-in one to copy.
+// optionsFor has the stand-in one to copy, and for other platforms those of dirs.
 func optionsFor(t *testing.T, dirs ...string) bootstrap.Options {
 	t.Helper()
-	return bootstrap.Options{Host: "gpu-1", Patience: 10 * time.Second, Binaries: bootstrap.NewBinaries(programs(t).version("one"), "", dirs...)}
+	opts := bootstrap.Options{Host: "gpu-1", Patience: 10 * time.Second, Binaries: programs(t).binaries}
+	if len(dirs) > 0 {
+		opts.Binaries = bootstrap.NewBinaries(programs(t).version("one"), "", dirs...)
+	}
+	return opts
 }
 
 // start starts the agent of a host and ends it.
