@@ -252,8 +252,8 @@ func (s *shellStream) Close() error {
 
 // standIn is the greeting of the program in testdata/agent.
 type standIn struct {
-	version string
-	stream  link.Stream
+	version, user string
+	stream        link.Stream
 }
 
 func (g *standIn) greet(_ context.Context, s link.Stream) error {
@@ -264,7 +264,7 @@ func (g *standIn) greet(_ context.Context, s link.Stream) error {
 			return fmt.Errorf("greet the agent: %w", err)
 		}
 		if _, said, ok := strings.Cut(line, "stand-in "); ok {
-			g.version, _, _ = strings.Cut(said, " ")
+			g.version, g.user, _ = strings.Cut(strings.TrimSpace(said), " of user ")
 			g.stream = s
 			return nil
 		}
