@@ -182,7 +182,9 @@ func (h *sshHost) account(name, shell, options string, files map[string]string) 
 		h.write(filepath.Join(home, file), text, 0o755)
 	}
 	h.do(func() error {
-		return filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error { return errors.Join(err, os.Chown(path, int(uid), 65534)) })
+		return filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.Chown(path, int(uid), 65534))
+		})
 	})
 	return home
 }
