@@ -2,6 +2,8 @@ package bootstrap_test
 
 import (
 	"errors"
+	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -142,6 +144,49 @@ func TestOpenSSH(t *testing.T) {
 	t.Run("sudo", func(t *testing.T) {
 		h.sudo(t)
 	})
+}
+
+// TestStrictSites: the lines in docs/agents.md do what it says, and nothing else is possible by them.
+func TestStrictSites(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/agents.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forced, sudoers := "", bootstrap.SudoersLine("alice", "/usr/local/bin/reconciler")
+	for line := range strings.Lines(string(text)) {
+		if before, _, ok := strings.Cut(strings.TrimSpace(line), "ssh-ed25519 AAAA"); ok {
+			forced = before
+		}
+	}
+	for _, line := range []string{sudoers, bootstrap.SudoersLine("alice", "/home/alice/.cache/reconciler/agents/*/reconciler")} {
+		if !strings.Contains(string(text), "\n    "+line+"\n") {
+			t.Errorf("docs/agents.md doesn't have the line %s", line)
+		}
+	}
+	h := newSSHHost(t)
+	h.do(func() error { return h.disk("/usr/local/bin", "20m", 0) })
+	h.put(t, "/usr/local/bin/reconciler", "two")
+	h.replace("/etc/sudoers", sudoers+"\n")
+	h.do(func() error { return exec.Command("chmod", "440", "/etc/sudoers").Run() })
+	h.account("bob", "/usr/bin/fish", forced, nil)
+	h.account("alice", "/usr/bin/tcsh", strings.Replace(forced, "/usr/local", "sudo -n /usr/local", 1), nil)
+	if g := mustReach(t, h.dial(t, "bob"), optionsFor(t), 1); g.version != "two" || g.user == "0" {
+		t.Errorf("version %s of user %s", g.version, g.user)
+	}
+	if g := mustReach(t, h.dial(t, "alice"), optionsFor(t), 1); g.version != "two" || g.user != "0" {
+		t.Errorf("version %s of user %s", g.version, g.user)
+	}
+	s, err := h.dial(t, "bob").Open(t.Context(), "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(s); err != nil || !strings.HasPrefix(string(said), "stand-in two") || strings.Contains(string(said), "uid=") {
+		t.Errorf("another command said %q, %v", said, err)
+	}
 }
 
 // sudo is what Sudo promises: refused, the line that it asks for, and an agent of root's.

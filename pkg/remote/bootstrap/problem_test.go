@@ -288,3 +288,88 @@ func TestSudo(t *testing.T) {
 		h.problem(opts, bootstrap.SudoRefused, "leave sudo out")
 	})
 }
+
+func TestAgentsOnWindows(t *testing.T) {
+	h := newShellHost(t, "/bin/sh", "-c", "echo stand-in two of user 1 #")
+	opts := optionsFor(t)
+	opts.Path = `C:\reconciler\reconciler.exe`
+	if _, err := h.start(opts); err == nil || !strings.Contains(err.Error(), "agent.install: never") || len(h.commands) > 0 {
+		t.Errorf("got %v after %q", err, h.commands)
+	}
+	opts.Install = bootstrap.Never
+	g := &standIn{}
+	if err := bootstrap.Agent(t.Context(), h, opts, g.greet); err != nil || !slices.Equal(h.commands, []string{"C:/reconciler/reconciler.exe agent"}) {
+		t.Errorf("got %v after %q", err, h.commands)
+	}
+}
+
+func TestSkewOfAnAgentBehindAForcedCommand(t *testing.T) {
+	h := newShellHost(t, "/bin/sh", "-c", "echo stand-in two of user 1", "-")
+	opts := optionsFor(t)
+	opts.Install, opts.Path = bootstrap.Never, "/opt/reconciler"
+	err := bootstrap.Agent(t.Context(), h, opts, func(context.Context, link.Stream) error { return fmt.Errorf("protocol 2: %w", drivers.ErrPermanent) })
+	p := (*bootstrap.Problem)(nil)
+	if !errors.As(err, &p) || p.Kind != bootstrap.Skew || !strings.Contains(p.Do, "at /opt/reconciler there") || !strings.Contains(p.Do, programs(t).version("one")) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// refusing is a host that takes the connection and no command.
+type refusing struct{ err error }
+
+func (r refusing) Open(context.Context, string) (link.Stream, error) { return nil, r.err }
+
+func TestHostsThatTakeNoCommand(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		kind bootstrap.Kind
+	}{{fmt.Errorf("it runs no commands: %w", drivers.ErrPermanent), bootstrap.NoLogin}, {fmt.Errorf("gone: %w", drivers.ErrUnreachable), ""}} {
+		err := bootstrap.Agent(t.Context(), refusing{c.err}, optionsFor(t), (&standIn{}).greet)
+		p := (*bootstrap.Problem)(nil)
+		if !errors.Is(err, drivers.ErrUnreachable) || errors.As(err, &p) != (c.kind != "") || p != nil && p.Kind != c.kind {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestDocsQuoteTheMessages: what docs/agents.md says that a message says, one says.
+func TestDocsQuoteTheMessages(t *testing.T) {
+	var source strings.Builder
+	for _, pattern := range []string{"*.go", "../link/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				source.Write(text)
+			}
+		}
+	}
+	text, err := os.ReadFile("../../../docs/agents.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		rows++
+		for i, quoted := range strings.Split(cells[1], "`") {
+			for _, part := range strings.Split(strings.ReplaceAll(quoted, "15s", "OS/ARCH"), "OS/ARCH") {
+				if i%2 == 1 && !strings.Contains(source.String(), part) {
+					t.Errorf("no message says %q", part)
+				}
+			}
+		}
+	}
+	if rows < 8 {
+		t.Errorf("there are %d rows: is the table gone?", rows)
+	}
+}
