@@ -16,9 +16,15 @@ import (
 )
 
 // withoutGzip takes gzip away from a host.
-func withoutGzip(h *shellHost) {
+func withoutGzip(h *shellHost) { h.without("gzip") }
+
+// without leaves a host no tools but the most usual, and those of them without the ones named.
+func (h *shellHost) without(missing ...string) {
 	h.t.Helper()
-	for _, tool := range []string{"uname", "id", "cksum", "od", "mkdir", "cat", "chmod", "rm", "mv", "wc", "df", "tail"} {
+	for _, tool := range []string{"uname", "id", "cksum", "od", "mkdir", "cat", "chmod", "rm", "mv", "wc", "df", "tail", "ls", "gzip"} {
+		if slices.Contains(missing, tool) {
+			continue
+		}
 		if err := os.MkdirAll(filepath.Join(h.home, "bin"), 0o700); err != nil {
 			h.t.Fatal(err)
 		}
@@ -146,6 +152,23 @@ func TestPlaceOfTheAgentThatIsTaken(t *testing.T) {
 	h.problem(optionsFor(t), bootstrap.Broken, "couldn't put itself into place", "rename ")
 	if left := h.files(".cache"); len(left) != 0 {
 		t.Errorf("left are %q", left)
+	}
+}
+
+func TestHostsThatLackTools(t *testing.T) {
+	for _, missing := range [][]string{{"cksum"}, {"cksum", "gzip"}, {"id", "od", "df", "ls", "tail"}} {
+		h := newShellHost(t, "dash")
+		h.without(missing...)
+		h.copyOnce(t)
+		if err := os.RemoveAll(filepath.Join(h.home, ".cache")); err != nil {
+			t.Fatal(err)
+		}
+		h.cut, h.cutIn = 100_000, "--install"
+		if _, err := h.start(optionsFor(t)); !errors.Is(err, drivers.ErrUnreachable) {
+			t.Fatalf("got %v, want that the link was lost", err)
+		}
+		h.cut, h.cutIn = 0, ""
+		h.copyOnce(t)
 	}
 }
 

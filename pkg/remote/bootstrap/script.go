@@ -48,8 +48,8 @@ fi;
 o end`
 
 // uploadScript takes a copy of the agent. It reads the folder, the number of a part to continue or nothing, that part's size, what cksum says of the whole, the whole's
-// SHA-256, and gzip where that is how the rest comes; says how much it has; reads the rest to the end of stdin; and, where that is the whole, lets it put itself into
-// place. A part is named by this host and process, so that no other copy, not even from a host that shares the folder, writes to it.
+// SHA-256, and gzip where that is how the rest comes; says how much it has; reads the rest to the end of stdin; and, where that is the whole (by its size alone where
+// there is no cksum), lets it put itself into place. A part is named by this host and process, so that no other copy, not even from a host that shares the folder, writes to it.
 const uploadScript = common + `
 IFS= read -r d; IFS= read -r p; IFS= read -r c; IFS= read -r k; IFS= read -r h; IFS= read -r z;
 case $d in /*) ;; *) d=$HOME/$d ;; esac;
@@ -65,13 +65,14 @@ if e=$( { cat </dev/null >>"$t"; } 2>&1 ); then :; else o failed $e; o end; exit
 o have $(wc -c <"$t");
 if [ "$z" = gzip ]; then e=$( { gzip -dc >>"$t"; } 2>&1 ); else e=$( { cat >>"$t"; } 2>&1 ); fi;
 r=$?;
-set -- $(cksum <"$t");
-if [ "$1 $2" = "$k" ]; then
-chmod 700 "$t"; e=$("$t" agent --install "$h" "$f" 2>&1); r=$?;
+set -- $(cksum <"$t" 2>/dev/null || wc -c <"$t");
+case $k in
+"$*"|*" $*") chmod 700 "$t"; e=$("$t" agent --install "$h" "$f" 2>&1); r=$?;
 [ $r = 0 ] || rm -f "$t";
-o installed $r $e;
-else case $e in *[Ss]pace*|*[Qq]uota*|*ommand*not*) rm -f "$t" ;; esac;
-o short $(wc -c <"$t") $e; fi;
+o installed $r $e ;;
+*) case $e in *[Ss]pace*|*[Qq]uota*) rm -f "$t" ;; esac;
+o short $# $e ;;
+esac;
 o end`
 
 // scriptCommand is the command that runs a script.

@@ -29,6 +29,8 @@ type shellHost struct {
 	home  string
 	shell []string // the shell and what stands before the command
 	env   []string
+	// sh stands for /bin/sh on this host, where it isn't empty.
+	sh string
 	// cut ends a command's stdin and the link after so many bytes, in commands whose text contains cutIn.
 	cut   int64
 	cutIn string
@@ -82,6 +84,9 @@ func (h *shellHost) Open(ctx context.Context, command string) (link.Stream, erro
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if h.sh != "" {
+		command = strings.Replace(command, "exec /bin/sh ", "exec "+h.sh+" ", 1)
 	}
 	cmd := exec.Command(h.shell[0], append(h.shell[1:len(h.shell):len(h.shell)], command)...)
 	cmd.Env, cmd.Dir = h.env, h.home
