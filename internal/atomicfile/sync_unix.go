@@ -2,14 +2,18 @@
 
 package atomicfile
 
-import "os"
+import (
+	"os"
+
+	"reconciler.dev/reconciler/internal/plainfile"
+)
 
 // syncDir makes a rename in dir survive the loss of power: see fsync(2).
 func syncDir(dir string) error {
 	if dir == "" {
 		dir = "."
 	}
-	d, err := os.Open(dir)
+	d, err := plainfile.Open(dir, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/plainfile"
 )
 
 // mostTemps is how many writes of one path may be under way at once before their files get names of which nobody can tell what became of their writers.
@@ -25,9 +27,9 @@ func tempName(dir, base string, n int) string {
 func createTemp(dir, base string) (f *os.File, release func(), err error) {
 	for n := range mostTemps {
 		name := tempName(dir, base, n)
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := plainfile.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) && discard(name) {
-			f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err = plainfile.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		}
 		if errors.Is(err, fs.ErrExist) {
 			continue

@@ -64,14 +64,13 @@ func (b *pauseBook) read() (map[string]spec.Pause, error) {
 	return paused, nil
 }
 
-// set remembers or forgets a pause and returns when that is on the disk. The caller holds the lock of the name.
+// set remembers or forgets a pause and returns when that is on the disk. A pause that is there already stays as it is. The caller holds the lock of the name. Whether there is
+// anything to do the writer finds out, who reads the book once for all.
 func (b *pauseBook) set(ctx context.Context, name string, pause *spec.Pause) error {
-	paused, err := b.read()
-	if err != nil {
-		return err
-	}
-	if _, there := paused[name]; there == (pause != nil) {
-		return nil
+	if pause == nil {
+		if _, err := os.Lstat(b.path()); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 	}
 	e := &pauseEdit{name, pause, make(chan error, 1)}
 	b.mu.Lock()
@@ -115,12 +114,20 @@ func (b *pauseBook) write(ctx context.Context, edits []*pauseEdit) error {
 	}
 	paused := make(map[string]spec.Pause, len(was)+len(edits))
 	maps.Copy(paused, was)
+	changed := false
 	for _, e := range edits {
-		if e.pause == nil {
+		switch _, there := paused[e.name]; {
+		case there == (e.pause != nil):
+			continue
+		case there:
 			delete(paused, e.name)
-		} else {
+		default:
 			paused[e.name] = *e.pause
 		}
+		changed = true
+	}
+	if !changed {
+		return nil
 	}
 	if len(paused) == 0 {
 		return atomicfile.Remove(b.path(), atomicfile.Durable)

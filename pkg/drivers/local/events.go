@@ -16,6 +16,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"reconciler.dev/reconciler/internal/flock"
+	"reconciler.dev/reconciler/internal/plainfile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -42,9 +43,9 @@ func (h *Host) Record(e spec.Event) {
 
 func (l eventLog) append(line []byte) {
 	const flags = os.O_CREATE | os.O_APPEND | os.O_WRONLY
-	f, err := os.OpenFile(l.path(), flags, 0o600)
+	f, err := plainfile.Open(l.path(), flags, 0o600)
 	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(l.dir, 0o700) == nil {
-		f, err = os.OpenFile(l.path(), flags, 0o600)
+		f, err = plainfile.Open(l.path(), flags, 0o600)
 	}
 	if err != nil {
 		return

@@ -18,6 +18,7 @@ const lookers = 2
 func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	out := make([]spec.Observed, len(names))
 	marks := sync.OnceValues(d.trees.Marks)
+	recorded := d.recorded(len(names))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	work := func() {
@@ -26,7 +27,11 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 			if i >= len(names) || ctx.Err() != nil {
 				return
 			}
-			out[i] = d.observe(names[i], marks)
+			if recorded(names[i]) {
+				out[i] = d.observe(names[i], marks)
+			} else {
+				out[i] = d.observeUnrecorded(names[i], marks)
+			}
 		}
 	}
 	for range min(lookers, len(names)) - 1 {
@@ -35,6 +40,34 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 	work()
 	wg.Wait()
 	return out, ctx.Err()
+}
+
+// few is how many daemons are looked at without a list of those that have a record.
+const few = 8
+
+// recorded tells who may have a record, for a look at n daemons: where these are many, a list costs less than a look for each that has none, as those of another driver don't.
+func (d *Driver) recorded(n int) func(name string) bool {
+	all := func(string) bool { return true }
+	if n <= few {
+		return all
+	}
+	names, err := d.store.names()
+	if err != nil {
+		return all // whoever looks for each says what is the matter
+	}
+	have := make(map[string]bool, len(names))
+	for _, name := range names {
+		have[name] = true
+	}
+	return func(name string) bool { return have[name] }
+}
+
+// observeUnrecorded is observe for a daemon that has no record: it is absent, unless that was lost.
+func (d *Driver) observeUnrecorded(name string, marks marks) spec.Observed {
+	if known, err := marks(); err != nil || known[name] != "" {
+		return d.observe(name, marks)
+	}
+	return spec.Observed{Name: name, State: spec.Absent, Driver: d.Kind()}
 }
 
 func (d *Driver) observe(name string, marks marks) spec.Observed {

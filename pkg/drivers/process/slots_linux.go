@@ -37,10 +37,18 @@ const (
 // slotted is what a file holds.
 type slotted struct {
 	payload []byte // of the newest whole version; nil: there is none
-	seq     uint64
-	slot    int // where that is: 0 or 1
-	size    int // of a slot
+	place
 }
+
+// place is where the newest whole version of a file is.
+type place struct {
+	seq  uint64 // 0: there is none
+	slot int    // 0 or 1
+	size int    // of a slot
+}
+
+// whole tells whether there is a whole version.
+func (p place) whole() bool { return p.seq > 0 }
 
 // split finds the newest whole version in a file.
 func split(file []byte) slotted {
@@ -55,10 +63,10 @@ func split(file []byte) slotted {
 	}
 	for _, slot := range []int{newest, 1 - newest} {
 		if payload, seq, ok := parseLine(slots[slot]); ok {
-			return slotted{payload, seq, slot, size}
+			return slotted{payload, place{seq, slot, size}}
 		}
 	}
-	return slotted{size: size}
+	return slotted{place: place{size: size}}
 }
 
 // seqOf returns what a line says is its number, 0 where it says nothing.

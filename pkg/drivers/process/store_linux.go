@@ -40,6 +40,7 @@ type version struct {
 	// settled says that the file was old enough when it was read for a later change to have another mtime. Where it wasn't, only the content tells.
 	settled bool
 	hash    uint64
+	at      place
 }
 
 // written is the version that a store wrote last.
@@ -145,6 +146,7 @@ func (s *store) known(name string) version {
 func (s *store) keep(name string, f *recordFile, v version) {
 	v.inode, v.mtime = f.st.Ino, f.st.Mtim.Nano()
 	v.settled = time.Now().UnixNano()-v.mtime > int64(clockStep)
+	v.at = f.place
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cache[name] = v
@@ -190,7 +192,7 @@ func (s *store) write(rec *record) error {
 }
 
 func (s *store) put(rec *record, payload []byte) error {
-	f, err := s.open(rec.Name, unix.O_RDWR)
+	f, err := s.openToWrite(rec.Name)
 	if err != nil {
 		return err
 	}
@@ -198,7 +200,7 @@ func (s *store) put(rec *record, payload []byte) error {
 		defer f.close()
 	}
 	hash := maphash.Bytes(s.seed, payload)
-	if f == nil || f.payload == nil || headSize+len(payload)+tailSize > f.size {
+	if f == nil || !f.whole() || headSize+len(payload)+tailSize > f.size {
 		s.writing(rec.Name, written{firstSeq, hash})
 		return s.create(rec.Name, payload)
 	}
@@ -251,6 +253,15 @@ type recordFile struct {
 
 // open opens a record, if it is one that only we can have written; nil where there is none.
 func (s *store) open(name string, flags int) (*recordFile, error) {
+	return s.openKnown(name, flags, version{})
+}
+
+// openToWrite is open for who holds the daemon's lock and replaces what is in the record: where that is known already it isn't read again, and only its place is.
+func (s *store) openToWrite(name string) (*recordFile, error) {
+	return s.openKnown(name, unix.O_RDWR, s.known(name))
+}
+
+func (s *store) openKnown(name string, flags int, v version) (*recordFile, error) {
 	fd, err := unix.Open(s.path(name), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
@@ -262,7 +273,14 @@ func (s *store) open(name string, flags int) (*recordFile, error) {
 		return nil, err
 	}
 	f := &recordFile{fd: fd}
-	if err := f.load(s.uid); err != nil {
+	if err = f.check(s.uid); err == nil {
+		if v.settled && v.inode == f.st.Ino && v.mtime == f.st.Mtim.Nano() && int64(2*v.at.size) == f.st.Size {
+			f.place = v.at
+			return f, nil
+		}
+		err = f.load()
+	}
+	if err != nil {
 		f.close()
 		return nil, err
 	}
@@ -271,8 +289,8 @@ func (s *store) open(name string, flags int) (*recordFile, error) {
 
 func (f *recordFile) close() { unix.Close(f.fd) }
 
-// load reads the file after it made sure of where that comes from.
-func (f *recordFile) load(uid int) error {
+// check makes sure of where the file comes from.
+func (f *recordFile) check(uid int) error {
 	if err := unix.Fstat(f.fd, &f.st); err != nil {
 		return err
 	}
@@ -286,6 +304,11 @@ func (f *recordFile) load(uid int) error {
 	case f.st.Size > maxRecord:
 		return fmt.Errorf("it has %d bytes", f.st.Size)
 	}
+	return nil
+}
+
+// load reads the file.
+func (f *recordFile) load() error {
 	data := make([]byte, f.st.Size)
 	n, err := pread(f.fd, data)
 	if err != nil {

@@ -76,7 +76,7 @@ func (d *Driver) readCgroup(ctx context.Context, f *finding, o *spec.Observed) {
 		return // told by the state already
 	}
 	o.Cgroup = path
-	dir := filepath.Join(cgroupMount(), path)
+	dir := filepath.Join(d.cgroupMount(), path)
 	for _, file := range limits.Files(os.Getpagesize()) {
 		if !file.Limited {
 			continue // what others have set there in a limit's absence is found by its drop-in
@@ -104,7 +104,7 @@ func (d *Driver) controllers(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	mount := cgroupMount()
+	mount := d.cgroupMount()
 	if mount == "" {
 		return nil, nil
 	}
@@ -136,17 +136,17 @@ func (d *Driver) losses(ctx context.Context, s *spec.Spec) []spec.Loss {
 }
 
 // kernelHas tells whether the machine has a controller, delegated or not.
-func kernelHas(controller string) bool {
-	data, err := os.ReadFile(filepath.Join(cgroupMount(), "cgroup.controllers"))
+func (d *Driver) kernelHas(controller string) bool {
+	data, err := os.ReadFile(filepath.Join(d.cgroupMount(), "cgroup.controllers"))
 	return err == nil && slices.Contains(strings.Fields(string(data)), controller)
 }
 
 // noController says why a limit isn't enforced, and what mends that.
 func (d *Driver) noController(_ context.Context, controller string) string {
 	switch {
-	case cgroupMount() == "":
+	case d.cgroupMount() == "":
 		return "systemd ignores it: cgroup v2 isn't mounted on this machine"
-	case d.scope.user && kernelHas(controller):
+	case d.scope.user && d.kernelHas(controller):
 		return fmt.Sprintf("systemd ignores it: the %s controller isn't delegated to this user's manager; reconciler doctor says how to", controller)
 	default:
 		return fmt.Sprintf("systemd ignores it: this machine has no %s controller in cgroup v2", controller)
@@ -155,7 +155,7 @@ func (d *Driver) noController(_ context.Context, controller string) string {
 
 // processes are those in a unit's cgroup and the cgroups below it.
 func (d *Driver) processes(ctx context.Context, f *finding) ([]int, error) {
-	mount := cgroupMount()
+	mount := d.cgroupMount()
 	if mount == "" || f.stamp() == nil {
 		return nil, nil
 	}

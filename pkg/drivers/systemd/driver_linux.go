@@ -34,6 +34,8 @@ type Driver struct {
 	// writers holds a value for each start that is writing its unit, starts for each that waits for the manager.
 	writers, starts chan struct{}
 	spawner         func() (*spawn.Spawner, error)
+	// cgroupMount is where cgroup v2 is mounted, which stays.
+	cgroupMount func() string
 }
 
 var (
@@ -66,7 +68,7 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("set up the systemd driver: %w", err)
 	}
 	return &Driver{
-		dirs: o.Dirs, scope: s, boot: boot, own: own, spawner: sync.OnceValues(spawn.New),
+		dirs: o.Dirs, scope: s, boot: boot, own: own, spawner: sync.OnceValues(spawn.New), cgroupMount: sync.OnceValue(cgroupMount),
 		writers: make(chan struct{}, writersAtOnce), starts: make(chan struct{}, startsAtOnce),
 		bus:   bus{scope: s},
 		units: units{dir: s.units, cache: map[string]*unitFile{}},
@@ -85,7 +87,7 @@ func (d *Driver) Close() { d.bus.close() }
 
 // List returns the names whose unit files carry our stamp, a damaged one included, and those whose unit file is gone while the daemon runs.
 func (d *Driver) List(context.Context) ([]string, error) {
-	found, err := d.units.scan()
+	found, err := d.units.scan(nil)
 	if err != nil {
 		return nil, fmt.Errorf("list unit files: %w", err)
 	}

@@ -56,7 +56,7 @@ func (e *eyes) name(unit string) string {
 
 // arm finds out which units are ours, and watches what goes over their settings.
 func (e *eyes) arm() error {
-	found, err := e.d.units.scan()
+	found, err := e.d.units.scan(nil)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // Housekeep rotates the log files that have grown beyond their limit, and removes what interrupted writes left. What goes to the journal is journald's to limit. It is busy while logs grow.
 func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
-	found, err := d.units.scan()
+	found, err := d.units.scan(nil)
 	if err != nil {
 		return false, fmt.Errorf("look at unit files: %w", err)
 	}

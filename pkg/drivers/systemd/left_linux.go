@@ -25,7 +25,7 @@ func (e environment) left() ([]string, error) {
 	if config == "" {
 		return nil, nil
 	}
-	found, err := (&units{dir: e.at(config, "systemd/user"), cache: map[string]*unitFile{}}).scan()
+	found, err := (&units{dir: e.at(config, "systemd/user"), cache: map[string]*unitFile{}}).scan(nil)
 	if err != nil {
 		return nil, fmt.Errorf("find what driver systemd has left: %w", err)
 	}

@@ -16,7 +16,7 @@ func (d *Driver) locate(names []string) ([]*finding, error) {
 		}
 		if all == nil {
 			var err error
-			if all, err = d.byName(); err != nil {
+			if all, err = d.byName(finds); err != nil {
 				return nil, err
 			}
 		}
@@ -55,9 +55,15 @@ func (d *Driver) locateNear(name, also string) *finding {
 	return f
 }
 
-// byName are the unit files that carry our stamp, by the daemon's name.
-func (d *Driver) byName() (map[string]*unitFile, error) {
-	found, err := d.units.scan()
+// byName are the unit files that carry our stamp, by the daemon's name. Those of finds aren't looked at again.
+func (d *Driver) byName(finds []*finding) (map[string]*unitFile, error) {
+	seen := make(map[string]*unitFile, len(finds))
+	for _, f := range finds {
+		if f.ours() {
+			seen[f.unit] = f.file
+		}
+	}
+	found, err := d.units.scan(seen)
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (d *Driver) reloadManager(ctx context.Context, l *link) error {
 
 // hideWants takes the links of our units away from the manager's sight.
 func (d *Driver) hideWants(dir string) (hidden []string, err error) {
-	found, err := d.units.scan()
+	found, err := d.units.scan(nil)
 	if err != nil {
 		return nil, err
 	}

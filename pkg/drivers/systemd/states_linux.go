@@ -3,6 +3,7 @@ package systemd
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -13,23 +14,24 @@ import (
 // The manager is asked for what is loaded only: to be asked for more than that of a unit has it load that, and tell everybody so.
 type states struct{ load, active, sub string }
 
-// askAhead asks for the states of all units, in one call; the returned function waits for the answer.
+// askAhead asks for the states of all units, in one call, and beside it for what the manager is like, which whoever changes something needs next; the returned function waits for the
+// answers.
 func (d *Driver) askAhead(ctx context.Context) func() (*link, func(unit string) states, error) {
 	var l *link
 	var err error
 	var found []sd.UnitStatus
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var asked sync.WaitGroup
+	asked.Go(func() {
 		if l, err = d.bus.get(ctx); err != nil {
 			return
 		}
+		asked.Go(func() { _, _ = d.facts(ctx) }) // whoever needs them says what is the matter
 		if err = l.call(ctx, "ListUnits").Store(&found); err != nil {
 			err = fmt.Errorf("list units: %w", err)
 		}
-	}()
+	})
 	return func() (*link, func(string) states, error) {
-		<-done
+		asked.Wait()
 		all := make(map[string]states, len(found))
 		for _, u := range found {
 			all[u.Name] = states{u.LoadState, u.ActiveState, u.SubState}

@@ -92,8 +92,8 @@ func (u *units) forget(unit string) {
 	delete(u.cache, unit)
 }
 
-// scan returns the unit files that carry our stamp, and those that may and can't be read, by unit.
-func (u *units) scan() (map[string]*unitFile, error) {
+// scan returns the unit files that carry our stamp, and those that may and can't be read, by unit. What was seen already it takes as it was.
+func (u *units) scan(seen map[string]*unitFile) (map[string]*unitFile, error) {
 	entries, err := os.ReadDir(u.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -101,6 +101,10 @@ func (u *units) scan() (map[string]*unitFile, error) {
 	found := make(map[string]*unitFile, len(entries))
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".service") || atomicfile.IsTemp(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		if f := seen[e.Name()]; f != nil {
+			found[f.unit] = f
 			continue
 		}
 		if f := u.read(e.Name()); f.stamp != nil || f.err != nil && f.text != nil {
