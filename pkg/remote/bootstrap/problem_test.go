@@ -362,7 +362,7 @@ func TestDocsQuoteTheMessages(t *testing.T) {
 		}
 		rows++
 		for i, quoted := range strings.Split(cells[1], "`") {
-			for _, part := range strings.Split(strings.ReplaceAll(quoted, "15s", "OS/ARCH"), "OS/ARCH") {
+			for part := range strings.SplitSeq(strings.ReplaceAll(quoted, "15s", "OS/ARCH"), "OS/ARCH") {
 				if i%2 == 1 && !strings.Contains(source.String(), part) {
 					t.Errorf("no message says %q", part)
 				}

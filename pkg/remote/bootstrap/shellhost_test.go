@@ -284,11 +284,15 @@ type agents struct {
 
 func (a agents) version(name string) string { return filepath.Join(a.dir, name) }
 
+// bin is where the stand-ins are, once a test asked for them; TestMain takes it away.
+var bin string
+
 var built = sync.OnceValues(func() (agents, error) {
 	dir, err := os.MkdirTemp("", "bootstrap-agents-")
 	if err != nil {
 		return agents{}, err
 	}
+	bin = dir
 	for _, b := range []struct{ name, arch string }{{"one", ""}, {"two", ""}, {"arm", "arm64"}} {
 		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+b.name, "-o", filepath.Join(dir, b.name), "./testdata/agent")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -313,8 +317,8 @@ func programs(t *testing.T) agents {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if a, err := built(); err == nil {
-		os.RemoveAll(a.dir)
+	if bin != "" {
+		os.RemoveAll(bin)
 	}
 	os.Exit(code)
 }
