@@ -213,16 +213,26 @@ func (e *Engine) each(ctx context.Context, names []string, plan func(spec.Observ
 	}
 	items := make([]Item, len(found))
 	var wg sync.WaitGroup
+	together := gather(len(found))
 	for i, o := range found {
 		if o.Stamp == nil && (o.State != spec.Absent || o.Paused == nil || o.Foreign != "") {
 			items[i] = Item{Name: o.Name, Observed: o, Action: Failed, Err: e.unstamped(o)}
+			together.arrive()
 			continue
 		}
 		items[i] = plan(o)
 		wg.Go(func() {
 			e.work()
 			defer e.rest()
-			for _, s := range items[i].Steps {
+			arrived := sync.OnceFunc(together.arrive)
+			defer arrived()
+			for n, s := range items[i].Steps {
+				if n > 0 {
+					e.rest()
+					arrived()
+					together.wait(ctx)
+					e.work()
+				}
 				if err := e.untilStill(ctx, s); err != nil {
 					items[i].Action, items[i].Err = Failed, err
 					return
