@@ -22,7 +22,7 @@ func main() {
 	}
 	setUmask()
 	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") {
-		debug.SetGCPercent(400) // a command that ends soon need not tidy up; a run stays, and stays small
+		debug.SetGCPercent(800) // a command that ends soon need not tidy up, not even with hundreds of daemons; a run stays, and stays small
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()
