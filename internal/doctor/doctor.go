@@ -41,6 +41,7 @@ type Facts struct {
 	SystemdVersion string
 	// Lingers says that the user's service manager runs without a session of theirs.
 	Lingers bool
+	Journal Journal
 	Cgroup  Cgroup
 	// Grub says that the boot loader's settings are in /etc/default/grub.
 	Grub    bool
@@ -57,6 +58,14 @@ type Facts struct {
 
 // Platform is what kind of machine it is.
 type Platform struct{ OS, Arch, Kernel, Distribution string }
+
+// Journal is where systemd-journald keeps what daemons write to it; both are false where that can't be told.
+type Journal struct {
+	// OnDisk says that it is kept on the disk, where each user has one of their own, InMemory that it is one for all, gone with a reboot.
+	OnDisk, InMemory bool
+	// Readable says that this user may read that of all.
+	Readable bool
+}
 
 // Cgroup is the hierarchy of cgroup v2 as this process sees it.
 type Cgroup struct {
@@ -136,6 +145,9 @@ func Examine(f Facts) []Finding {
 	}
 	if f.Systemd && f.UID != 0 {
 		found = append(found, linger(f))
+		if f.Journal.OnDisk || f.Journal.InMemory {
+			found = append(found, journal(f))
+		}
 	}
 	if f.Platform.OS == "linux" {
 		found = append(found, hierarchy(f))

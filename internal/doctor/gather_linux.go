@@ -27,6 +27,7 @@ func Gather(dirs layout.Dirs) Facts {
 	f.Init = word("/proc/1/comm")
 	f.Systemd = isDir("/run/systemd/system")
 	f.Lingers = exists(filepath.Join("/var/lib/systemd/linger", f.User))
+	f.Journal = gatherJournal()
 	f.Grub = exists("/etc/default/grub")
 	f.Cgroup.Group = daemonsGroup(f)
 	f.Cgroup.Has = controllersIn(f.Cgroup, f.Cgroup.Group)
@@ -42,6 +43,15 @@ func Gather(dirs layout.Dirs) Facts {
 		f.Dirs = append(f.Dirs, gatherDir(d))
 	}
 	return f
+}
+
+// gatherJournal looks for the directory that is written to: systemd-journald.service(8), FILES. The one in memory goes once that on the disk is in use.
+func gatherJournal() Journal {
+	machine := word("/etc/machine-id")
+	if memory := filepath.Join("/run/log/journal", machine); machine != "" && exists(memory) {
+		return Journal{InMemory: true, Readable: unix.Access(memory, unix.R_OK|unix.X_OK) == nil}
+	}
+	return Journal{OnDisk: machine != "" && exists(filepath.Join("/var/log/journal", machine))}
 }
 
 func kernel() string {

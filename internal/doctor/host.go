@@ -68,6 +68,20 @@ func linger(f Facts) Finding {
 	}
 }
 
+// journal is for users: journald.conf(5), Storage= and SplitMode=.
+func journal(f Facts) Finding {
+	switch {
+	case f.Journal.OnDisk:
+		return Finding{Check: "journal", Status: OK, Found: "on the disk, with one of " + f.User}
+	case f.Journal.Readable:
+		return Finding{Check: "journal", Status: OK, Found: "in memory alone, and " + f.User + " may read it"}
+	}
+	return Finding{
+		Check: "journal", Status: Warn, Found: "in memory alone, where it is one for all that " + f.User + " may not read", Lost: "reconciler logs of daemons that write to the journal",
+		Mend: "as root: mkdir -p /var/log/journal && journalctl --flush",
+	}
+}
+
 func hierarchy(f Facts) Finding {
 	c := f.Cgroup
 	found := Finding{Check: "cgroup", Status: OK, Found: "v2 at " + c.Mount}
