@@ -1,7 +1,7 @@
 package spec
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -10,35 +10,46 @@ import (
 	"strings"
 )
 
-//go:embed types.go
-var typesSource string
+// sources are the files with the types of manifests in them.
+//
+//go:embed types.go host.go
+var sources embed.FS
 
 // comments are the doc comments of the types of a manifest, by TYPE and TYPE.FIELD in Go's names: the one source of what schema, explain and the manual say.
 type comments map[string]string
 
 // readComments reads them from the source of this package, which the program carries.
 func readComments() (comments, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "types.go", typesSource, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		return nil, fmt.Errorf("read the comments of types.go: %w", err)
-	}
 	c := comments{}
-	for _, d := range file.Decls {
-		decl, ok := d.(*ast.GenDecl)
-		if !ok || decl.Tok != token.TYPE {
-			continue
+	for _, name := range []string{"types.go", "host.go"} {
+		source, err := sources.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read the comments: %w", err)
 		}
-		t := decl.Specs[0].(*ast.TypeSpec)
-		c[t.Name.Name] = oneLine(decl.Doc)
-		object, ok := t.Type.(*ast.StructType)
-		if !ok {
-			continue
+		file, err := parser.ParseFile(token.NewFileSet(), name, source, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil, fmt.Errorf("read the comments of %s: %w", name, err)
 		}
-		for _, f := range object.Fields.List {
-			c[t.Name.Name+"."+f.Names[0].Name] = oneLine(f.Doc)
+		for _, d := range file.Decls {
+			if decl, ok := d.(*ast.GenDecl); ok && decl.Tok == token.TYPE {
+				c.read(decl)
+			}
 		}
 	}
 	return c, nil
+}
+
+// read reads those of a type and its fields.
+func (c comments) read(decl *ast.GenDecl) {
+	t := decl.Specs[0].(*ast.TypeSpec)
+	c[t.Name.Name] = oneLine(decl.Doc)
+	object, ok := t.Type.(*ast.StructType)
+	if !ok {
+		return
+	}
+	for _, f := range object.Fields.List {
+		c[t.Name.Name+"."+f.Names[0].Name] = oneLine(f.Doc)
+	}
 }
 
 func oneLine(g *ast.CommentGroup) string { return strings.Join(strings.Fields(g.Text()), " ") }

@@ -18,13 +18,18 @@ const tooMany = "and more: too much is wrong here to list all of it"
 // decoder reads the nodes of one document into the types of this package, and goes on after a problem to find the next.
 type decoder struct {
 	file     string
-	skew     int // lines of the file before the nodes' line 1
+	skew     int    // lines of the file before the nodes' line 1
+	root     *shape // of the document
 	path     []byte
 	problems Problems
 	inside   int        // aliases that we are inside of
 	expanded int        // nodes that were read inside of one
 	outer    *yaml.Node // the outermost of them, or the last that was
 	meant    []string   // fields that were probably meant by unknown ones
+}
+
+func newDecoder(at origin, root *shape) *decoder {
+	return &decoder{file: at.file, skew: at.skew, root: root, path: make([]byte, 0, 64)}
 }
 
 func (d *decoder) problem(n *yaml.Node, format string, args ...any) {

@@ -77,6 +77,13 @@ func (l *Log) setDefaults() {
 	fill(&l.MaxFiles, 3)
 }
 
+func (s *HostSpec) setDefaults() {
+	fill(&s.Driver, DriverAuto)
+	s.Agent.setDefaults()
+}
+
+func (a *HostAgent) setDefaults() { fill(&a.Install, InstallAuto) }
+
 func fill[T comparable](v *T, def T) {
 	if *v == *new(T) {
 		*v = def

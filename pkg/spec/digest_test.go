@@ -174,6 +174,7 @@ func TestEveryFieldCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	full[0].Spec.HostSelector = &HostSelector{MatchLabels: map[string]string{"a": "b"}} // beside host no manifest can have it
 	bare := Stamp{Metadata: Metadata{Name: "cache.main"}}
 	Defaults(&bare.Spec)
 	named := map[string]bool{}

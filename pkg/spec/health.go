@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func (v *validator) health() {
+func (v *daemonValidator) health() {
 	s := &v.m.Spec
 	if s.HealthURL != "" {
 		v.bad("spec.healthURL", "this is short for health.url, which is given too: leave one out")
@@ -37,12 +37,12 @@ func (v *validator) health() {
 	v.atLeastTime("spec.health.timeout", h.Timeout, Duration(time.Millisecond))
 }
 
-// url checks the address of an HTTP request.
+// url checks the address of an HTTP request, in which references to the host may stand for a part of it.
 func (v *validator) url(field, text string) {
 	if text == "" {
 		return
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(withoutReferences(text))
 	if err != nil {
 		v.bad(field, "this is not a URL, as in http://localhost:8080/health")
 		return
@@ -66,7 +66,7 @@ func (v *validator) address(field, text string) {
 	if text == "" {
 		return
 	}
-	if _, port, err := net.SplitHostPort(text); err != nil || !isPort(port) {
+	if _, port, err := net.SplitHostPort(withoutReferences(text)); err != nil || !isPort(port) {
 		v.bad(field, "%q is not an address: write HOST:PORT, as in localhost:6379, with a port from 1 to 65535", text)
 	}
 }

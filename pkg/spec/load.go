@@ -27,30 +27,55 @@ type LoadOptions struct {
 // stdinName is what stands for a file's path where a manifest was read from stdin.
 const stdinName = "stdin"
 
-// Load reads manifests from files, folders and "-", which is stdin, strictly as Parse does, in the order of the sources and in a folder in the
+// LoadAll reads manifests from files, folders and "-", which is stdin, strictly as ParseAll does, in the order of the sources and in a folder in the
 // order of the names. A folder's manifests are its files that end in .yaml, .yml or .json; names that begin with a dot or end in ~ are skipped. A file that is
 // named twice is read once.
 //
-// The error is Problems with everything that is wrong in any of them, and there are no manifests then. No manifest at all is a problem too, so that an empty
+// The error is Problems with everything that is wrong in any of them, and there are no documents then. No document at all is a problem too, so that an empty
 // folder is never mistaken for the wish to run nothing.
+func LoadAll(sources []string, o LoadOptions) (Documents, error) {
+	all, err := loadAll(sources, o)
+	if err == nil && len(all.Daemons)+len(all.Hosts) == 0 {
+		err = nothing(sources, "there is no manifest in here")
+	}
+	if err != nil {
+		return Documents{}, err
+	}
+	return all, nil
+}
+
+// Load is LoadAll for the manifests of daemons. Those of hosts are checked, and left out; where there are no others, that is a problem.
 func Load(sources []string, o LoadOptions) ([]Manifest, error) {
+	all, err := loadAll(sources, o)
+	switch {
+	case err != nil:
+	case len(all.Daemons) == 0 && len(all.Hosts) > 0:
+		err = nothing(sources, "there is no daemon in here, but hosts for some")
+	case len(all.Daemons) == 0:
+		err = nothing(sources, "there is no manifest in here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all.Daemons, nil
+}
+
+func nothing(sources []string, message string) error {
+	return Problems{{File: strings.Join(sources, ", "), Message: message}}
+}
+
+func loadAll(sources []string, o LoadOptions) (Documents, error) {
 	files, ps := expand(sources, o)
 	results := make([]parsed, len(files))
 	inParallel(len(files), func(i int) { results[i] = loadFile(files[i], o.Stdin) })
-	ms, found := gather(results)
-	ps = append(ps, found...)
-	ps = append(ps, checkSet(ms)...)
+	all := gather(results)
+	ps = append(ps, all.problems...)
+	ps = append(ps, checkSet(all.Documents)...)
 	if len(ps) > 0 {
-		ps = append(ps, unresolved(ms, o.Resolve)...)
+		ps = append(ps, unresolved(all.Daemons, o.Resolve)...)
 		ps = ps.inOrder(append(files, stdinName))
 	}
-	if len(ps) == 0 && len(ms) == 0 {
-		ps = append(ps, Problem{File: strings.Join(sources, ", "), Message: "there is no manifest in here"})
-	}
-	if err := ps.err(); err != nil {
-		return nil, err
-	}
-	return ms, nil
+	return all.Documents, ps.err()
 }
 
 // unresolved is what Resolve finds wrong with those manifests that are sound.
@@ -60,7 +85,7 @@ func unresolved(ms []Manifest, o *ResolveOptions) Problems {
 	}
 	ms = slices.DeleteFunc(slices.Clone(ms), func(m Manifest) bool { return m.broken })
 	var ps Problems
-	_, err := Resolve(ms, *o)
+	_, err := resolve(ms, *o, true)
 	errors.As(err, &ps)
 	return ps
 }
@@ -170,7 +195,7 @@ func loadFile(path string, stdin io.Reader) parsed {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return parsed{problems: Problems{{File: path, Message: reason(err).Error()}}}
+		return broken(Problem{File: path, Message: reason(err).Error()})
 	}
 	defer f.Close()
 	return loadStream(path, f)
@@ -180,10 +205,9 @@ func loadFile(path string, stdin io.Reader) parsed {
 func loadStream(name string, r io.Reader) parsed {
 	data, err := readAtMost(r, maxStream)
 	if err != nil {
-		return parsed{problems: Problems{{File: name, Message: reason(err).Error()}}}
+		return broken(Problem{File: name, Message: reason(err).Error()})
 	}
-	ms, ps := parseStream(name, data)
-	return parsed{ms, ps}
+	return parseStream(name, data)
 }
 
 // readAtMost reads r to its end, or fails when there is more than limit.

@@ -3,13 +3,14 @@ package spec
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Manifest is one document as written, with defaults filled in.
+// Manifest is one document that declares a daemon, as written, with defaults filled in.
 type Manifest struct {
 	DaemonSpec
 	// File is where it was read: a path as the user gave it, or "stdin".
@@ -17,12 +18,58 @@ type Manifest struct {
 	// Line and Column say where in the file the document starts, from 1.
 	Line, Column int
 
-	// root is what positions of fields are looked up in; nil for a manifest that no loader made.
-	root *yaml.Node
-	skew int // lines of the file before root's line 1
-	// broken says that something is wrong with the document; such a manifest never leaves the package.
+	source
+}
+
+// HostManifest is one document that declares a host, as written, with defaults filled in.
+type HostManifest struct {
+	Host
+	// File, Line and Column are as in Manifest.
+	File         string
+	Line, Column int
+
+	source
+}
+
+// Documents are all that some sources declare.
+type Documents struct {
+	Daemons []Manifest
+	Hosts   []HostManifest
+}
+
+// source is what positions in a document are looked up in.
+type source struct {
+	root *yaml.Node // nil for a document that no loader made
+	skew int        // lines of the file before root's line 1
+	// broken says that something is wrong with the document; such a one never leaves the package.
 	broken bool
 }
+
+// origin is where a document stands, for problems of it.
+type origin struct {
+	file         string
+	line, column int
+	source
+}
+
+func (m *Manifest) origin() origin     { return origin{m.File, m.Line, m.Column, m.source} }
+func (m *HostManifest) origin() origin { return origin{m.File, m.Line, m.Column, m.source} }
+
+// Source is where the manifest stands, FILE:LINE.
+func (m *Manifest) Source() string { return m.origin().String() }
+
+// Source is where the document stands, FILE:LINE.
+func (m *HostManifest) Source() string { return m.origin().String() }
+
+func (o origin) String() string {
+	if o.line == 0 {
+		return o.file
+	}
+	return fmt.Sprintf("%s:%d", o.file, o.line)
+}
+
+// Dir is the folder that paths in a document are relative to: that of its file, or the working directory for stdin.
+func (m *HostManifest) Dir() (string, error) { return folderOf(m.File, os.Getwd) }
 
 // Problem is one thing that is wrong with a manifest, or one source that can't be read.
 type Problem struct {

@@ -22,27 +22,32 @@ const (
 	maxDocuments = 10000 // of one stream, and items of one List
 )
 
-// Parse reads the documents of one stream, YAML or JSON, strictly: manifests with their defaults filled in, all of them valid. The error is
-// Problems with all that is wrong, and there are no manifests then. file is what messages call the stream, and what relative paths in it are relative to.
-func Parse(file string, data []byte) ([]Manifest, error) {
-	ms, ps := parseStream(file, data)
-	ps = append(ps, checkSet(ms)...)
-	ps = ps.inOrder([]string{file})
+// ParseAll reads the documents of one stream, YAML or JSON, strictly: manifests with their defaults filled in, all of them valid. The error is
+// Problems with all that is wrong, and there are no documents then. file is what messages call the stream, and what relative paths in it are relative to.
+func ParseAll(file string, data []byte) (Documents, error) {
+	p := parseStream(file, data)
+	ps := append(p.problems, checkSet(p.Documents)...).inOrder([]string{file})
 	if err := ps.err(); err != nil {
-		return nil, err
+		return Documents{}, err
 	}
-	return ms, nil
+	return p.Documents, nil
+}
+
+// Parse is ParseAll for the manifests of daemons. Those of hosts are checked, and left out.
+func Parse(file string, data []byte) ([]Manifest, error) {
+	docs, err := ParseAll(file, data)
+	return docs.Daemons, err
 }
 
 // parseStream reads and validates each document for itself.
-func parseStream(file string, data []byte) ([]Manifest, Problems) {
+func parseStream(file string, data []byte) parsed {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !utf8.Valid(data) {
-		return nil, Problems{{File: file, Message: "this is not UTF-8 text"}}
+		return broken(Problem{File: file, Message: "this is not UTF-8 text"})
 	}
 	docs := split(data)
 	if len(docs) > maxDocuments {
-		return nil, Problems{{File: file, Message: fmt.Sprintf("this has %d documents: the most is %d", len(docs), maxDocuments)}}
+		return broken(Problem{File: file, Message: fmt.Sprintf("this has %d documents: the most is %d", len(docs), maxDocuments)})
 	}
 	results := make([]parsed, len(docs))
 	inParallel(len(docs), func(i int) { results[i] = parseDocument(file, docs[i]) })
@@ -51,24 +56,25 @@ func parseStream(file string, data []byte) ([]Manifest, Problems) {
 
 // parsed is what came of one file or document.
 type parsed struct {
-	manifests []Manifest
-	problems  Problems
+	Documents
+	problems Problems
 }
 
-func gather(results []parsed) ([]Manifest, Problems) {
+func broken(p Problem) parsed { return parsed{problems: Problems{p}} }
+
+func gather(results []parsed) parsed {
 	if len(results) == 1 {
-		return results[0].manifests, results[0].problems
+		return results[0]
 	}
 	n := 0
 	for _, r := range results {
-		n += len(r.manifests)
+		n += len(r.Daemons)
 	}
-	ms := make([]Manifest, 0, n)
-	var ps Problems
+	all := parsed{Documents: Documents{Daemons: make([]Manifest, 0, n)}}
 	for _, r := range results {
-		ms, ps = append(ms, r.manifests...), append(ps, r.problems...)
+		all.Daemons, all.Hosts, all.problems = append(all.Daemons, r.Daemons...), append(all.Hosts, r.Hosts...), append(all.problems, r.problems...)
 	}
-	return ms, ps
+	return all
 }
 
 // document is a part of a stream, and how many lines stand before it.
@@ -109,8 +115,8 @@ func isMarker(line []byte) bool {
 
 func parseDocument(file string, doc document) parsed {
 	if len(doc.data) > maxDocument {
-		return parsed{problems: Problems{{File: file, Line: doc.skew + 1, Message: fmt.Sprintf(
-			"this document has %d bytes: the most is %s", len(doc.data), people(maxDocument))}}}
+		return broken(Problem{File: file, Line: doc.skew + 1, Message: fmt.Sprintf(
+			"this document has %d bytes: the most is %s", len(doc.data), people(maxDocument))})
 	}
 	if nodes, ok := jsonNodes(doc.data); ok {
 		return decodeAll(file, doc.skew, nodes)
@@ -138,9 +144,7 @@ func decodeAll(file string, skew int, nodes []*yaml.Node) parsed {
 		items, ps := listItems(file, skew, n)
 		out.problems = append(out.problems, ps...)
 		for _, item := range items {
-			m, ps := decodeManifest(file, skew, item)
-			out.problems = append(out.problems, ps...)
-			out.manifests = append(out.manifests, m)
+			out.decode(file, skew, item)
 		}
 	}
 	return out
@@ -169,23 +173,59 @@ func listItems(file string, skew int, n *yaml.Node) ([]*yaml.Node, Problems) {
 	return items.Content, nil
 }
 
-// decodeManifest reads and validates one document.
-func decodeManifest(file string, skew int, n *yaml.Node) (Manifest, Problems) {
-	m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, root: n, skew: skew}
-	if n.Kind != yaml.MappingNode && (n.Kind != yaml.AliasNode || n.Alias.Kind != yaml.MappingNode) {
-		m.broken = true
-		return m, Problems{{file, m.Line, m.Column, "", "want a manifest, with apiVersion, kind, metadata and spec; found " + found(n)}}
+// decode reads and validates one document.
+func (p *parsed) decode(file string, skew int, n *yaml.Node) {
+	at := source{root: n, skew: skew}
+	var ps Problems
+	switch {
+	case n.Kind != yaml.MappingNode && (n.Kind != yaml.AliasNode || n.Alias.Kind != yaml.MappingNode):
+		at.broken = true
+		p.Daemons = append(p.Daemons, Manifest{File: file, Line: n.Line + skew, Column: n.Column, source: at})
+		ps = Problems{{file, n.Line + skew, n.Column, "", "want a manifest, with apiVersion, kind, metadata and spec; found " + found(n)}}
+	case isHost(n):
+		h := HostManifest{File: file, Line: n.Line + skew, Column: n.Column, source: at}
+		ps = h.decode(n)
+		p.Hosts = append(p.Hosts, h)
+	default:
+		m := Manifest{File: file, Line: n.Line + skew, Column: n.Column, source: at}
+		ps = m.decode(n)
+		p.Daemons = append(p.Daemons, m)
 	}
+	p.problems = append(p.problems, ps...)
+}
+
+// isHost says whether a document is one of a host, however that is spelled.
+func isHost(n *yaml.Node) bool {
+	kind := child(n, "kind")
+	return kind != nil && nearest(kind.Value, kinds()) == HostKind
+}
+
+func (m *Manifest) decode(n *yaml.Node) Problems {
 	m.Spec.setDefaults()
-	d := decoder{file: file, skew: skew, path: make([]byte, 0, 64)}
-	d.decode(manifestShape(), n, reflect.ValueOf(&m.DaemonSpec).Elem())
+	d := newDecoder(m.origin(), manifestShape())
+	d.decode(d.root, n, reflect.ValueOf(&m.DaemonSpec).Elem())
 	m.Spec.foldHealthURL()
+	ps := d.judged(func() Problems { return validate(m) })
+	m.broken = len(ps) > 0
+	return ps
+}
+
+func (m *HostManifest) decode(n *yaml.Node) Problems {
+	m.Spec.setDefaults()
+	d := newDecoder(m.origin(), hostShape())
+	d.decode(d.root, n, reflect.ValueOf(&m.Host).Elem())
+	ps := d.judged(func() Problems { return validateHost(m) })
+	m.broken = len(ps) > 0
+	return ps
+}
+
+// judged are the problems of a document that was read, and those that validate finds in it.
+func (d *decoder) judged(validate func() Problems) Problems {
 	ps := d.all()
 	if len(ps) < maxProblems && d.expanded < maxExpansion {
-		ps = append(ps, d.unblamed(validate(&m))...)
+		ps = append(ps, d.unblamed(validate())...)
 	}
-	m.broken = len(ps) > 0
-	return m, ps
+	return ps
 }
 
 // unblamed drops the problems of fields that are already blamed, above or below: one mistake is told once.

@@ -9,32 +9,32 @@ import (
 )
 
 // at makes a problem of a field, positioned where the field stands or, where it isn't written, where its nearest ancestor does.
-func (m *Manifest) at(field, format string, args ...any) Problem {
-	line, column, _ := m.locate(field)
-	return Problem{m.File, line, column, field, fmt.Sprintf(format, args...)}
+func (o origin) at(field, format string, args ...any) Problem {
+	line, column, _ := o.locate(field)
+	return Problem{o.file, line, column, field, fmt.Sprintf(format, args...)}
 }
 
 // complain adds a problem of a field to ps, as long as there are not very many: each has to be located.
-func (m *Manifest) complain(ps Problems, field, format string, args ...any) Problems {
+func (o origin) complain(ps Problems, field, format string, args ...any) Problems {
 	switch {
 	case len(ps) < maxProblems:
-		return append(ps, m.at(field, format, args...))
+		return append(ps, o.at(field, format, args...))
 	case len(ps) == maxProblems:
-		return append(ps, m.at("", tooMany))
+		return append(ps, o.at("", tooMany))
 	}
 	return ps
 }
 
 // locate finds where a field's value stands, and whether it is written at all.
-func (m *Manifest) locate(path string) (line, column int, written bool) {
-	if m.root == nil {
-		return m.Line, m.Column, false
+func (o origin) locate(path string) (line, column int, written bool) {
+	if o.root == nil {
+		return o.line, o.column, false
 	}
-	n, written := m.root, true
+	n, written := o.root, true
 	for _, name := range steps(path) {
 		next := child(n, name)
 		if next == nil && path == "spec.health.url" {
-			next = child(child(m.root, "spec"), "healthURL")
+			next = child(child(o.root, "spec"), "healthURL")
 		}
 		if next == nil {
 			written = false
@@ -42,7 +42,7 @@ func (m *Manifest) locate(path string) (line, column int, written bool) {
 		}
 		n = next
 	}
-	return n.Line + m.skew, n.Column, written
+	return n.Line + o.skew, n.Column, written
 }
 
 // steps splits a path: spec.env[A.B].fromFile is spec, env, A.B and fromFile.
@@ -113,6 +113,11 @@ func mergedChild(n *yaml.Node, name string, depth int) *yaml.Node {
 
 // isMerge says whether a key is YAML's << that merges another mapping.
 func isMerge(key *yaml.Node) bool { return key.Tag == "!!merge" && key.Style == 0 }
+
+// complain adds a problem of a field to ps; see origin.
+func (m *Manifest) complain(ps Problems, field, format string, args ...any) Problems {
+	return m.origin().complain(ps, field, format, args...)
+}
 
 // join appends the name of one of s's entries to a path.
 func (s *shape) join(path []byte, name string) []byte {

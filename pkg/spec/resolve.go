@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,23 +21,44 @@ type ResolveOptions struct {
 	LookupEnv func(name string) (string, bool)
 	// Path is where binaries without a slash are looked up, as in $PATH. Relative folders in it are skipped.
 	Path string
+	// Remote is set for daemons of another machine: programs are looked up there. Secrets and contents are read here all the same.
+	Remote *RemoteResolve
+}
+
+// RemoteResolve is what Resolve takes from another machine.
+type RemoteResolve struct {
+	// LookPath finds a program there by its name, which has no slash, and returns its absolute path. Where there is none the error is fs.ErrNotExist; with any
+	// other error it isn't known, and Resolve ends with that error. Nil leaves such names as they are, for a check without contact. It may be called
+	// concurrently, and is called once for each name.
+	LookPath func(name string) (string, error)
 }
 
 // Resolve makes manifests effective: it finds binaries, reads secrets and the contents of config files, and digests the result. It reads files and changes
 // nothing. The daemons are in the order of the manifests; the error is Problems with everything that is missing, and there are no daemons then.
 //
 // A binary without a slash is looked up in Path and then beside the manifest, one with a slash beside the manifest; an absolute one is
-// taken as it stands, for it need not exist here but where it runs. The command of health.exec is found in the same way.
+// taken as it stands, for it need not exist here but where it runs. The command of health.exec is found in the same way. With Remote there is nothing beside the
+// manifest: relative paths of programs are problems.
+//
+// spec.host and spec.hostSelector are cleared: where a daemon runs is no part of what it is. A manifest for another machine is a problem without Remote.
 func Resolve(ms []Manifest, o ResolveOptions) ([]*Daemon, error) {
-	finder := finder{path: filepath.SplitList(o.Path)}
+	return resolve(ms, o, false)
+}
+
+// resolve is Resolve. With apart, manifests that may be for another machine are looked at without their programs.
+func resolve(ms []Manifest, o ResolveOptions, apart bool) ([]*Daemon, error) {
+	finder := finder{path: filepath.SplitList(o.Path), remote: o.Remote}
 	daemons, problems := make([]*Daemon, len(ms)), make([]Problems, len(ms))
 	inParallel(len(ms), func(i int) {
-		r := resolver{m: &ms[i], o: o, finder: &finder}
+		r := resolver{m: &ms[i], o: o, finder: &finder, apart: apart && ms[i].mayBeElsewhere()}
 		daemons[i], problems[i] = r.daemon()
 	})
 	var all Problems
 	for _, ps := range problems {
 		all = append(all, ps...)
+	}
+	if err := finder.unknown(); err != nil {
+		return nil, err
 	}
 	if err := all.err(); err != nil {
 		return nil, err
@@ -44,11 +66,17 @@ func Resolve(ms []Manifest, o ResolveOptions) ([]*Daemon, error) {
 	return daemons, nil
 }
 
+// mayBeElsewhere says whether a manifest isn't surely for this machine.
+func (m *Manifest) mayBeElsewhere() bool {
+	return m.Spec.HostSelector != nil || m.Spec.Host != "" && !isLoopback(m.Spec.Host)
+}
+
 // resolver makes one manifest effective.
 type resolver struct {
 	m        *Manifest
 	o        ResolveOptions
 	finder   *finder
+	apart    bool // programs are left as they are
 	d        *Daemon
 	problems Problems
 }
@@ -60,7 +88,10 @@ func (r *resolver) bad(field, format string, args ...any) {
 func (r *resolver) daemon() (*Daemon, Problems) {
 	r.d = &Daemon{Metadata: r.m.Metadata, Spec: r.m.Spec, Source: r.m.Source()}
 	s := &r.d.Spec
-	s.Host = "" // Validate let nothing else than this machine pass
+	s.Host, s.HostSelector = "", nil
+	if r.o.Remote == nil && !r.apart && r.m.mayBeElsewhere() {
+		r.elsewhere()
+	}
 	s.Binary = r.program("spec.binary", s.Binary)
 	if s.Health != nil && len(s.Health.Exec) > 0 {
 		h := *s.Health
@@ -76,8 +107,22 @@ func (r *resolver) daemon() (*Daemon, Problems) {
 	return r.d, r.problems
 }
 
+// elsewhere keeps a daemon from running on the wrong machine.
+func (r *resolver) elsewhere() {
+	if r.m.Spec.HostSelector != nil {
+		r.bad("spec.hostSelector", "this is for the hosts that it chooses, and here is one machine only")
+		return
+	}
+	r.bad("spec.host", "%s is another machine, to which there is no connection here", r.m.Spec.Host)
+}
+
 func (r *resolver) program(field, name string) string {
-	if filepath.IsAbs(name) {
+	switch {
+	case r.apart || name == "":
+		return name
+	case r.o.Remote != nil:
+		return r.remoteProgram(field, name)
+	case filepath.IsAbs(name):
 		return name
 	}
 	dir, err := r.dir()
@@ -94,11 +139,16 @@ func (r *resolver) program(field, name string) string {
 
 // dir is the folder that the manifest's paths are relative to: its own, or the working directory for stdin.
 func (r *resolver) dir() (string, error) {
-	if filepath.IsAbs(r.m.File) {
-		return filepath.Dir(r.m.File), nil
+	return folderOf(r.m.File, r.finder.cwd)
+}
+
+// folderOf is the absolute folder of a file as the user gave it; of stdin, the working directory.
+func folderOf(file string, getwd func() (string, error)) (string, error) {
+	if filepath.IsAbs(file) {
+		return filepath.Dir(file), nil
 	}
-	cwd, err := r.finder.cwd()
-	return filepath.Join(cwd, filepath.Dir(r.m.File)), err
+	cwd, err := getwd()
+	return filepath.Join(cwd, filepath.Dir(file)), err
 }
 
 // path makes a path absolute that may be relative to the manifest.
@@ -191,16 +241,51 @@ func innermost(err error) error {
 	return err
 }
 
-// finder looks programs up. It remembers the answers for as long as one Resolve takes.
-type finder struct {
-	path  []string
-	known sync.Map // name and folder to found
-	getwd sync.Once
-	wd    string
-	wdErr error
+// remoteProgram finds a program on another machine.
+func (r *resolver) remoteProgram(field, name string) string {
+	switch {
+	case isAbsoluteSomewhere(name):
+		return name
+	case strings.ContainsAny(name, `/\`):
+		r.bad(field, "%q is relative, and on %s there is nothing beside this manifest: write the absolute path that it has there, or a name that is looked up in PATH there",
+			name, hostName(r.m.Spec.Host))
+		return name
+	}
+	if r.o.Remote.LookPath == nil {
+		return name
+	}
+	found, err := r.finder.find(name, "")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.bad(field, "%q is not found on %s: %v", name, hostName(r.m.Spec.Host), err)
+		return name
+	case err != nil:
+		return name // and Resolve ends with that
+	case !isAbsoluteSomewhere(found):
+		r.bad(field, "%q is found on %s as %q, which is no absolute path", name, hostName(r.m.Spec.Host), found)
+	}
+	return found
 }
 
+// isAbsoluteSomewhere says whether a path is absolute on Unix or on Windows, whatever this machine is.
+func isAbsoluteSomewhere(p string) bool {
+	drive := len(p) > 2 && isAlphanumeric(p[0]) && p[1] == ':' && (p[2] == '\\' || p[2] == '/')
+	return strings.HasPrefix(p, "/") || drive
+}
+
+// finder looks programs up, each once. It remembers the answers for as long as one Resolve takes.
+type finder struct {
+	path   []string
+	remote *RemoteResolve
+	known  sync.Map // name and folder to *answer
+	getwd  sync.Once
+	wd     string
+	wdErr  error
+}
+
+// answer is what is known of one program.
 type answer struct {
+	once sync.Once
 	path string
 	err  error
 }
@@ -210,14 +295,31 @@ func (f *finder) cwd() (string, error) {
 	return f.wd, f.wdErr
 }
 
+// find finds a program, here from a folder or on the other machine.
 func (f *finder) find(name, dir string) (string, error) {
-	key := name + "\x00" + dir
-	if known, ok := f.known.Load(key); ok {
-		return known.(answer).path, known.(answer).err
-	}
-	path, err := f.lookup(name, dir)
-	f.known.Store(key, answer{path, err})
-	return path, err
+	known, _ := f.known.LoadOrStore(name+"\x00"+dir, &answer{})
+	a := known.(*answer)
+	a.once.Do(func() {
+		switch {
+		case f.remote == nil:
+			a.path, a.err = f.lookup(name, dir)
+		default:
+			a.path, a.err = f.remote.LookPath(name)
+		}
+	})
+	return a.path, a.err
+}
+
+// unknown is an error for which it isn't known whether a program is there; nil where there is none.
+func (f *finder) unknown() error {
+	var out error
+	f.known.Range(func(_, v any) bool {
+		if a := v.(*answer); f.remote != nil && a.err != nil && !errors.Is(a.err, fs.ErrNotExist) {
+			out = a.err
+		}
+		return out == nil
+	})
+	return out
 }
 
 func (f *finder) lookup(name, dir string) (string, error) {

@@ -2,13 +2,72 @@ package spec
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
-// checkSet finds what is wrong between manifests: names and files that two of them claim, and cycles of dependencies.
-func checkSet(ms []Manifest) Problems {
+// checkSet finds what is wrong between the documents of a set: hosts that are declared twice, and what daemons of one place can't all have. Place finds the rest,
+// where hosts are known.
+func checkSet(docs Documents) Problems {
+	ps := checkHosts(docs.Hosts)
+	places, order := map[string][]Manifest{}, []string(nil)
+	for _, m := range docs.Daemons {
+		at := m.Spec.placeKey()
+		if places[at] == nil {
+			order = append(order, at)
+		}
+		places[at] = append(places[at], m)
+	}
+	for _, at := range order {
+		ps = append(ps, checkDaemons(places[at])...)
+	}
+	return ps
+}
+
+// placeKey is the same for daemons that surely run on the same hosts.
+func (s *Spec) placeKey() string {
+	if s.HostSelector == nil {
+		if isLoopback(s.Host) {
+			return ""
+		}
+		return s.Host
+	}
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(s.HostSelector.MatchLabels)) {
+		fmt.Fprintf(&b, "\x00%s=%s", key, s.HostSelector.MatchLabels[key])
+	}
+	return "\x00" + b.String()
+}
+
+// checkDaemons finds what is wrong between the daemons of one host: names and files that two of them claim, and cycles of dependencies.
+func checkDaemons(ms []Manifest) Problems {
 	ps := checkClaims(ms)
 	return append(ps, checkCycles(ms)...)
+}
+
+// checkHosts finds names that two hosts have, and hosts that have two names.
+func checkHosts(hosts []HostManifest) Problems {
+	var ps Problems
+	names, ways := make(map[string]*HostManifest, len(hosts)), make(map[string]*HostManifest, len(hosts))
+	for i := range hosts {
+		h := &hosts[i]
+		name, way := h.Metadata.Name, wayTo(h.Metadata.Name, h)
+		if name == "" {
+			continue
+		}
+		if first := names[name]; first != nil {
+			ps = h.origin().complain(ps, "metadata.name", "%s is declared twice, first in %s", name, first.Source())
+			continue
+		}
+		names[name] = h
+		if first := ways[way]; first != nil {
+			ps = h.origin().complain(ps, "spec.address", "this is host %s, in %s: each would prune what is the other's", first.Metadata.Name, first.Source())
+			continue
+		}
+		ways[way] = h
+	}
+	return ps
 }
 
 // checkClaims finds what two manifests want for themselves.
@@ -40,14 +99,6 @@ func checkClaims(ms []Manifest) Problems {
 		}
 	}
 	return ps
-}
-
-// Source is where the manifest stands, FILE:LINE.
-func (m *Manifest) Source() string {
-	if m.Line == 0 {
-		return m.File
-	}
-	return fmt.Sprintf("%s:%d", m.File, m.Line)
 }
 
 // checkCycles finds daemons that wait for themselves. A dependency on a name that is not among ms can't be part of a cycle here.

@@ -55,6 +55,9 @@ type defaulter interface{ setDefaults() }
 // manifestShape is the shape of a whole document.
 var manifestShape = sync.OnceValue(func() *shape { return shapeOf(reflect.TypeFor[DaemonSpec]()) })
 
+// hostShape is that of a document that declares a host.
+var hostShape = sync.OnceValue(func() *shape { return shapeOf(reflect.TypeFor[Host]()) })
+
 // specShape and metadataShape are those of its two parts.
 func specShape() *shape     { return manifestShape().field("spec").shape }
 func metadataShape() *shape { return manifestShape().field("metadata").shape }
@@ -145,6 +148,8 @@ func words(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[DriverKind]():
 		return []string{"auto", "systemd", "cgroup", "process", "launchd", "job"}
+	case reflect.TypeFor[AgentInstall]():
+		return []string{"auto", "never"}
 	case reflect.TypeFor[StartType]():
 		return []string{"exec", "notify", "forking"}
 	case reflect.TypeFor[ProtectSystem]():

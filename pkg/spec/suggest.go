@@ -19,7 +19,7 @@ func (d *decoder) unknownField(s *shape, key *yaml.Node) {
 	if near := nearest(key.Value, names); near != "" {
 		d.problemAt(key, field, "unknown field: did you mean %q?", near)
 		d.meant = append(d.meant, string(appendField(d.path, near)))
-	} else if where := manifestShape().find(key.Value, ""); where != "" {
+	} else if where := d.root.find(key.Value, ""); where != "" {
 		d.problemAt(key, field, "unknown field: did you mean %s?", where)
 	} else {
 		d.problemAt(key, field, "unknown field: it can be one of %s", strings.Join(names, ", "))

@@ -18,11 +18,11 @@ type DaemonSpec struct {
 	Spec Spec `json:"spec" required:"true"`
 }
 
-// Metadata names a daemon and carries what people and programs sort it by.
+// Metadata names a daemon or a host, and carries what people and programs sort it by.
 type Metadata struct {
-	// Name is unique on its host: lower case letters, digits, '-' and '.', at most 63 characters.
+	// Name is unique among the daemons of a host, and among the hosts: lower case letters, digits, '-' and '.', at most 63 characters.
 	Name string `json:"name" required:"true"`
-	// Labels are what selectors (-l) match.
+	// Labels are what selectors match: -l those of daemons, hostSelector those of hosts.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Annotations are notes that no selector matches.
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -31,8 +31,11 @@ type Metadata struct {
 // Spec is the desired state of one daemon. The class of a field says what a change of it costs:
 // live (nothing happens to the process), reload, restart or recreate.
 type Spec struct {
-	// Host is where the daemon runs. Omitted: this machine.
+	// Host is where the daemon runs: the name of a Host, [USER@]ADDRESS[:PORT], or a name in ~/.ssh/config. Omitted, localhost or a name of
+	// this machine: here.
 	Host string `json:"host,omitempty" class:"recreate"`
+	// HostSelector has a copy of the daemon run on each Host that it chooses. It stands in the place of host.
+	HostSelector *HostSelector `json:"hostSelector,omitempty" class:"recreate"`
 	// Driver is what runs it: auto, systemd, cgroup, process, launchd or job. auto picks the best this host has.
 	// Default: auto.
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`

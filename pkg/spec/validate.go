@@ -17,9 +17,12 @@ func Validate(m Manifest) Problems {
 }
 
 func validate(m *Manifest) Problems {
-	v := validator{m: m}
+	v := daemonValidator{validator{origin: m.origin()}, m}
 	v.fields(manifestShape(), reflect.ValueOf(&m.DaemonSpec).Elem(), make([]byte, 0, 64))
-	v.metadata()
+	v.header(m.APIVersion, m.Kind, Kind)
+	v.metadata(m.Metadata)
+	v.where()
+	v.references()
 	v.process()
 	v.health()
 	v.stopping()
@@ -32,14 +35,20 @@ func validate(m *Manifest) Problems {
 	return v.problems
 }
 
-// validator collects the problems of one manifest.
+// validator collects the problems of one document.
 type validator struct {
-	m        *Manifest
+	origin   origin
 	problems Problems
 }
 
+// daemonValidator collects those of one manifest.
+type daemonValidator struct {
+	validator
+	m *Manifest
+}
+
 func (v *validator) bad(field, format string, args ...any) {
-	v.problems = v.m.complain(v.problems, field, format, args...)
+	v.problems = v.origin.complain(v.problems, field, format, args...)
 }
 
 // fields checks what holds for every field of a kind: it is there if it must be, its number is within bounds, its word is one of
@@ -83,7 +92,7 @@ func (v *validator) field(f *field, val reflect.Value, path []byte) {
 		return
 	}
 	if f.kind == anInt && f.ranged() && !f.allows(val.Int()) {
-		if _, _, written := v.m.locate(string(path)); written || val.Int() != 0 {
+		if _, _, written := v.origin.locate(string(path)); written || val.Int() != 0 {
 			v.bad(string(path), "%d is out of range: %s", val.Int(), f.bounds())
 		}
 	}
@@ -117,13 +126,8 @@ func (v *validator) word(s *shape, got string, path []byte) {
 	v.bad(string(path), "%q is none of %s", got, strings.Join(can, ", "))
 }
 
-func (v *validator) process() {
+func (v *daemonValidator) process() {
 	s := &v.m.Spec
-	switch s.Host {
-	case "", "localhost", "127.0.0.1", "::1":
-	default:
-		v.bad("spec.host", "%q is another machine, and this version runs daemons on this one only: leave host out, or say localhost", s.Host)
-	}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		v.variable(name, s.Env[name])
 	}
@@ -156,7 +160,7 @@ func meant(got string, can []string) string {
 	return ": it can be one of " + strings.Join(can, ", ")
 }
 
-func (v *validator) variable(name string, e EnvVar) {
+func (v *daemonValidator) variable(name string, e EnvVar) {
 	field := "spec.env[" + name + "]"
 	if name == "" || strings.Contains(name, "=") {
 		v.bad(field, "%q can't be a variable: its name is not empty and has no '='", name)
@@ -192,7 +196,7 @@ func (v *validator) account(field, name string) {
 	}
 }
 
-func (v *validator) stopping() {
+func (v *daemonValidator) stopping() {
 	s := &v.m.Spec
 	v.url("spec.stop.url", s.Stop.URL)
 	if r := s.Reload; r != nil {

@@ -6,26 +6,41 @@ import (
 	"strings"
 )
 
-func (v *validator) metadata() {
-	m := v.m
-	if m.APIVersion != "" && m.APIVersion != APIVersion {
-		v.bad("apiVersion", "%q is not known to this tool: it reads %s", m.APIVersion, APIVersion)
+// header checks what says what a document is; kind is what it was read as.
+func (v *validator) header(apiVersion, found, kind string) {
+	if apiVersion != "" && apiVersion != APIVersion {
+		v.bad("apiVersion", "%q is not known to this tool: it reads %s", apiVersion, APIVersion)
 	}
-	if m.Kind != "" && m.Kind != Kind {
-		v.bad("kind", "%q is not known to this tool: it reads %s", m.Kind, Kind)
+	if found == "" || found == kind {
+		return
 	}
-	if m.Metadata.Name != "" {
-		v.name("metadata.name", m.Metadata.Name)
+	if near := nearest(found, kinds()); near != "" {
+		v.bad("kind", "%q is not known to this tool: did you mean %s?", found, near)
+		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Labels)) {
-		field := "metadata.labels[" + key + "]"
+	v.bad("kind", "%q is not known to this tool: it reads %s", found, strings.Join(kinds(), " and "))
+}
+
+// kinds are the kinds of documents.
+func kinds() []string { return []string{Kind, HostKind} }
+
+func (v *validator) metadata(m Metadata) {
+	if m.Name != "" {
+		v.name("metadata.name", m.Name)
+	}
+	v.labels("metadata.labels", m.Labels)
+	for _, key := range slices.Sorted(maps.Keys(m.Annotations)) {
+		v.labelKey("metadata.annotations["+key+"]", key)
+	}
+}
+
+func (v *validator) labels(path string, labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		field := path + "[" + key + "]"
 		v.labelKey(field, key)
-		if value := m.Metadata.Labels[key]; value != "" && !isLabelWord(value) {
+		if value := labels[key]; value != "" && !isLabelWord(value) {
 			v.bad(field, "%q can't be a label: it is at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit", value)
 		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Annotations)) {
-		v.labelKey("metadata.annotations["+key+"]", key)
 	}
 }
 

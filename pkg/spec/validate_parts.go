@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func (v *validator) cgroup() {
+func (v *daemonValidator) cgroup() {
 	c := v.m.Spec.Cgroup
 	if c == nil {
 		return
@@ -24,7 +24,7 @@ func (v *validator) cgroup() {
 		bytes Bytes
 	}{{"memoryLimit", c.MemoryLimit}, {"memoryHigh", c.MemoryHigh}} {
 		field := "spec.cgroup." + limit.field
-		if _, _, written := v.m.locate(field); written || limit.bytes != 0 {
+		if _, _, written := v.origin.locate(field); written || limit.bytes != 0 {
 			v.atLeast(field, int64(limit.bytes), 4<<10, "4K")
 		}
 	}
@@ -33,7 +33,7 @@ func (v *validator) cgroup() {
 	}
 }
 
-func (v *validator) sandbox() {
+func (v *daemonValidator) sandbox() {
 	s := v.m.Spec.Sandbox
 	if s == nil {
 		return
@@ -52,7 +52,7 @@ func (v *validator) sandbox() {
 	}
 }
 
-func (v *validator) files() {
+func (v *daemonValidator) files() {
 	seen := map[string]int{}
 	for i, f := range v.m.Spec.Files {
 		field := fmt.Sprintf("spec.files[%d]", i)
@@ -84,7 +84,7 @@ func (v *validator) files() {
 	}
 }
 
-func (v *validator) dependencies() {
+func (v *daemonValidator) dependencies() {
 	seen := map[string]bool{}
 	for i, d := range v.m.Spec.DependsOn {
 		field := fmt.Sprintf("spec.dependsOn[%d].name", i)
