@@ -28,7 +28,7 @@ func testDisk(t *testing.T, s *site) {
 		if p.wait() == 0 {
 			t.Errorf("it was done on a full disk:\n%v", p)
 		}
-		p.said(host.Name, "No space left on device")
+		p.said(host.Name, "there is no room for the agent")
 		if c := d.copies(); len(c) > 0 {
 			t.Errorf("started: %v", c)
 		}
