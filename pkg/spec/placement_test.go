@@ -104,7 +104,7 @@ func TestPlaceTellsWhatCantBe(t *testing.T) {
 		{"one file twice on a host", daemonOn("a", "  files: [{path: /etc/x, content: a}]\n") + daemonOn("b", "  host: desk\n  files: [{path: /etc/x, content: b}]\n"),
 			"f.yaml:28:18: spec.files[0].path: /etc/x is written by daemon a too, in f.yaml:15"},
 		{"a cycle on one host only", daemonOn("a", "  host: gpu-1\n  dependsOn: [{name: b}]\n") + daemonOn("b", "  hostSelector: {matchLabels: {zone: a, gpu: \"yes\"}}\n  dependsOn: [{name: a}]\n"),
-			"f.yaml:30:22: spec.dependsOn[0].name: this is a cycle: a -> b -> a"},
+			"f.yaml:29:22: spec.dependsOn[0].name: this is a cycle: a -> b -> a"},
 		{"a dependency on another host's", daemonOn("a", "  host: gpu-1\n  dependsOn: [{name: b}, {name: elsewhere}]\n") + daemonOn("b", "  host: gpu-2\n"),
 			"f.yaml:21:22: spec.dependsOn[0].name: b is declared, but not for host gpu-1, and a daemon waits for those of its own host only"},
 		{"one host by two names", daemonOn("a", "  host: gpu-1\n") + daemonOn("b", "  host: \"10.0.0.1:2222\"\n"),
