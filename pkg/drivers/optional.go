@@ -57,3 +57,11 @@ type Knower interface {
 	// Knows tells whether Observe would find the daemon in another state than Absent. It changes nothing.
 	Knows(ctx context.Context, name string) (bool, error)
 }
+
+// Linked is a Host behind a link that can be lost.
+type Linked interface {
+	// Done is closed once the link is lost, or the Host was closed. Whatever is asked of the Host from then on fails, with an error that wraps ErrUnreachable.
+	Done() <-chan struct{}
+	// Err says why Done was closed; nil before. It wraps ErrUnreachable where the link was lost.
+	Err() error
+}

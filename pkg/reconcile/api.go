@@ -99,6 +99,8 @@ type Review struct {
 	Items []Item // in the order of the manifests, what is to be pruned last
 	// Guard is set where the prune guard stops the prune; it lists what would have gone. The rest of the review stands.
 	Guard error
+	// Share is what the prune comes to, whether the guard stops it or not.
+	Share Share
 }
 
 // PruneOptions say what apply may remove.
@@ -107,6 +109,8 @@ type PruneOptions struct {
 	Enabled bool
 	// Guard is how many may go at most. Zero: ten, and not more than half of the set. Negative: any number.
 	Guard int
+	// Elsewhere is how many daemons the same manifests declare for other hosts. Where they declare some, all that this host has may go.
+	Elsewhere int
 }
 
 // ApplyOptions say how far an apply goes.
@@ -116,8 +120,8 @@ type ApplyOptions struct {
 	Timeout time.Duration
 	// Rollback puts the previous revision back where a change doesn't become Ready.
 	Rollback bool
-
-	settle bool // what was started has to become Ready, for something is to be pruned after it
+	// Settle has what was started become Ready even without Wait, as before something is pruned. Where the review prunes that holds anyway.
+	Settle bool
 }
 
 // DeleteOptions say how daemons are deleted.
@@ -131,6 +135,9 @@ type DeleteOptions struct {
 // RunOptions say how a run keeps its set.
 type RunOptions struct {
 	Prune PruneOptions
+	// Permit, where it isn't nil, is asked in place of the prune guard whether this host's share may go: ok, or the objection. Neither means that it isn't known
+	// yet; it is asked again when the source says that something changed.
+	Permit func(s Share) (ok bool, objection error)
 	// Resync is how often everything is looked at though nothing seems to have happened. Zero: ten minutes.
 	Resync time.Duration
 	// Holder says who runs, for those who find the set held; its ID is the engine's Owner.Holder.

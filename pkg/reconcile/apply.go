@@ -25,7 +25,7 @@ func (e *Engine) Apply(ctx context.Context, r *Review, o ApplyOptions) ([]Item, 
 	}
 	keep, gone := split(r.Items)
 	if len(gone) > 0 {
-		o.settle = true
+		o.Settle = true
 	}
 	items, err := e.converge(ctx, keep, o)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *Engine) converge(ctx context.Context, items []Item, o ApplyOptions) ([]
 
 // waitsForAny says whether what happens to a daemon after its steps matters.
 func waitsForAny(items []Item, o ApplyOptions) bool {
-	return o.Wait || o.settle || slices.ContainsFunc(items, func(it Item) bool {
+	return o.Wait || o.Settle || slices.ContainsFunc(items, func(it Item) bool {
 		return it.Want != nil && len(it.Want.Spec.DependsOn) > 0 || it.Action == Waiting
 	})
 }
@@ -207,7 +207,7 @@ func (p *applying) needsHealth(en *entry) bool {
 
 // watches: where the apply waits for it, or another daemon does, and where it shall go.
 func (p *applying) watches(en *entry) bool {
-	if en.want == nil || p.opt.settle || p.waits(en) {
+	if en.want == nil || p.opt.Settle || p.waits(en) {
 		return true
 	}
 	p.loop.mu.Lock()
@@ -217,7 +217,7 @@ func (p *applying) watches(en *entry) bool {
 
 // waits says whether the entry has to be Ready for the apply to end well.
 func (p *applying) waits(en *entry) bool {
-	return en.want != nil && (p.opt.Wait || p.opt.settle && en.once.began || en.once.cause != nil)
+	return en.want != nil && (p.opt.Wait || p.opt.Settle && en.once.began || en.once.cause != nil)
 }
 
 func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {

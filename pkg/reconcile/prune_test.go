@@ -140,3 +140,32 @@ func TestDependentsFirstInACycle(t *testing.T) {
 		t.Errorf("got %v, want all four, d before the cycle that it uses", got)
 	}
 }
+
+// TestGuardOverHosts counts what would go on all hosts together.
+func TestGuardOverHosts(t *testing.T) {
+	share := func(host string, going, has int) Share {
+		return Share{Host: host, Going: strings.Fields(numbered(going)), Has: has}
+	}
+	for _, tt := range []struct {
+		name     string
+		shares   []Share
+		declared int
+		guard    int
+		refuse   string
+	}{
+		{name: "nothing goes", shares: []Share{share("a", 0, 3), share("b", 0, 3)}, declared: 0},
+		{name: "all of one host, where others keep theirs", shares: []Share{share("a", 3, 3), share("b", 0, 3)}, declared: 3},
+		{name: "more than half of all", shares: []Share{share("a", 3, 3), share("b", 1, 3)}, declared: 2, refuse: "not pruning 4 of the 6 daemons of set \"default\": that is more than half of them"},
+		{name: "more than ten of all", shares: []Share{share("a", 6, 20), share("b", 5, 20)}, declared: 29, refuse: "at most 10 may go at once; --prune-guard=11 says that it is meant"},
+		{name: "each is named with its host", shares: []Share{share("a", 1, 1), share("b", 1, 1)}, declared: 1, refuse: "they would have been d00 on a, d00 on b"},
+		{name: "nothing is wanted anywhere", shares: []Share{share("a", 1, 1), share("b", 0, 5)}, guard: -1, refuse: "declare no daemon at all"},
+		{name: "any number", shares: []Share{share("a", 30, 30), share("b", 30, 30)}, declared: 1, guard: -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Guard("default", tt.shares, tt.declared, tt.guard)
+			if (err != nil) != (tt.refuse != "") || err != nil && (!errors.Is(err, ErrGuard) || !strings.Contains(err.Error(), tt.refuse)) {
+				t.Errorf("objection %v, want one that says %q", err, tt.refuse)
+			}
+		})
+	}
+}

@@ -27,7 +27,7 @@ func (e *Engine) review(ctx context.Context, wants []*spec.Daemon, p PruneOption
 	var r Review
 	if p.Enabled {
 		var err error
-		if gone, r.Guard, err = e.candidates(ctx, wants, p.Guard); err != nil {
+		if gone, r.Share, r.Guard, err = e.candidates(ctx, wants, p); err != nil {
 			return nil, err
 		}
 	}
@@ -95,15 +95,15 @@ func startsAny(steps []spec.Step) bool {
 	return slices.ContainsFunc(steps, func(s spec.Step) bool { return s.Verb == spec.VerbStart })
 }
 
-// candidates returns what the owner set has on the host and no longer wants, and the guard's objection where there is one.
-func (e *Engine) candidates(ctx context.Context, wants []*spec.Daemon, guard int) (gone []spec.Observed, objection, err error) {
+// candidates returns what the owner set has on the host and no longer wants, and the guard's objection where there is one; then nothing is to go.
+func (e *Engine) candidates(ctx context.Context, wants []*spec.Daemon, o PruneOptions) (gone []spec.Observed, s Share, objection, err error) {
 	names, err := e.list(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, s, nil, err
 	}
 	all, err := e.observe(ctx, names...)
 	if err != nil {
-		return nil, nil, err
+		return nil, s, nil, err
 	}
 	var stamps []spec.Stamp
 	byName := make(map[string]spec.Observed, len(all))
@@ -113,14 +113,14 @@ func (e *Engine) candidates(ctx context.Context, wants []*spec.Daemon, guard int
 			byName[o.Name] = o
 		}
 	}
-	going, objection := Prune(e.opt.Owner.Set, stamps, wants, guard)
+	s, objection = prune(e.opt.Owner.Set, stamps, wants, o)
 	if objection != nil {
-		return nil, objection, nil
+		return nil, s, objection, nil
 	}
-	for _, n := range going {
+	for _, n := range s.Going {
 		gone = append(gone, byName[n])
 	}
-	return gone, nil, nil
+	return gone, s, nil, nil
 }
 
 // dependencies refuses dependencies on daemons that are neither wanted nor on the host.

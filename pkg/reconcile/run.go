@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 // where another run does; it fails where src can't be loaded at first. Later, whoever made src decides what a broken input means (see LastGood).
 //
 // It is driven by events: of src, of the drivers, of health checks. Underneath, everything is looked at every Resync.
+//
+// Where the link to the host is lost (see drivers.Linked) it ends with an error that wraps ErrUnreachable; a Run over a new link lists and looks at everything anew.
 func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	release, err := e.host.Lock(ctx, e.opt.Owner.Set, o.Holder)
 	if err != nil {
@@ -25,7 +28,7 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	if o.Resync <= 0 {
 		o.Resync = 10 * time.Minute
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := whileLinked(ctx, e.host)
 	defer cancel(nil)
 	k := &keeping{opt: o, src: src, reload: make(chan struct{}, 1), relist: make(chan struct{}, 1)}
 	k.loop = newLoop(e, func(*loop) policy { return k })
@@ -34,13 +37,50 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	k.watch(ctx, &wg)
 	if err := k.load(ctx); err != nil {
 		cancel(err)
-		return err
+		return k.lost(ctx, err)
 	}
 	if o.Loaded != nil {
 		o.Loaded()
 	}
 	wg.Go(func() { k.loop.run(ctx) })
-	return k.keep(ctx)
+	return k.lost(ctx, k.keep(ctx))
+}
+
+// whileLinked returns a context that also ends, with a cause that wraps ErrUnreachable, when the host's link is lost.
+func whileLinked(ctx context.Context, host drivers.Host) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if l, ok := host.(drivers.Linked); ok {
+		go func() {
+			select {
+			case <-l.Done():
+				cancel(fmt.Errorf("keep the daemons of %s: %w", host.Name(), cmp.Or(l.Err(), drivers.ErrUnreachable)))
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}
+
+// cut says that the link to the host is lost: what failed then says nothing of the daemons.
+func (e *Engine) cut() bool {
+	l, ok := e.host.(drivers.Linked)
+	if !ok {
+		return false
+	}
+	select {
+	case <-l.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// lost is why the run ends: the loss of the link where that is the reason of err.
+func (k *keeping) lost(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, drivers.ErrUnreachable) {
+		return cause
+	}
+	return err
 }
 
 // keeping is the policy of a run: it never ends, and what fails is tried again.
@@ -72,7 +112,7 @@ func (k *keeping) watch(ctx context.Context, wg *sync.WaitGroup) {
 					}
 				})
 				once()
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || k.loop.cut() {
 					return
 				}
 				k.loop.report("", "not watching", fmt.Sprintf("%s: %v; looking every %s instead", what, err, k.opt.Resync))
@@ -206,7 +246,7 @@ func (k *keeping) drop(wanted map[string]bool, deps []string) {
 
 // prune makes entries of what the set has on the host and no longer wants. They wait until all that changed has proved itself.
 func (k *keeping) prune(ctx context.Context, wants []*spec.Daemon) error {
-	gone, objection, err := k.loop.candidates(ctx, wants, k.opt.Prune.Guard)
+	gone, objection, err := k.going(ctx, wants)
 	if err != nil {
 		return err
 	}
@@ -226,6 +266,22 @@ func (k *keeping) prune(ctx context.Context, wants []*spec.Daemon) error {
 	return nil
 }
 
+// going is what may be pruned.
+func (k *keeping) going(ctx context.Context, wants []*spec.Daemon) (gone []spec.Observed, objection, err error) {
+	if k.opt.Permit == nil {
+		gone, _, objection, err = k.loop.candidates(ctx, wants, k.opt.Prune)
+		return gone, objection, err
+	}
+	gone, share, objection, err := k.loop.candidates(ctx, wants, PruneOptions{Guard: -1, Elsewhere: 1})
+	if err != nil || objection != nil {
+		return nil, objection, err
+	}
+	if ok, objection := k.opt.Permit(share); !ok {
+		return nil, objection, nil
+	}
+	return gone, nil, nil
+}
+
 // needsHealth: always, for the conditions tell it.
 func (k *keeping) needsHealth(*entry) bool { return true }
 
@@ -234,7 +290,7 @@ func (k *keeping) watches(*entry) bool { return true }
 
 func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {
 	l := k.loop
-	if en.passive {
+	if en.passive || l.cut() {
 		return 0
 	}
 	l.tell(ctx, en, c)

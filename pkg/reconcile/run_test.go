@@ -400,3 +400,78 @@ func TestRunKeepsHouseMoreOftenWhereThereIsWork(t *testing.T) {
 		alike(t, "housekeeping", got, "10m0s", "10m10s", "10m20s", "10m40s", "11m20s")
 	})
 }
+
+// far is a machine behind a link, and an engine over a new link to it.
+func far(t *testing.T, f *driverstest.Far, holder string) *Engine {
+	t.Helper()
+	h, err := f.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return New(h, Options{Owner: spec.Owner{Set: "default", Holder: holder}, Tool: "test"})
+}
+
+// TestRunEndsWithItsLink: a run over a link that is lost ends, in whatever it was doing; one over a new link finds what happened meanwhile, and starts nothing twice.
+func TestRunEndsWithItsLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		f := driverstest.NewFar("gpu-1", b.Host)
+		src := &manifests{wants: []*spec.Daemon{manifest("a"), manifest("b")}}
+		o := RunOptions{Holder: drivers.Holder{ID: "run-1"}}
+		ended := make(chan error, 1)
+		run := func() {
+			e := far(t, f, "run-1")
+			go func() { ended <- e.Run(t.Context(), src, o) }()
+			time.Sleep(2 * UpFor)
+			synctest.Wait()
+		}
+		run()
+		before := b.state(t, "a").Instance.ID
+		f.Cut("no route to host")
+		synctest.Wait()
+		if err := <-ended; !errors.Is(err, drivers.ErrUnreachable) || !strings.Contains(err.Error(), "gpu-1") {
+			t.Errorf("the run over a link that was lost: %v", err)
+		}
+		b.Fake().Crash("b", spec.Exit{Known: true, Code: 1})
+		f.Mend()
+		run()
+		if err := <-ended; !errors.Is(err, drivers.ErrConflict) {
+			t.Errorf("the machine hasn't noticed, and the set is free: %v", err)
+		}
+		f.Notice()
+		run()
+		if a, b := b.state(t, "a"), b.state(t, "b"); a.Instance.ID != before || b.State != spec.Running {
+			t.Errorf("after the link came back: a is another instance than %s: %+v; b is %+v", before, a, b)
+		}
+	})
+}
+
+// TestRunAsksBeforeItPrunes: what may go is for somebody else to say who knows other hosts too, and may be said later.
+func TestRunAsksBeforeItPrunes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("a"), manifest("b"))
+		var asked []Share
+		ok, objection := false, error(nil)
+		k := keep(t, b, RunOptions{Prune: PruneOptions{Enabled: true}, Permit: func(s Share) (bool, error) {
+			asked = append(asked, s)
+			return ok, objection
+		}})
+		if len(asked) != 1 || strings.Join(asked[0].Going, " ") != "b a" || asked[0].Has != 2 || b.state(t, "a").State != spec.Running {
+			t.Errorf("asked %+v, and a is %+v", asked, b.state(t, "a"))
+		}
+		objection = ErrGuard
+		k.src.set(nil)
+		k.after(time.Second)
+		if said := strings.Join(b.said(), "\n"); strings.Count(said, "not pruned") != 1 {
+			t.Errorf("it says %s", said)
+		}
+		ok, objection = true, nil
+		k.src.set(nil)
+		k.after(time.Second)
+		if a := b.state(t, "a"); a.State != spec.Absent {
+			t.Errorf("permitted, and a is %+v", a)
+		}
+	})
+}
