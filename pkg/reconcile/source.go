@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,8 +30,31 @@ const retryLoad = 15 * time.Second
 // maxStdin is more than spec.Load accepts.
 const maxStdin = 64 << 20
 
-// FileSource is the set that manifests in files and folders declare.
-type FileSource struct {
+// FileSource is the set that manifests in files and folders declare for this machine.
+type FileSource struct{ *manifestFiles }
+
+// NewFileSource returns the source of the manifests at paths, which spec.Load takes as they stand. It reads nothing yet.
+func NewFileSource(paths []string, o FileOptions) *FileSource {
+	return &FileSource{newManifestFiles(paths, o)}
+}
+
+// Load reads and resolves all manifests. The error is spec.Problems with everything that is wrong with any of them. Standard input is read
+// once, and stays what it was.
+func (s *FileSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	docs, err := s.read()
+	var ds []*spec.Daemon
+	if err == nil {
+		ds, err = spec.Resolve(docs.Daemons, s.o.Resolve)
+	}
+	s.tryAgain(err != nil)
+	return ds, err
+}
+
+// manifestFiles reads and watches manifests in files and folders.
+type manifestFiles struct {
 	paths []string
 	o     FileOptions
 	watch *filewatch.Watcher
@@ -39,49 +63,41 @@ type FileSource struct {
 	mu       sync.Mutex
 	stdin    []byte // what "-" is, once it was read
 	watching bool
-	retry    *time.Timer // pokes watch after a failed Load
+	retry    *time.Timer // pokes watch after a failed load
 }
 
-// NewFileSource returns the source of the manifests at paths, which spec.Load takes as they stand. It reads nothing yet.
-func NewFileSource(paths []string, o FileOptions) *FileSource {
+func newManifestFiles(paths []string, o FileOptions) *manifestFiles {
 	o.Load.Resolve = &o.Resolve
-	roots := slices.DeleteFunc(slices.Clone(paths), isStdin)
-	return &FileSource{paths: paths, o: o, every: retryLoad, watch: filewatch.New(filewatch.Options{
+	roots := append(slices.DeleteFunc(slices.Clone(paths), isStdin), o.Load.Hosts...)
+	return &manifestFiles{paths: paths, o: o, every: retryLoad, watch: filewatch.New(filewatch.Options{
 		Roots: roots, Recursive: o.Load.Recursive, Match: spec.IsManifestName, Report: o.Report,
 	})}
 }
 
 func isStdin(path string) bool { return path == "-" }
 
-// Load reads and resolves all manifests. The error is spec.Problems with everything that is wrong with any of them. Standard input is read
-// once, and stays what it was.
-func (s *FileSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ds, err := s.load()
-	s.tryAgain(err != nil)
-	return ds, err
-}
-
-func (s *FileSource) load() ([]*spec.Daemon, error) {
+// read reads all documents. Sources without any daemon are a problem: a run would take that for "nothing is wanted".
+func (s *manifestFiles) read() (spec.Documents, error) {
 	o := s.o.Load
 	if slices.ContainsFunc(s.paths, isStdin) {
 		in, err := s.readStdin()
 		if err != nil {
-			return nil, err
+			return spec.Documents{}, err
 		}
 		o.Stdin = bytes.NewReader(in)
 	}
-	ms, err := spec.Load(s.paths, o)
+	docs, err := spec.LoadAll(s.paths, o)
 	if err != nil {
-		return nil, err // and what the last good manifests name stays watched
+		return docs, err // and what the last good manifests name stays watched
 	}
-	s.watch.SetFiles(named(ms))
-	return spec.Resolve(ms, s.o.Resolve)
+	if len(docs.Daemons) == 0 {
+		return docs, spec.Problems{{File: strings.Join(s.paths, ", "), Message: "there are hosts in here, and no daemon"}}
+	}
+	s.watch.SetFiles(named(docs.Daemons))
+	return docs, nil
 }
 
-func (s *FileSource) readStdin() ([]byte, error) {
+func (s *manifestFiles) readStdin() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stdin == nil && s.o.Load.Stdin != nil {
@@ -117,8 +133,8 @@ func named(ms []spec.Manifest) []string {
 	return files
 }
 
-// tryAgain arms the retry of a failed Load, as long as somebody watches, or ends it.
-func (s *FileSource) tryAgain(failed bool) {
+// tryAgain arms the retry of a failed load, as long as somebody watches, or ends it.
+func (s *manifestFiles) tryAgain(failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retry != nil {
@@ -132,13 +148,13 @@ func (s *FileSource) tryAgain(failed bool) {
 
 // Watch watches the manifests, the folders that they are in, and every file that they name. Changes within a tenth of a second are told as
 // one. While Load fails it is asked for again from time to time.
-func (s *FileSource) Watch(ctx context.Context, changed func()) error {
+func (s *manifestFiles) Watch(ctx context.Context, changed func()) error {
 	s.setWatching(true)
 	defer s.setWatching(false)
 	return s.watch.Run(ctx, changed)
 }
 
-func (s *FileSource) setWatching(on bool) {
+func (s *manifestFiles) setWatching(on bool) {
 	s.mu.Lock()
 	s.watching = on
 	s.mu.Unlock()

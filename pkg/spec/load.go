@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +19,8 @@ type LoadOptions struct {
 	Recursive bool
 	// Stdin is what the source "-" reads. Nil: os.Stdin.
 	Stdin io.Reader
+	// Hosts are files and folders that further hosts are declared in, and nothing else is. One that isn't there has none, nor has an empty folder.
+	Hosts []string
 	// Resolve, where it is set, has what Resolve would find wrong with the sound manifests told together with what is wrong with the others.
 	Resolve *ResolveOptions
 }
@@ -31,28 +32,27 @@ const stdinName = "stdin"
 // order of the names. A folder's manifests are its files that end in .yaml, .yml or .json; names that begin with a dot or end in ~ are skipped. A file that is
 // named twice is read once.
 //
-// The error is Problems with everything that is wrong in any of them, and there are no documents then. No document at all is a problem too, so that an empty
-// folder is never mistaken for the wish to run nothing.
+// The error is Problems with everything that is wrong in any of them, and there are no documents then. No document at all in the sources is a problem too, so
+// that an empty folder is never mistaken for the wish to run nothing. Without sources only o.Hosts are read, if there are any.
 func LoadAll(sources []string, o LoadOptions) (Documents, error) {
 	all, err := loadAll(sources, o)
-	if err == nil && len(all.Daemons)+len(all.Hosts) == 0 {
-		err = nothing(sources, "there is no manifest in here")
+	if err == nil && len(sources) > 0 && len(all.Daemons) == 0 && all.declared == 0 {
+		err = nothing(sources)
 	}
 	if err != nil {
 		return Documents{}, err
 	}
-	return all, nil
+	return all.Documents, nil
 }
 
 // Load is LoadAll for the manifests of daemons. Those of hosts are checked, and left out; where there are no others, that is a problem.
 func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 	all, err := loadAll(sources, o)
-	switch {
-	case err != nil:
-	case len(all.Daemons) == 0 && len(all.Hosts) > 0:
-		err = nothing(sources, "there is no daemon in here, but hosts for some")
-	case len(all.Daemons) == 0:
-		err = nothing(sources, "there is no manifest in here")
+	if err == nil && len(all.Daemons) == 0 {
+		err = nothing(sources)
+		if all.declared > 0 {
+			err = Problems{{File: strings.Join(sources, ", "), Message: "there are hosts in here, and no daemon"}}
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -60,22 +60,43 @@ func Load(sources []string, o LoadOptions) ([]Manifest, error) {
 	return all.Daemons, nil
 }
 
-func nothing(sources []string, message string) error {
-	return Problems{{File: strings.Join(sources, ", "), Message: message}}
+func nothing(sources []string) error {
+	return Problems{{File: strings.Join(sources, ", "), Message: "there is no manifest in here"}}
 }
 
-func loadAll(sources []string, o LoadOptions) (Documents, error) {
-	files, ps := expand(sources, o)
+// loaded are the documents of sources and inventory.
+type loaded struct {
+	Documents
+	declared int // hosts in the sources
+}
+
+func loadAll(sources []string, o LoadOptions) (loaded, error) {
+	var files []string
+	var ps Problems
+	if len(sources) > 0 || len(o.Hosts) == 0 {
+		files, ps = expand(sources, o)
+	}
+	mine := len(files)
+	files, ps = inventory(files, ps, o.Hosts)
 	results := make([]parsed, len(files))
-	inParallel(len(files), func(i int) { results[i] = loadFile(files[i], o.Stdin) })
-	all := gather(results)
-	ps = append(ps, all.problems...)
+	inParallel(len(files), func(i int) {
+		if results[i] = loadFile(files[i], o.Stdin); i >= mine {
+			results[i].hostsOnly()
+		}
+	})
+	all := loaded{}
+	for _, r := range results[:mine] {
+		all.declared += len(r.Hosts)
+	}
+	found := gather(results)
+	all.Documents = found.Documents
+	ps = append(ps, found.problems...)
 	ps = append(ps, checkSet(all.Documents)...)
 	if len(ps) > 0 {
 		ps = append(ps, unresolved(all.Daemons, o.Resolve)...)
 		ps = ps.inOrder(append(files, stdinName))
 	}
-	return all.Documents, ps.err()
+	return all, ps.err()
 }
 
 // unresolved is what Resolve finds wrong with those manifests that are sound.
@@ -88,102 +109,6 @@ func unresolved(ms []Manifest, o *ResolveOptions) Problems {
 	_, err := resolve(ms, *o, true)
 	errors.As(err, &ps)
 	return ps
-}
-
-// expand lists the files of sources, each once.
-func expand(sources []string, o LoadOptions) ([]string, Problems) {
-	var files []string
-	var ps Problems
-	seen := map[string]bool{}
-	for _, source := range sources {
-		found, err := sourceFiles(source, o.Recursive)
-		if err != nil {
-			ps = append(ps, Problem{File: source, Message: err.Error()})
-		}
-		for _, f := range found {
-			id := f
-			if abs, err := filepath.Abs(f); err == nil && f != "-" {
-				id = abs
-			}
-			if !seen[id] {
-				seen[id] = true
-				files = append(files, f)
-			}
-		}
-	}
-	if len(sources) == 0 {
-		ps = append(ps, Problem{Message: "no manifest is named: say -f FILE, -f FOLDER or -f -"})
-	}
-	return files, ps
-}
-
-// sourceFiles lists the files of one source.
-func sourceFiles(source string, recursive bool) ([]string, error) {
-	if source == "-" {
-		return []string{source}, nil
-	}
-	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
-		return nil, errors.New("a manifest isn't fetched from a URL: download it, look at it, and name the file, or pipe it into -f -")
-	}
-	info, err := os.Stat(source)
-	if err != nil {
-		return nil, reason(err)
-	}
-	if !info.IsDir() {
-		return []string{source}, nil
-	}
-	files, folders, err := folderFiles(source, recursive)
-	switch {
-	case err != nil:
-		return nil, reason(err)
-	case len(files) == 0 && folders > 0:
-		return nil, errors.New("this folder has no .yaml, .yml or .json file, but folders, which -R reads")
-	case len(files) == 0:
-		return nil, errors.New("this folder has no .yaml, .yml or .json file")
-	}
-	return files, nil
-}
-
-// folderFiles lists the manifests in a folder, and counts the folders that it didn't look into.
-func folderFiles(dir string, recursive bool) (files []string, folders int, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, e := range entries {
-		name, path := e.Name(), filepath.Join(dir, e.Name())
-		switch {
-		case isNoise(name):
-		case e.IsDir() && !recursive:
-			folders++
-		case e.IsDir():
-			inner, _, err := folderFiles(path, true)
-			if err != nil {
-				return nil, 0, err
-			}
-			files = append(files, inner...)
-		case IsManifestName(name) && !isFolder(path, e):
-			files = append(files, path)
-		}
-	}
-	return files, folders, nil
-}
-
-// IsManifestName says whether Load reads a file of that name, without its folder, where it is given the folder.
-func IsManifestName(name string) bool {
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) && !isNoise(name)
-}
-
-// isNoise says whether a name is hidden, or an editor's backup.
-func isNoise(name string) bool { return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") }
-
-// isFolder says whether a symbolic link leads to a folder; such are not followed.
-func isFolder(path string, e fs.DirEntry) bool {
-	if e.Type()&fs.ModeSymlink == 0 {
-		return false
-	}
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }
 
 func loadFile(path string, stdin io.Reader) parsed {

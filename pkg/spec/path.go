@@ -114,7 +114,11 @@ func mergedChild(n *yaml.Node, name string, depth int) *yaml.Node {
 // isMerge says whether a key is YAML's << that merges another mapping.
 func isMerge(key *yaml.Node) bool { return key.Tag == "!!merge" && key.Style == 0 }
 
-// complain adds a problem of a field to ps; see origin.
+// at and complain are those of a manifest's origin.
+func (m *Manifest) at(field, format string, args ...any) Problem {
+	return m.origin().at(field, format, args...)
+}
+
 func (m *Manifest) complain(ps Problems, field, format string, args ...any) Problems {
 	return m.origin().complain(ps, field, format, args...)
 }

@@ -1,0 +1,113 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// LookPath finds a program on a host, as spec.RemoteResolve has it.
+type LookPath func(ctx context.Context, name string) (string, error)
+
+// For returns the part of the source that is for one host, by its name in a Placement; empty for this machine. It declares nothing for a host that no manifest names
+// any more. It follows what the fleet's source loaded last, and reads only what nobody loaded yet. lookPath finds the programs that manifests only
+// name, once for each change, so a host that was lost and found again gets a source anew; while it fails the last good set is kept. Where it is nil they stay
+// names, but for those of this machine.
+func (s *FleetSource) For(host string, lookPath LookPath) Source {
+	v := &hostSource{fleet: s, host: host, lookPath: lookPath, moved: make(chan struct{}, 1), every: retryLoad}
+	return LastGood(v, func(err error) { s.o.Problem(host, err) })
+}
+
+// hostSource is what a fleet's manifests declare for one host.
+type hostSource struct {
+	fleet    *FleetSource
+	host     string
+	lookPath LookPath
+	moved    chan struct{} // the host's wants changed, or are to be tried again
+	every    time.Duration
+
+	mu   sync.Mutex
+	from *hostWants // that made was made of
+	made []*spec.Daemon
+}
+
+// Load returns what the host is to have. Its programs are looked up once for each change.
+func (v *hostSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
+	wants, err := v.fleet.wants(ctx, v.host)
+	if err != nil || wants == nil {
+		return nil, err
+	}
+	if v.lookPath == nil || !wants.lookedUp() {
+		return wants.daemons, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.from != nil && (v.from == wants || sameWants(v.from, wants)) {
+		return v.made, nil
+	}
+	ds, err := spec.Resolve(wants.placement.Daemons, v.fleet.resolveOptions(v.host, func(name string) (string, error) { return v.lookPath(ctx, name) }))
+	if err != nil {
+		time.AfterFunc(v.every, func() { signal(v.moved) })
+		return nil, fmt.Errorf("find the programs of host %s: %w", v.host, err)
+	}
+	v.from, v.made = wants, ds
+	return ds, nil
+}
+
+// wants are those of a host; nil where it has none.
+func (s *FleetSource) wants(ctx context.Context, host string) (*hostWants, error) {
+	s.mu.Lock()
+	loaded, wants := s.loaded, s.hosts[host]
+	s.mu.Unlock()
+	if loaded {
+		return wants, nil
+	}
+	if _, err := s.Load(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hosts[host], nil
+}
+
+// lookedUp says whether the host has to be asked where programs are.
+func (w *hostWants) lookedUp() bool {
+	for _, d := range w.daemons {
+		if isName(d.Spec.Binary) || d.Spec.Health != nil && len(d.Spec.Health.Exec) > 0 && isName(d.Spec.Health.Exec[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+// isName says whether a program is only named, and not found yet.
+func isName(program string) bool { return path.Base(program) == program }
+
+// Watch tells that the host's wants changed; Watch of the fleet's source must run for that.
+func (v *hostSource) Watch(ctx context.Context, changed func()) error {
+	v.fleet.watched(v, true)
+	defer v.fleet.watched(v, false)
+	changed()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-v.moved:
+			changed()
+		}
+	}
+}
+
+func (s *FleetSource) watched(v *hostSource, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.views[v] = true
+	} else {
+		delete(s.views, v)
+	}
+}
