@@ -23,12 +23,18 @@ func TestManifestDocIsUpToDate(t *testing.T) {
 	golden(t, "../../docs/manifest.md", got)
 }
 
-// TestTheManualsExampleIsAManifest reads the YAML in the manual.
-func TestTheManualsExampleIsAManifest(t *testing.T) {
-	_, rest, _ := strings.Cut(manifestIntro, "```yaml\n")
-	example, _, _ := strings.Cut(rest, "```")
-	if _, err := Parse("manual.yaml", []byte(example)); err != nil {
-		t.Error(err)
+// TestTheManualsExamplesAreManifests reads the YAML in the manual, and places it.
+func TestTheManualsExamplesAreManifests(t *testing.T) {
+	for _, part := range []string{manifestIntro, hostIntro} {
+		_, rest, _ := strings.Cut(part, "```yaml\n")
+		example, _, _ := strings.Cut(rest, "```")
+		docs, err := ParseAll("manual.yaml", []byte(example))
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := Place(docs.Daemons, docs.Hosts, nil); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -43,13 +49,18 @@ func eachField(s *shape, path string, do func(path string, owner *shape, f *fiel
 	}
 }
 
+func eachFieldOfAll(do func(path string, owner *shape, f *field)) {
+	eachField(manifestShape(), "", do)
+	eachField(hostShape(), "", do)
+}
+
 // TestEveryFieldIsDocumented checks that each field has a sentence that begins with its name, and tells its default where it has one, the same that Defaults fills in.
 func TestEveryFieldIsDocumented(t *testing.T) {
 	c, err := readComments()
 	if err != nil {
 		t.Fatal(err)
 	}
-	eachField(manifestShape(), "", func(path string, owner *shape, f *field) {
+	eachFieldOfAll(func(path string, owner *shape, f *field) {
 		text, said := cutDefault(c.of(owner, f))
 		if !strings.HasPrefix(text, f.name+" ") || !strings.HasSuffix(text, ".") {
 			t.Errorf("%s: %q is no sentence about %s", path, text, f.name)
@@ -63,14 +74,14 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	var got strings.Builder
-	for _, path := range []string{"", "metadata.name", "spec.health", "spec.env[TOKEN].fromFile", "spec.files[/etc/x].mode", "spec.cgroup.cpuWeight", "DaemonSpec.spec.driver"} {
+	for _, path := range []string{"", "metadata.name", "spec.health", "spec.env[TOKEN].fromFile", "spec.files[/etc/x].mode", "spec.cgroup.cpuWeight", "DaemonSpec.spec.driver", "spec.hostSelector", "Host", "host.spec.agent.install"} {
 		text, err := Explain(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&got, "$ explain %s\n%s\n", path, text)
 	}
-	for _, path := range []string{"helth", "spec.helth", "spec.nice.x", "spec.args[0].x", "spec.health.colour"} {
+	for _, path := range []string{"helth", "spec.helth", "spec.nice.x", "spec.args[0].x", "spec.health.colour", "Host.spec.adress", "Host.spec.binary"} {
 		_, err := Explain(path)
 		fmt.Fprintf(&got, "$ explain %s\n%v\n\n", path, err)
 	}
@@ -130,14 +141,35 @@ func TestSchemaKnowsGoodFromBad(t *testing.T) {
 		"  log: {path: relative}\n":                          "/spec/log/path: doesn't match",
 		"  umask: 18\n":                                      "/spec/umask: want string",
 		"  cgroup: {memoryLimit: 4 GB, required: \"yes\"}\n": "/spec/cgroup/memoryLimit: none of the alternatives",
+		"  host: a\n  hostSelector: {matchLabels: {a: b}}\n": "/spec: has what it must not",
+		"  host: a,b\n":                                      "/spec/host: doesn't match",
+		"  hostSelector: {}\n":                               "/spec/hostSelector: matchLabels is missing",
 	} {
-		got := validateJSON(schema, documents(t, []byte(head+lines))[0], "")
-		if !slices.Contains(got, want) {
-			t.Errorf("%s: want %q among %q", lines, want, got)
-		}
-		if _, err := Parse("f.yaml", []byte(head+lines)); err == nil {
-			t.Errorf("%s: Parse accepts it", lines)
-		}
+		checkRefused(t, schema, head+lines, want)
+	}
+	for lines, want := range map[string]string{
+		"  adress: a\n":                   "/spec/adress: unknown",
+		"  address: root@a\n":             "/spec/address: doesn't match",
+		"  port: 70000\n":                 "/spec/port: above 65535",
+		"  driver: docker\n":              "/spec/driver: none of the words",
+		"  hostKey: \"SHA256:x\"\n":       "/spec/hostKey: doesn't match",
+		"  agent: {install: sometimes}\n": "/spec/agent/install: none of the words",
+		"  agent: {path: bin}\n":          "/spec/agent/path: doesn't match",
+		"  binary: x\n":                   "/spec/binary: unknown",
+	} {
+		checkRefused(t, schema, hostHead+lines, want)
+	}
+}
+
+// checkRefused checks that the schema refuses a document for a reason, and that Parse does too.
+func checkRefused(t *testing.T, schema map[string]any, text, want string) {
+	t.Helper()
+	got := validateJSON(schema, documents(t, []byte(text))[0], "")
+	if !slices.Contains(got, want) {
+		t.Errorf("%s: want %q among %q", text, want, got)
+	}
+	if _, err := Parse("f.yaml", []byte(text)); err == nil {
+		t.Errorf("%s: Parse accepts it", text)
 	}
 }
 
@@ -178,6 +210,16 @@ func validateJSON(schema map[string]any, v any, at string) []string {
 	if want, ok := schema["type"].(string); ok && !isType(v, want) {
 		say("want %s", want)
 		return out
+	}
+	if when, ok := schema["if"].(map[string]any); ok {
+		branch := "then"
+		if len(validateJSON(when, v, at)) > 0 {
+			branch = "else"
+		}
+		return append(out, validateJSON(schema[branch].(map[string]any), v, at)...)
+	}
+	if not, ok := schema["not"].(map[string]any); ok && len(validateJSON(not, v, at)) == 0 {
+		say("has what it must not")
 	}
 	if words := list(schema["enum"]); words != nil && !slices.Contains(words, v) {
 		say("none of the words")
@@ -258,27 +300,36 @@ func TestSchemaHasEveryField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := schemaMaker{c}.node(manifestShape())
-	eachField(manifestShape(), "", func(path string, owner *shape, f *field) {
-		n := root
-		for _, name := range plainSteps(path) {
-			for n.Items != nil || n.AnyOf != nil || reflect.TypeOf(n.Additional) == reflect.TypeFor[*schemaNode]() {
-				switch more, ok := n.Additional.(*schemaNode); {
-				case ok:
-					n = more
-				case n.Items != nil:
-					n = n.Items
-				default:
-					n = n.AnyOf[1]
-				}
-			}
-			n = n.Properties[name]
+	for _, s := range []*shape{manifestShape(), hostShape()} {
+		root := schemaMaker{c}.node(s)
+		eachField(s, "", func(path string, owner *shape, f *field) {
+			n := inSchema(root, path)
 			if n == nil {
 				t.Fatalf("%s is not in the schema", path)
 			}
+			if diff := cmp.Diff(c.of(owner, f), n.Description); diff != "" {
+				t.Errorf("%s: %s", path, diff)
+			}
+		})
+	}
+}
+
+// inSchema finds a field in a schema, nil where it isn't there.
+func inSchema(n *schemaNode, path string) *schemaNode {
+	for _, name := range plainSteps(path) {
+		for n.Items != nil || n.AnyOf != nil || reflect.TypeOf(n.Additional) == reflect.TypeFor[*schemaNode]() {
+			switch more, ok := n.Additional.(*schemaNode); {
+			case ok:
+				n = more
+			case n.Items != nil:
+				n = n.Items
+			default:
+				n = n.AnyOf[1]
+			}
 		}
-		if diff := cmp.Diff(c.of(owner, f), n.Description); diff != "" {
-			t.Errorf("%s: %s", path, diff)
+		if n = n.Properties[name]; n == nil {
+			return nil
 		}
-	})
+	}
+	return n
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // Explain documents a field for the terminal, as kubectl explain does: what it is, its type, its default, what a change of it costs, and the fields in
-// it. path is as in spec.health.url; in spec.env[NAME] the brackets are left aside, so that a Change's field can be asked for. "" is the whole manifest.
+// it. path is as in spec.health.url, of a DaemonSpec, or begins with the kind, as in Host.spec.address; in spec.env[NAME] the brackets are left aside, so that a
+// Change's field can be asked for. "" is a DaemonSpec.
 func Explain(path string) (string, error) {
 	c, err := readComments()
 	if err != nil {
@@ -17,7 +18,7 @@ func Explain(path string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "KIND:     %s\nVERSION:  %s\n\n", Kind, APIVersion)
+	fmt.Fprintf(&b, "KIND:     %s\nVERSION:  %s\n\n", p.kind, APIVersion)
 	if p.field == nil {
 		fmt.Fprintf(&b, "DESCRIPTION:\n%s\n", indent(c.ofType(p.shape)))
 	} else {
@@ -30,11 +31,15 @@ func Explain(path string) (string, error) {
 			fmt.Fprintf(&b, "  %s  <%s>%s\n%s\n\n", f.name, f.typeName(), requiredMark(f), indent(c.of(inner, f)))
 		}
 	}
+	if path == "" {
+		fmt.Fprintf(&b, "The other kind of manifest is %s: explain %s.\n", HostKind, HostKind)
+	}
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
 }
 
 // place is a field in a manifest, with what it has from the fields around it.
 type place struct {
+	kind  string // of the document
 	shape *shape
 	field *field // nil for the whole manifest
 	owner *shape
@@ -60,10 +65,14 @@ func (p place) writeField(b *strings.Builder, c comments) {
 // cost says what a change of the field does to a running daemon.
 func (p place) cost() string {
 	switch {
+	case p.kind == HostKind:
+		return "none to daemons (the connection is made anew)"
 	case p.path == "spec" || p.path == "apiVersion" || p.path == "kind":
 		return "see its fields"
 	case p.path == "metadata.name":
 		return "another name is another daemon"
+	case identifies(p.owner, p.field):
+		return "another host is another daemon; the one before is left to prune"
 	}
 	switch p.class {
 	case Reloaded:
@@ -78,22 +87,30 @@ func (p place) cost() string {
 
 // findPlace follows a path from the manifest.
 func findPlace(path string) (place, error) {
-	p := place{shape: manifestShape()}
-	path = strings.TrimPrefix(path, Kind+".")
-	for _, name := range plainSteps(path) {
+	names := plainSteps(path)
+	p := place{kind: Kind, shape: manifestShape()}
+	if len(names) > 0 {
+		switch {
+		case strings.EqualFold(names[0], HostKind):
+			p, names = place{kind: HostKind, shape: hostShape()}, names[1:]
+		case strings.EqualFold(names[0], Kind):
+			names = names[1:]
+		}
+	}
+	for _, name := range names {
 		inner := p.shape.innermost()
 		f := inner.field(name)
 		if f == nil {
 			return p, fmt.Errorf("explain %s: %s", path, p.unknown(name))
 		}
-		p = place{shape: f.shape, field: f, owner: inner, class: costOf(f, p.class), path: string(appendField([]byte(p.path), name))}
+		p = place{kind: p.kind, shape: f.shape, field: f, owner: inner, class: costOf(f, p.class), path: string(appendField([]byte(p.path), name))}
 	}
 	return p, nil
 }
 
 // unknown says that p has no field of that name.
 func (p place) unknown(name string) string {
-	where, inner := "a manifest", p.shape.innermost()
+	where, inner := "a "+p.kind, p.shape.innermost()
 	if p.path != "" {
 		where = p.path
 	}

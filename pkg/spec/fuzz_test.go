@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,18 +29,109 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, s := range fragments() {
 		f.Add([]byte(head + s))
+		f.Add([]byte(hostHead + s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		ms, err := Parse("f.yaml", b)
+		all, err := ParseAll("f.yaml", b)
 		if err != nil {
 			checkProblems(t, err)
 			return
 		}
-		if len(ms) == 1 && len(split(b)) == 1 {
-			compareReaders(t, b, ms[0].DaemonSpec)
+		if len(all.Daemons) == 1 && len(split(b)) == 1 && len(all.Hosts) == 0 {
+			compareReaders(t, b, all.Daemons[0].DaemonSpec)
 		}
-		for _, m := range ms {
+		for _, m := range all.Daemons {
 			checkReadsBack(t, m)
+		}
+		for _, h := range all.Hosts {
+			checkHostReadsBack(t, h)
+		}
+		checkPlaces(t, all)
+	})
+}
+
+// checkPlaces checks that documents are placed, or refused with problems that help; and that what was placed makes the same daemons again when it is escaped,
+// written out, read and placed anew.
+func checkPlaces(t *testing.T, all Documents) {
+	t.Helper()
+	placed, err := Place(all.Daemons, all.Hosts, nil)
+	if err != nil {
+		checkProblems(t, err)
+		return
+	}
+	for _, p := range placed {
+		for _, m := range p.Daemons {
+			again := m
+			again.Spec.Args = nil
+			for _, a := range m.Spec.Args {
+				again.Spec.Args = append(again.Spec.Args, EscapeHost(a))
+			}
+			second, ps := again.on(facts{name: "other"})
+			if diff := cmp.Diff(m.Spec.Args, second.Spec.Args, cmpopts.EquateEmpty()); diff != "" && len(ps) == 0 {
+				t.Errorf("-placed +escaped and placed:\n%s", diff)
+			}
+		}
+	}
+}
+
+// checkHostReadsBack is checkReadsBack for a host.
+func checkHostReadsBack(t *testing.T, h HostManifest) {
+	t.Helper()
+	written, err := yaml.Marshal(h.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseAll("f.yaml", written)
+	if err != nil {
+		t.Fatalf("%v, of:\n%s", err, written)
+	}
+	if diff := cmp.Diff(h.Host, again.Hosts[0].Host, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("-first +again:\n%s", diff)
+	}
+}
+
+// FuzzReferences checks that a text survives being escaped and expanded, whatever is in it, and that nothing but references is touched.
+func FuzzReferences(f *testing.F) {
+	for _, s := range []string{"", "$(HOST_NAME)", "$$(HOST_NAME)", "a$$$(HOST_LABEL_x)b", "$(HOST_", "$$(HOST_(HOST_)", "$(HOST_NAME$(HOST_NAME))", "$(HOSTNAME) ${A} %h"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		value := func(name string) (string, error) { return "<" + name + ">", nil }
+		if got, err := substitute(EscapeHost(text), value); err != nil || got != text {
+			t.Errorf("%q became %q, %v", text, got, err)
+		}
+		got, err := substitute(text, value)
+		if err == nil && !refers(text) && got != text {
+			t.Errorf("%q became %q, and there is no reference in it", text, got)
+		}
+	})
+}
+
+// FuzzHostWord checks that what is taken for a host is one that is written out again in the same parts, and holds nothing that a program could misread.
+func FuzzHostWord(f *testing.F) {
+	for _, s := range []string{"gpu-1", "root@10.0.0.1:22", "[fd00::1]:22", "fe80::1%eth0", "a@b@c", "-oProxyCommand=x", "x@-y", "[::1]", "a:b", "", "@", "a@", "a:", "ü.example"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		w, err := parseHostWord(text)
+		if err != nil {
+			return
+		}
+		if w.address == "" || w.address[0] == '-' || strings.HasPrefix(w.user, "-") || strings.ContainsAny(text, " \t\n\x00\x1b'\"\\$`;|&<>") {
+			t.Errorf("%q is taken for %+v", text, w)
+		}
+		whole := w.address
+		if isAddress(whole) && strings.Contains(text, "[") {
+			whole = "[" + whole + "]"
+		}
+		if w.user != "" {
+			whole = w.user + "@" + whole
+		}
+		if w.port != "" {
+			whole += ":" + w.port
+		}
+		if whole != text {
+			t.Errorf("%q is taken for %q", text, whole)
 		}
 	})
 }

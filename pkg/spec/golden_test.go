@@ -44,25 +44,31 @@ func manifests(t *testing.T, dir string) []string {
 func TestGoodManifests(t *testing.T) {
 	for _, file := range manifests(t, "good") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			ms, err := Load([]string{file}, LoadOptions{})
+			all, err := LoadAll([]string{file}, LoadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, file+".golden", render(t, ms))
+			golden(t, file+".golden", render(t, all))
 		})
 	}
 }
 
-// render writes manifests as YAML with defaults.
-func render(t *testing.T, ms []Manifest) string {
+// render writes documents as YAML with defaults: the hosts, then the daemons.
+func render(t *testing.T, all Documents) string {
 	t.Helper()
 	var docs []string
-	for _, m := range ms {
-		b, err := yaml.Marshal(m.DaemonSpec)
+	add := func(v any) {
+		b, err := yaml.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
 		docs = append(docs, string(b))
+	}
+	for _, h := range all.Hosts {
+		add(h.Host)
+	}
+	for _, m := range all.Daemons {
+		add(m.DaemonSpec)
 	}
 	return strings.Join(docs, "---\n")
 }
@@ -71,9 +77,9 @@ func render(t *testing.T, ms []Manifest) string {
 func TestBadManifests(t *testing.T) {
 	for _, file := range manifests(t, "bad") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			ms, err := Load([]string{file}, LoadOptions{})
-			if err == nil || ms != nil {
-				t.Fatalf("%d manifests and error %v from a bad file", len(ms), err)
+			all, err := LoadAll([]string{file}, LoadOptions{})
+			if err == nil || all.Daemons != nil || all.Hosts != nil {
+				t.Fatalf("%d manifests and error %v from a bad file", len(all.Daemons), err)
 			}
 			golden(t, file+".golden", strings.ReplaceAll(err.Error(), "testdata/bad/", "")+"\n")
 		})

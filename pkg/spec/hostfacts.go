@@ -51,7 +51,7 @@ func substitute(text string, value func(name string) (string, error)) (string, e
 		}
 		name, rest, closed := strings.Cut(text, ")")
 		if !closed {
-			return "", fmt.Errorf("%s%.40s has no closing ): %s", reference, text, howToEscape)
+			return "", fmt.Errorf("%.40q has no closing ): %s", reference+text, howToEscape)
 		}
 		v, err := value(name)
 		if err != nil {
@@ -90,7 +90,7 @@ func (f facts) value(name string) (string, error) {
 	case name == "ADDRESS":
 		return f.address, nil
 	case !isLabel:
-		return "", fmt.Errorf("%s%s) is unknown: there are $(HOST_NAME), $(HOST_ADDRESS) and $(HOST_LABEL_x); %s", reference, name, howToEscape)
+		return "", fmt.Errorf("%.80q is unknown: there are $(HOST_NAME), $(HOST_ADDRESS) and $(HOST_LABEL_x); %s", reference+name+")", howToEscape)
 	}
 	if v, there := f.labels[label]; there {
 		return v, nil
@@ -99,7 +99,7 @@ func (f facts) value(name string) (string, error) {
 	if len(f.labels) > 0 {
 		has = "it has " + strings.Join(slices.Sorted(maps.Keys(f.labels)), ", ")
 	}
-	return "", fmt.Errorf("%s%s): host %s has no label %q; %s", reference, name, f.name, label, has)
+	return "", fmt.Errorf("host %s has no label %.80q; %s", f.name, label, has)
 }
 
 // references checks those in a daemon's manifest, as far as that goes without a host.
@@ -134,7 +134,7 @@ func (v *daemonValidator) references() {
 func anyValue(name string) (string, error) {
 	if label, isLabel := strings.CutPrefix(name, "LABEL_"); isLabel {
 		if label == "" {
-			return "", fmt.Errorf("%s%s) names no label", reference, name)
+			return "", fmt.Errorf("%q names no label", reference+name+")")
 		}
 		return "1", nil
 	}

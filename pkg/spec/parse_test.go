@@ -8,6 +8,8 @@ import (
 
 const head = "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: web}\nspec:\n  binary: /bin/web\n"
 
+const hostHead = "apiVersion: reconciler.dev/v1\nkind: Host\nmetadata: {name: gpu-1}\nspec:\n"
+
 func TestParseTellsEveryProblemWithItsPlace(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"unknown field", head + "  argz: []\n", `f.yaml:6:3: spec.argz: unknown field: did you mean "args"?`},

@@ -8,7 +8,7 @@ import (
 )
 
 // schemaID is where the schema is known; it needs not be reachable.
-const schemaID = "https://reconciler.dev/schemas/v1/daemonspec.json"
+const schemaID = "https://reconciler.dev/schemas/v1/manifest.json"
 
 // schemaNode is as much of JSON Schema as manifests need.
 type schemaNode struct {
@@ -34,20 +34,36 @@ type schemaNode struct {
 	Required   []string      `json:"required,omitempty"`
 	AnyOf      []*schemaNode `json:"anyOf,omitempty"`
 	OneOf      []*schemaNode `json:"oneOf,omitempty"`
+	Not        *schemaNode   `json:"not,omitempty"`
+	If         *schemaNode   `json:"if,omitempty"`
+	Then       *schemaNode   `json:"then,omitempty"`
+	Else       *schemaNode   `json:"else,omitempty"`
 }
 
-// Schema returns the JSON Schema (draft 2020-12) of a manifest, for editors. It is made from the Go types, their tags and their comments. It
-// refuses nothing that Parse reads but null, and finds most of what Parse refuses.
+// Schema returns the JSON Schema (draft 2020-12) of a document, for editors: that of a Host where its kind says so, else that of a DaemonSpec. It is made
+// from the Go types, their tags and their comments. It refuses nothing that Parse reads but null, and finds most of what Parse refuses.
 func Schema() ([]byte, error) {
 	c, err := readComments()
 	if err != nil {
 		return nil, err
 	}
-	root := schemaMaker{c}.node(manifestShape())
-	root.Schema, root.ID = "https://json-schema.org/draft/2020-12/schema", schemaID
-	root.Title, root.Description = Kind, c.ofType(manifestShape())
+	root := &schemaNode{
+		Schema: "https://json-schema.org/draft/2020-12/schema", ID: schemaID, Title: "A manifest of reconciler", Type: "object",
+		If:   &schemaNode{Properties: map[string]*schemaNode{"kind": {Const: HostKind}}, Required: []string{"kind"}},
+		Then: schemaMaker{c}.document(hostShape(), HostKind),
+		Else: schemaMaker{c}.document(manifestShape(), Kind),
+	}
 	b, err := json.MarshalIndent(root, "", "  ")
 	return append(b, '\n'), err
+}
+
+// document is the schema of the documents of one kind.
+func (m schemaMaker) document(s *shape, kind string) *schemaNode {
+	n := m.node(s)
+	n.Title, n.Description = kind, m.comments.ofType(s)
+	n.Properties["apiVersion"].Const, n.Properties["kind"].Const = APIVersion, kind
+	n.Properties["status"] = &schemaNode{Type: "object", Description: "status is what get prints; in a manifest it is ignored."}
+	return n
 }
 
 type schemaMaker struct{ comments comments }
@@ -99,21 +115,26 @@ func (m schemaMaker) object(s *shape) *schemaNode {
 // refine adds what the types don't tell.
 func (m schemaMaker) refine(s *shape, n *schemaNode) {
 	switch s.base() {
-	case reflect.TypeFor[DaemonSpec]():
-		n.Properties["apiVersion"].Const, n.Properties["kind"].Const = APIVersion, Kind
-		n.Properties["status"] = &schemaNode{Type: "object", Description: "status is what get prints; in a manifest it is ignored."}
+	case reflect.TypeFor[HostSpec]():
+		n.Properties["address"].Pattern = `^([^-@\s][^@\s]*)?$`
+		n.Properties["user"].Pattern = `^([^-\s]\S*)?$`
+		n.Properties["hostKey"].Pattern = `^(\s*\S+\s+[A-Za-z0-9+/]+=*(\s.*)?)?$`
+	case reflect.TypeFor[HostAgent]():
+		n.Properties["path"].Pattern = "^(/.*)?$"
 	case reflect.TypeFor[Metadata](), reflect.TypeFor[Dependency]():
 		n.Properties["name"].Pattern = `^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 		n.Properties["name"].MaxLength = 63
 	case reflect.TypeFor[Spec]():
 		n.Properties["binary"].MinLength = 1
+		n.Properties["host"].Pattern = `^([^-\s][^,\s]*)?$`
+		n.Not = &schemaNode{Required: []string{"host", "hostSelector"}}
 		n.Properties["rlimits"].Names = &schemaNode{Enum: RlimitNames()}
 		n.Properties["workingDir"].Pattern = "^/"
 		n.Properties["healthURL"].Pattern = "^https?://"
 	case reflect.TypeFor[Health]():
 		n.OneOf = oneOf("url", "tcp", "exec")
 		n.Properties["url"].Pattern = "^https?://"
-		n.Properties["tcp"].Pattern = ":[0-9]+$"
+		n.Properties["tcp"].Pattern = `:([0-9]+|[0-9]*\$\(HOST_.*)$`
 		n.Properties["exec"].MinItems = 1
 	case reflect.TypeFor[Stop]():
 		n.Properties["url"].Pattern = "^https?://"

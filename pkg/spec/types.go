@@ -40,9 +40,10 @@ type Spec struct {
 	// Default: auto.
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`
 	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name
-	// looked up in PATH and then beside the manifest.
+	// looked up in PATH and then beside the manifest. On another host: an absolute path, or a name looked up in PATH there.
 	Binary string `json:"binary" required:"true" class:"restart"`
-	// Args are passed to the binary as they stand: no shell, no expansion.
+	// Args are passed to the binary as they stand: no shell, and no expansion but that of $(HOST_NAME), $(HOST_ADDRESS) and
+	// $(HOST_LABEL_x).
 	Args []string `json:"args,omitempty" class:"restart"`
 	// Env is the daemon's environment besides PATH, HOME, USER, LOGNAME, SHELL and LANG: a value, or {fromFile: PATH} or
 	// {fromEnv: NAME} for a secret.
