@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -26,12 +28,12 @@ func TestEveryManifestLoads(t *testing.T) {
 		names[m.Metadata.Name] = true
 	}
 	for _, file := range manifestFiles(t) {
-		one, err := spec.Load([]string{file}, spec.LoadOptions{})
+		one, err := spec.LoadAll([]string{file}, spec.LoadOptions{})
 		if err != nil {
 			t.Errorf("%s alone: %v", file, err)
 			continue
 		}
-		for _, m := range one {
+		for _, m := range one.Daemons {
 			if !names[m.Metadata.Name] {
 				t.Errorf("%s: %s isn't among those of the whole folder", file, m.Metadata.Name)
 			}
@@ -46,23 +48,35 @@ func TestManifestsResolve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	manifests, err := spec.Load([]string{"manifests"}, spec.LoadOptions{Recursive: true})
+	docs, err := spec.LoadAll([]string{"manifests"}, spec.LoadOptions{Recursive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hello := filepath.Join(bin, "redis-server") // any program will do: nothing is started
-	for i := range manifests {
-		if b := manifests[i].Spec.Binary; strings.HasSuffix(b, "/bin/hello") || b == "/usr/sbin/nginx" {
-			manifests[i].Spec.Binary = hello
+	for i := range docs.Daemons {
+		if b := docs.Daemons[i].Spec.Binary; strings.HasSuffix(b, "/bin/hello") || b == "/usr/sbin/nginx" {
+			docs.Daemons[i].Spec.Binary = hello
 		}
 	}
-	env := func(name string) (string, bool) { return "the key", name == "API_KEY" }
-	daemons, err := spec.Resolve(manifests, spec.ResolveOptions{LookupEnv: env, Path: bin})
+	placed, err := spec.Place(docs.Daemons, docs.Hosts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(daemons) != len(manifestFiles(t)) {
-		t.Errorf("%d daemons of %d files", len(daemons), len(manifestFiles(t)))
+	got := map[string]int{}
+	for _, p := range placed {
+		o := spec.ResolveOptions{LookupEnv: func(name string) (string, bool) { return "the key", name == "API_KEY" }, Path: bin}
+		if p.Host != "" {
+			o.Remote = &spec.RemoteResolve{}
+		}
+		daemons, err := spec.Resolve(p.Daemons, o)
+		if err != nil {
+			t.Errorf("host %q: %v", p.Host, err)
+		}
+		got[p.Host] = len(daemons)
+	}
+	want := map[string]int{"": len(manifestFiles(t)) - 2, "gpu-1": 1, "gpu-2": 1} // without the two files of the fleet
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("daemons by host: %s", diff)
 	}
 }
 
@@ -96,6 +110,12 @@ func TestReadmeListsEveryManifestWithItsPort(t *testing.T) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "\nkind: DaemonSpec\n") {
+			if lineWith(string(readme), "("+filepath.ToSlash(file)+")") == "" {
+				t.Errorf("%s: README.md doesn't have it", file)
+			}
+			continue
 		}
 		ports := slices.Compact(slices.Sorted(slices.Values(port.FindAllString(string(text), -1))))
 		if len(ports) != 1 {

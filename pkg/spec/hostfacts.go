@@ -27,60 +27,6 @@ func factsOf(host string, declared *HostManifest) facts {
 	return facts{name: host, address: w.address}
 }
 
-// reference begins what is expanded.
-const reference = "$(HOST_"
-
-// substitute replaces the references in a text: $(HOST_NAME) by value("NAME"). Two $ in a row before (HOST_ are one $ of the text, so that $$(HOST_NAME) is
-// the text $(HOST_NAME). All else stays as it is.
-func substitute(text string, value func(name string) (string, error)) (string, error) {
-	var b strings.Builder
-	for {
-		at := strings.Index(text, reference)
-		if at < 0 {
-			b.WriteString(text)
-			return b.String(), nil
-		}
-		before := strings.TrimRight(text[:at], "$")
-		dollars := at - len(before) + 1
-		b.WriteString(before)
-		b.WriteString(strings.Repeat("$", dollars/2))
-		text = text[at+len(reference):]
-		if dollars%2 == 0 {
-			b.WriteString(reference[1:])
-			continue
-		}
-		name, rest, closed := strings.Cut(text, ")")
-		if !closed {
-			return "", fmt.Errorf("%.40q has no closing ): %s", reference+text, howToEscape)
-		}
-		v, err := value(name)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(v)
-		text = rest
-	}
-}
-
-const howToEscape = "write $$(HOST_ for that text itself"
-
-// EscapeHost is the text that Place makes text of: a manifest that holds it means text, whatever is in it.
-func EscapeHost(text string) string {
-	var b strings.Builder
-	for {
-		at := strings.Index(text, reference)
-		if at < 0 {
-			b.WriteString(text)
-			return b.String()
-		}
-		before := strings.TrimRight(text[:at], "$")
-		b.WriteString(before)
-		b.WriteString(strings.Repeat("$", 2*(at-len(before)+1)))
-		b.WriteString(reference[1:])
-		text = text[at+len(reference):]
-	}
-}
-
 // value is what a reference stands for.
 func (f facts) value(name string) (string, error) {
 	label, isLabel := strings.CutPrefix(name, "LABEL_")
@@ -104,30 +50,13 @@ func (f facts) value(name string) (string, error) {
 
 // references checks those in a daemon's manifest, as far as that goes without a host.
 func (v *daemonValidator) references() {
-	s := &v.m.Spec
-	check := func(field, text string) {
+	s := v.m.Spec
+	s.rewrite(func(field string, _ notation, text string) string {
 		if _, err := substitute(text, anyValue); err != nil {
 			v.bad(field, "%v", err)
 		}
-	}
-	for i, arg := range s.Args {
-		if refers(arg) {
-			check(fmt.Sprintf("spec.args[%d]", i), arg)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		if value := s.Env[name].Value; value != nil && refers(*value) {
-			check("spec.env["+name+"]", *value)
-		}
-	}
-	if s.Health != nil {
-		check("spec.health.url", s.Health.URL)
-		check("spec.health.tcp", s.Health.TCP)
-	}
-	check("spec.stop.url", s.Stop.URL)
-	if s.Reload != nil {
-		check("spec.reload.url", s.Reload.URL)
-	}
+		return text
+	})
 }
 
 // anyValue is value for a host of which nothing is known: 1 is a part of any URL.
@@ -165,88 +94,30 @@ func (f facts) urlValue(name string) (string, error) {
 	return v, err
 }
 
-// on is a copy of a manifest for one host, with its references expanded.
+// on is a copy of a manifest for one host, with its references expanded. What was a URL is one then too.
 func (m *Manifest) on(f facts) (Manifest, Problems) {
-	c := *m
-	e := expansion{facts: f, v: validator{origin: m.origin()}}
-	s := &c.Spec
-	if slices.ContainsFunc(s.Args, refers) {
-		s.Args = slices.Clone(s.Args)
-		for i := range s.Args {
-			e.text(fmt.Sprintf("spec.args[%d]", i), &s.Args[i])
+	c, v := *m, validator{origin: m.origin()}
+	c.Spec.rewrite(func(field string, n notation, text string) string {
+		value := f.value
+		if n != plainText {
+			value = f.urlValue
 		}
-	}
-	e.env(s)
-	e.health(s)
-	e.url("spec.stop.url", &s.Stop.URL)
-	if s.Reload != nil && refers(s.Reload.URL) {
-		r := *s.Reload
-		s.Reload = &r
-		e.url("spec.reload.url", &r.URL)
-	}
-	return c, e.v.problems
-}
-
-func refers(text string) bool { return strings.Contains(text, reference) }
-
-// expansion is that of one manifest for one host.
-type expansion struct {
-	facts facts
-	v     validator
-}
-
-func (e *expansion) text(field string, text *string) { e.replace(field, text, e.facts.value) }
-
-func (e *expansion) replace(field string, text *string, value func(string) (string, error)) bool {
-	if !refers(*text) {
-		return false
-	}
-	v, err := substitute(*text, value)
-	if err != nil {
-		e.v.bad(field, "%v", err)
-		return false
-	}
-	*text = v
-	return true
-}
-
-// url expands a URL, which must be one then too.
-func (e *expansion) url(field string, text *string) { e.checked(field, text, e.v.url) }
-
-func (e *expansion) checked(field string, text *string, check func(field, text string)) {
-	before := len(e.v.problems)
-	if !e.replace(field, text, e.facts.urlValue) {
-		return
-	}
-	check(field, *text)
-	for i := before; i < len(e.v.problems); i++ {
-		e.v.problems[i].Message += fmt.Sprintf("; on host %s it is %q", e.facts.name, *text)
-	}
-}
-
-func (e *expansion) env(s *Spec) {
-	cloned := false
-	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		v := s.Env[name].Value
-		if v == nil || !refers(*v) {
-			continue
+		expanded, err := substitute(text, value)
+		if err != nil {
+			v.bad(field, "%v", err)
+			return text
 		}
-		if !cloned {
-			s.Env, cloned = maps.Clone(s.Env), true
+		before := len(v.problems)
+		switch n {
+		case urlText:
+			v.url(field, expanded)
+		case addressText:
+			v.address(field, expanded)
 		}
-		variable, text := s.Env[name], *v
-		e.text("spec.env["+name+"]", &text)
-		variable.Value = &text
-		s.Env[name] = variable
-	}
-}
-
-func (e *expansion) health(s *Spec) {
-	if s.Health == nil || !refers(s.Health.URL) && !refers(s.Health.TCP) {
-		return
-	}
-	h := *s.Health
-	s.Health = &h
-	e.url("spec.health.url", &h.URL)
-	e.checked("spec.health.tcp", &h.TCP, e.v.address)
+		for i := before; i < len(v.problems); i++ {
+			v.problems[i].Message += fmt.Sprintf("; on host %s it is %q", f.name, expanded)
+		}
+		return expanded
+	})
+	return c, v.problems
 }

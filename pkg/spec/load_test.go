@@ -284,6 +284,87 @@ spec:
     policy: Always
 `
 
+const hostNamed = "apiVersion: reconciler.dev/v1\nkind: Host\nmetadata: {name: %s}\n"
+
+func TestHostsAreReadFromTheirOwnPlacesToo(t *testing.T) {
+	folder(t, map[string]string{
+		"set/web.yaml":       manifestNamed("web"),
+		"set/hosts.yaml":     fmt.Sprintf(hostNamed, "a"),
+		"hosts.d/b.yaml":     fmt.Sprintf(hostNamed, "b"),
+		"hosts.d/README.md":  "not: [yaml",
+		"hosts.d/deep/c.yml": "not: [yaml",
+		"more.yaml":          fmt.Sprintf(hostNamed, "c"),
+		"empty/none.txt":     "",
+		"comments.yaml":      "# nothing\n",
+		"again/b.yaml":       fmt.Sprintf(hostNamed, "b"),
+	})
+	for _, tt := range []struct {
+		name           string
+		sources, hosts []string
+		want           string // HOSTS / DAEMONS, or an error
+	}{
+		{"beside the sources", []string{"set"}, []string{"hosts.d", "more.yaml"}, "a b c / web"},
+		{"alone", nil, []string{"hosts.d"}, "b / "},
+		{"each file once", []string{"set", "more.yaml"}, []string{"./more.yaml", "set/hosts.yaml"}, "a c / web"},
+		{"there needn't be any", []string{"set"}, []string{"none", "empty"}, "a / web"},
+		{"nor any at all", nil, []string{"none"}, " / "},
+		{"hosts alone may be all that is declared", []string{"set/hosts.yaml"}, nil, "a / "},
+		{"but nothing in the sources is a mistake", []string{"comments.yaml"}, []string{"hosts.d"}, "comments.yaml: there is no manifest in here"},
+		{"no daemon is declared there", []string{"set/hosts.yaml"}, []string{"set/web.yaml"},
+			"set/web.yaml:2:7: kind: this declares a daemon, and here only hosts are declared: name the file by -f"},
+		{"a name twice", []string{"again"}, []string{"hosts.d"}, "hosts.d/b.yaml:3:18: metadata.name: b is declared twice, first in again/b.yaml:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all, err := LoadAll(tt.sources, LoadOptions{Hosts: tt.hosts})
+			if err != nil {
+				if diff := cmp.Diff(tt.want, err.Error()); diff != "" {
+					t.Error(diff)
+				}
+				return
+			}
+			var hosts, daemons []string
+			for _, h := range all.Hosts {
+				hosts = append(hosts, h.Metadata.Name)
+			}
+			for _, m := range all.Daemons {
+				daemons = append(daemons, m.Metadata.Name)
+			}
+			if diff := cmp.Diff(tt.want, strings.Join(hosts, " ")+" / "+strings.Join(daemons, " ")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	if ms, err := Load([]string{"set"}, LoadOptions{}); err != nil || len(ms) != 1 {
+		t.Errorf("Load gives %v, %v", names(ms), err)
+	}
+	if _, err := Load([]string{"set/hosts.yaml"}, LoadOptions{}); err == nil || err.Error() != "set/hosts.yaml: there are hosts in here, and no daemon" {
+		t.Errorf("Load of hosts alone: %v", err)
+	}
+}
+
+func TestPathsOfAHostAreRelativeToItsManifest(t *testing.T) {
+	dir := folder(t, map[string]string{"set/h.yaml": fmt.Sprintf(hostNamed, "a")})
+	all, err := LoadAll([]string{"set/h.yaml"}, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := all.Hosts[0].Dir(); err != nil || got != filepath.Join(dir, "set") || all.Hosts[0].Source() != "set/h.yaml:1" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestAMistakeElsewhereDoesntHideWhatIsMissing checks that secrets and contents of daemons of other hosts are looked at with everything else, and their programs aren't.
+func TestAMistakeElsewhereDoesntHideWhatIsMissing(t *testing.T) {
+	folder(t, map[string]string{
+		"a.yaml": manifestNamed("a") + "bogus: 1\n",
+		"b.yaml": "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: b}\nspec:\n  host: gpu-1\n  binary: ./there\n  env: {T: {fromFile: none}}\n",
+	})
+	_, err := Load([]string{"a.yaml", "b.yaml"}, LoadOptions{Resolve: &ResolveOptions{}})
+	if got := fmt.Sprint(err); strings.Contains(got, "spec.binary") || strings.Contains(got, "spec.host") || !strings.Contains(got, "b.yaml:7:12: spec.env[T]") {
+		t.Error(got)
+	}
+}
+
 func TestLoadTellsWhatIsMissingWithWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{

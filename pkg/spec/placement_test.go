@@ -182,6 +182,28 @@ func TestReferencesAreExpanded(t *testing.T) {
 	}
 }
 
+// TestWhatWasPlacedIsPlacedAgain checks that a spec that is printed as a manifest means on every host what it meant on its own.
+func TestWhatWasPlacedIsPlacedAgain(t *testing.T) {
+	all, err := placed(t, daemonOn("a", "  host: gpu-1\n  args: [$$(HOST_NAME), $(HOST_NAME), $(HOME)]\n  env: {A: $$$$(HOST_NAME), B: b}\n  healthURL: http://localhost/$$(HOST_x)\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := all[0].Daemons[0].Spec
+	shown := Unplaced(first)
+	if diff := cmp.Diff([]string{"$$(HOST_NAME)", "gpu-1", "$(HOME)"}, shown.Args); diff != "" || shown.Health.URL != "http://localhost/$$(HOST_x)" || *shown.Env["A"].Value != "$$$$(HOST_NAME)" {
+		t.Errorf("%s%+v %v", diff, shown.Health, shown.Env)
+	}
+	m := Manifest{DaemonSpec: DaemonSpec{Metadata: Metadata{Name: "a"}, Spec: shown}}
+	again, err := Place([]Manifest{m}, nil, func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Host = ""
+	if diff := cmp.Diff(first, again[0].Daemons[0].Spec); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestPlaceChangesNothingThatItIsGiven checks that copies of one manifest share nothing that was changed.
 func TestPlaceChangesNothingThatItIsGiven(t *testing.T) {
 	text := fleetOf + daemonOn("a", "  hostSelector: {matchLabels: {}}\n  args: [$(HOST_NAME)]\n  env: {A: $(HOST_NAME)}\n  healthURL: http://$(HOST_NAME)/\n  reload: {url: \"http://$(HOST_NAME)/\"}\n")

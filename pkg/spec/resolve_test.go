@@ -3,9 +3,11 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,6 +161,98 @@ f.yaml:18:24: spec.files[1].from: read DIR/bigger: this has 1048577 bytes: the m
 f.yaml:19:24: spec.files[2].from: read /dev/zero: this is not a regular file`
 	if diff := cmp.Diff(strings.ReplaceAll(want, "DIR", dir), fmt.Sprint(err)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestProgramsOfAnotherHostAreLookedUpThere(t *testing.T) {
+	dir := folder(t, map[string]string{"token": "s3cret", "conf": "port 1\n"})
+	program(t, "here")
+	broken := errors.New("the link is down")
+	there := func(name string) (string, error) {
+		switch name {
+		case "tool":
+			return "/opt/bin/tool", nil
+		case "odd":
+			return "bin/odd", nil
+		case "lost":
+			return "", broken
+		}
+		return "", fmt.Errorf("look up %s in /usr/bin: %w", name, fs.ErrNotExist)
+	}
+	for _, tt := range []struct {
+		name, binary string
+		lookPath     func(string) (string, error)
+		want         string // a path or an error
+	}{
+		{"a name is looked up", "tool", there, "/opt/bin/tool"},
+		{"and isn't looked up without contact", "tool", nil, "tool"},
+		{"an absolute path stands", "/no/such//thing", there, "/no/such//thing"},
+		{"one of Windows too", `C:\bin\tool.exe`, there, `C:\bin\tool.exe`},
+		{"what is here isn't there", "here", there, `f.yaml:5:11: spec.binary: "here" is not found on host gpu-1: look up here in /usr/bin: file does not exist`},
+		{"nothing is beside the manifest there", "./here", nil, `f.yaml:5:11: spec.binary: "./here" is relative, and on host gpu-1 there is nothing beside this manifest: write the absolute path that it has there, or a name that is looked up in PATH there`},
+		{"a path that can't be", "odd", there, `f.yaml:5:11: spec.binary: "odd" is found on host gpu-1 as "bin/odd", which is no absolute path`},
+		{"what isn't known isn't absent", "lost", there, "the link is down"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ms, err := Parse("f.yaml", []byte(strings.Replace(head, "/bin/web", "'"+tt.binary+"'", 1)+"  host: gpu-1\n  health: {exec: ['"+tt.binary+
+				"', tool]}\n  env: {T: {fromFile: token}}\n  files: [{path: /etc/c, from: conf}]\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ds, err := Resolve(ms, ResolveOptions{Path: dir, Remote: &RemoteResolve{LookPath: tt.lookPath}})
+			if err != nil {
+				got, _, _ := strings.Cut(err.Error(), "\n")
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Error(diff)
+				}
+				if tt.binary == "lost" && !errors.Is(err, broken) {
+					t.Error("the error's kind is lost")
+				}
+				return
+			}
+			if diff := cmp.Diff([]string{tt.want, tt.want, "tool"}, append([]string{ds[0].Spec.Binary}, ds[0].Spec.Health.Exec...)); diff != "" {
+				t.Error(diff)
+			}
+			if ds[0].Secrets["T"].Reveal() != "s3cret" || string(ds[0].Contents[ds[0].Spec.Files[0].Digest]) != "port 1\n" {
+				t.Error("secrets and contents aren't those of this machine")
+			}
+		})
+	}
+}
+
+func TestAProgramOfAnotherHostIsLookedUpOnce(t *testing.T) {
+	var ms []Manifest
+	for i := range 100 {
+		ms = append(ms, Manifest{DaemonSpec: DaemonSpec{Metadata: Metadata{Name: fmt.Sprint("d", i)}, Spec: Spec{Binary: "tool", Health: &Health{Exec: []string{"tool"}}}}})
+	}
+	var asked atomic.Int32
+	_, err := Resolve(ms, ResolveOptions{Remote: &RemoteResolve{LookPath: func(string) (string, error) {
+		asked.Add(1)
+		return "/bin/tool", nil
+	}}})
+	if err != nil || asked.Load() != 1 {
+		t.Errorf("it was asked for %d times, %v", asked.Load(), err)
+	}
+}
+
+// TestWhatIsForAnotherHostIsNeverResolvedHere keeps a manifest that nobody placed from being run on this machine.
+func TestWhatIsForAnotherHostIsNeverResolvedHere(t *testing.T) {
+	for lines, want := range map[string]string{
+		"  host: gpu-1\n": "f.yaml:6:9: spec.host: gpu-1 is another machine, to which there is no connection here",
+		"  hostSelector: {matchLabels: {gpu: a}}\n":   "f.yaml:6:17: spec.hostSelector: this is for the hosts that it chooses, and here is one machine only",
+		"  host: localhost\n  args: [$(HOST_NAME)]\n": "",
+	} {
+		ms, err := Parse("f.yaml", []byte(head+lines))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds, err := Resolve(ms, ResolveOptions{})
+		if want == "" && err == nil && len(ds) == 1 {
+			continue
+		}
+		if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
