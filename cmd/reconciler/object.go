@@ -123,8 +123,9 @@ func makeObject(host string, v reconcile.View) object {
 	return obj
 }
 
-// public is a spec without the digests of its secrets.
+// public is a spec as a manifest has it, without the digests of its secrets.
 func public(s spec.Spec) spec.Spec {
+	s = spec.Unplaced(s)
 	s.Env = maps.Clone(s.Env)
 	for k, v := range s.Env {
 		v.Digest = ""
