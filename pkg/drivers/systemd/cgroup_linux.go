@@ -83,7 +83,7 @@ func (d *Driver) readCgroup(ctx context.Context, f *finding, o *spec.Observed) {
 		}
 		have, err := os.ReadFile(filepath.Join(dir, file.Name)) // the kernel tells no size of it
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-			o.Lost = append(o.Lost, spec.Loss{Field: file.Field, Reason: d.noController(ctx, file.Controller)})
+			o.Lost = append(o.Lost, spec.Loss{Field: file.Field, Reason: d.noFile(ctx, dir, file)})
 			continue
 		}
 		if err != nil {
@@ -139,6 +139,15 @@ func (d *Driver) losses(ctx context.Context, s *spec.Spec) []spec.Loss {
 func (d *Driver) kernelHas(controller string) bool {
 	data, err := os.ReadFile(filepath.Join(d.cgroupMount(), "cgroup.controllers"))
 	return err == nil && slices.Contains(strings.Fields(string(data)), controller)
+}
+
+// noFile says why a unit's cgroup lacks the file of a limit: it has no such controller, or has one that can do only a part, as io without the kernel's CONFIG_BLK_CGROUP_IOCOST.
+func (d *Driver) noFile(ctx context.Context, dir string, file LimitFile) string {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err == nil && slices.Contains(strings.Fields(string(data)), file.Controller) {
+		return fmt.Sprintf("systemd ignores it: this kernel's %s controller has no %s", file.Controller, file.Name)
+	}
+	return d.noController(ctx, file.Controller)
 }
 
 // noController says why a limit isn't enforced, and what mends that.

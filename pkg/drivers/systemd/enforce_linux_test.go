@@ -113,7 +113,7 @@ func outOfMemory(r *rig) {
 
 func limitRequired(r *rig) {
 	d := r.daemon("web", limited(spec.Cgroup{IOWeight: 50})) // which this kernel hasn't, though it has an io controller
-	if o := r.begin(d); len(o.Lost) != 1 || o.Lost[0].Field != "spec.cgroup.ioWeight" {
+	if o := r.begin(d); len(o.Lost) != 1 || o.Lost[0].Field != "spec.cgroup.ioWeight" || !strings.Contains(o.Lost[0].Reason, "no io.weight") {
 		r.Errorf("lost is %+v", o.Lost)
 	}
 	d = r.daemon("api", limited(spec.Cgroup{IOWeight: 50, Required: true}))
