@@ -83,11 +83,12 @@ func (f *fleetDir) watchFleet() (told func() string) {
 func toldFleet(f Fleet) string {
 	var out []string
 	for _, p := range f.Placements {
-		line := p.Host + ":"
+		var line strings.Builder
+		line.WriteString(p.Host + ":")
 		for _, m := range p.Daemons {
-			line += " " + m.Metadata.Name
+			line.WriteString(" " + m.Metadata.Name)
 		}
-		out = append(out, line)
+		out = append(out, line.String())
 	}
 	return strings.Join(out, ", ")
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ import (
 type Placement struct {
 	// Host is what the manifests call it: the name of a Host, or what spec.host says. Empty: this machine.
 	Host string
-	// Declared is the host's document; nil where there is none.
+	// Declared is the host's document, also where Host has another user or port before or behind its name; nil where there is none.
 	Declared *HostManifest
 	// Daemons are copies of the manifests, whose spec.host is Host, whose hostSelector is gone, and in which $(HOST_...) is expanded.
 	Daemons []Manifest
@@ -49,7 +50,7 @@ type placer struct {
 	byName   map[string]*HostManifest
 	local    map[string]bool // what isLocal said
 	at       map[string]*Placement
-	others   []string // keys of at that no document declares, in their order
+	others   []string // keys of at that are no document's name, in their order
 	problems Problems
 }
 
@@ -57,7 +58,7 @@ type placer struct {
 func (p *placer) place(m *Manifest) {
 	sel := m.Spec.HostSelector
 	if sel == nil {
-		p.put(m, m.Spec.Host, p.byName[m.Spec.Host])
+		p.put(m, m.Spec.Host, p.declared(m.Spec.Host))
 		return
 	}
 	found := false
@@ -70,6 +71,15 @@ func (p *placer) place(m *Manifest) {
 	if !found {
 		p.problems = m.complain(p.problems, "spec.hostSelector", "this chooses none of the %s", count(len(p.hosts), "declared host"))
 	}
+}
+
+// declared is the document of a host that spec.host names, nil where there is none.
+func (p *placer) declared(host string) *HostManifest {
+	if h := p.byName[host]; h != nil || host == "" {
+		return h
+	}
+	w, _ := parseHostWord(host)
+	return p.byName[w.address]
 }
 
 // matches says whether labels have all that are asked for.
@@ -92,7 +102,7 @@ func (p *placer) put(m *Manifest, host string, declared *HostManifest) {
 	if at == nil {
 		at = &Placement{Host: key}
 		p.at[key] = at
-		if declared == nil && key != "" {
+		if key != "" && p.byName[key] == nil {
 			p.others = append(p.others, key)
 		}
 	}
@@ -185,25 +195,23 @@ func hostName(host string) string {
 	return "host " + host
 }
 
-// wayTo is the same for two hosts that are reached in the same way, and so are one.
+// wayTo is the same for two hosts that are reached in the same way, and so are one. name is that of the document, or what spec.host says.
 func wayTo(name string, declared *HostManifest) string {
-	if declared == nil {
-		w, _ := parseHostWord(name)
-		return strings.Join([]string{strings.ToLower(w.address), cmpOr22(w.port), w.user, "", "false"}, "\x00")
+	w, _ := parseHostWord(name)
+	var s HostSpec
+	if declared != nil {
+		s, w.address = declared.Spec, declared.address()
 	}
-	s := declared.Spec
-	port := ""
-	if s.Port != 0 {
-		port = fmt.Sprint(s.Port)
+	if w.user == "" {
+		w.user = s.User
 	}
-	return strings.Join([]string{strings.ToLower(declared.address()), cmpOr22(port), s.User, s.ProxyJump, fmt.Sprint(s.Sudo)}, "\x00")
-}
-
-func cmpOr22(port string) string {
-	if port == "22" {
-		return ""
+	if w.port == "" && s.Port != 0 {
+		w.port = strconv.Itoa(s.Port)
 	}
-	return port
+	if w.port == "22" {
+		w.port = "" // where ssh_config(5) says nothing else
+	}
+	return strings.Join([]string{strings.ToLower(w.address), w.port, w.user, s.ProxyJump, strconv.FormatBool(s.Sudo)}, "\x00")
 }
 
 // address is what the host is reached by.

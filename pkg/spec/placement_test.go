@@ -56,6 +56,7 @@ func TestDaemonsArePlacedOnTheirHosts(t *testing.T) {
 		{"all its labels count, and this machine is a host too", daemonOn("a", "  hostSelector: {matchLabels: {zone: a}}\n") + daemonOn("b", "  hostSelector: {matchLabels: {zone: a, gpu: \"yes\"}}\n"),
 			"here (desk): a | gpu-1 (gpu-1): a b"},
 		{"an empty one chooses all", daemonOn("a", "  hostSelector: {matchLabels: {}}\n"), "here (desk): a | gpu-1 (gpu-1): a | gpu-2 (gpu-2): a"},
+		{"a declared host as another user", daemonOn("a", "  host: root@gpu-1\n  args: [$(HOST_LABEL_zone)]\n") + daemonOn("b", "  host: gpu-1\n"), "gpu-1 (gpu-1): b | root@gpu-1 (gpu-1): a"},
 		{"a name may be had once on each host", daemonOn("a", "  host: gpu-1\n") + daemonOn("a", "  host: gpu-2\n") + daemonOn("a", ""),
 			"here: a | gpu-1 (gpu-1): a | gpu-2 (gpu-2): a"},
 	} {
@@ -112,6 +113,8 @@ func TestPlaceTellsWhatCantBe(t *testing.T) {
 			"f.yaml:21:22: spec.dependsOn[0].name: b is declared, but not for host gpu-1, and a daemon waits for those of its own host only"},
 		{"one host by two names", daemonOn("a", "  host: gpu-1\n") + daemonOn("b", "  host: \"10.0.0.1:2222\"\n"),
 			"f.yaml:27:9: spec.host: gpu-1 and 10.0.0.1:2222 are one host, and each would prune what is the other's: name it in one way"},
+		{"and by its own", daemonOn("a", "  host: ops@gpu-2\n") + daemonOn("b", "  host: gpu-2\n"),
+			"f.yaml:20:9: spec.host: gpu-2 and ops@gpu-2 are one host, and each would prune what is the other's: name it in one way"},
 		{"a label that a host lacks", daemonOn("a", "  hostSelector: {matchLabels: {}}\n  args: [$(HOST_LABEL_gpu)]\n"),
 			"f.yaml:21:10: spec.args[0]: host desk has no label \"gpu\"; it has role, zone"},
 		{"a URL that isn't one on a host", daemonOn("a", "  host: gpu-1\n  healthURL: \"http://localhost:$(HOST_LABEL_zone)/\"\n"),
