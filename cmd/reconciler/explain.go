@@ -10,7 +10,7 @@ import (
 
 func (c *cli) explainCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain [[KIND.]FIELD]", Short: "Explain a field of a manifest",
+		Use: "explain [[KIND.]FIELD]", Short: "Explain a field of the manifest",
 		Example: "  reconciler explain spec.health\n  reconciler explain spec.stop.gracePeriod\n  reconciler explain Host.spec.proxyJump",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
