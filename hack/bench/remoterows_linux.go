@@ -8,7 +8,8 @@ import (
 
 const (
 	remoteRounds  = 20 // of the floors and of ours
-	ansibleRounds = 3  // each takes as long as many of those
+	roundTrips    = 200
+	ansibleRounds = 3 // each takes as long as many of those
 )
 
 // measure takes all figures by turns, so that all see the same machine.
@@ -34,8 +35,13 @@ func (s *site) measure(ctx context.Context) (rows []row, err error) {
 		}
 		applied.took(took)
 	}
+	there, err := plain.roundTripFloor(roundTrips)
+	if err != nil {
+		return nil, err
+	}
 	checks := len(s.hosts) * len(s.names)
 	rows = []row{
+		{what: "a bare program: a byte to a host and back", unit: "ms", ours: there},
 		{what: fmt.Sprintf("a bare program: %d checks, an exec for each host, connected", checks), unit: "ms", ours: persistent},
 		{what: fmt.Sprintf("apply: nothing to do, %d on %d hosts, from a fresh process", checks, len(s.hosts)), unit: "ms", ours: applied, floor: fresh, bar: 1.5, peer: "a bare program's dial and exec"},
 	}
