@@ -78,9 +78,14 @@ func (h *Host) Get(path string) (content []byte, err error) {
 	return content, err
 }
 
+// Path is where this machine sees a file of the host, until that boots again. A link there may lead to a file of this machine's.
+func (h *Host) Path(path string) string {
+	return filepath.Join("/proc", fmt.Sprint(h.boot.pid), "root", path)
+}
+
 // Files opens the host's root, in which a link can't lead out to the machine's files.
 func (h *Host) Files(do func(*os.Root) error) error {
-	root, err := os.OpenRoot(fmt.Sprintf("/proc/%d/root", h.boot.pid))
+	root, err := os.OpenRoot(h.Path("/"))
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", h.Name, err)
 	}
