@@ -164,7 +164,8 @@ func (h *farHost) Logs(ctx context.Context, daemon string, w io.Writer, opts dri
 	return h.over(ctx, func(ctx context.Context) error { return h.Host.Logs(ctx, daemon, w, opts) })
 }
 
-func (h *farHost) Lock(ctx context.Context, set string, holder drivers.Holder) (release func(), err error) {
+func (h *farHost) Lock(ctx context.Context, set string, holder drivers.Holder) (_ func(), err error) {
+	var release func()
 	err = h.over(ctx, func(ctx context.Context) error { release, err = h.Host.Lock(ctx, set, holder); return err })
 	return func() {
 		if h.Err() == nil {
