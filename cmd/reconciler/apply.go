@@ -49,7 +49,7 @@ before it (--rollback=false leaves it), and apply fails.`,
 			}
 			return c.apply(cmd.Context(), &a, nil)
 		}
-		for _, name := range []string{"recursive", "selector", "set", "force", "prune", "prune-guard"} {
+		for _, name := range []string{"recursive", "selector", "set", "force", "prune", "prune-guard", "host"} {
 			if cmd.Flags().Changed(name) {
 				return usagef("--%s is part of the plan; give it to reconciler plan instead", name)
 			}
@@ -65,53 +65,64 @@ before it (--rollback=false leaves it), and apply fails.`,
 }
 
 func (c *cli) apply(ctx context.Context, a *applyFlags, plan *savedPlan) error {
-	wants, err := c.wants(a.inputs)
-	if err != nil {
-		return err
-	}
 	if a.dryRun.value == dryClient {
-		return c.printResults(a.out.value, declared(wants), dryClient)
+		return c.applyNowhere(ctx, a)
 	}
-	s, err := c.open(*a.set, a.force, c.progress())
+	rs, err := c.review(ctx, &a.planning, c.acting(*a.set, a.force))
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.Review(ctx, wants, a.pruneOptions())
-	if err != nil {
-		return err
-	}
+	defer rs.close()
 	if plan != nil {
-		if err := plan.holds(s.host.Name(), r); err != nil {
+		if err := plan.holds(rs.planned()); err != nil {
 			return err
 		}
 	}
-	c.noteFallback(r.Items)
-	c.noteLost(r.Items)
-	if a.dryRun.value == dryServer {
-		return errors.Join(c.printResults(a.out.value, r.Items, dryServer), outcome(r.Items, nil), refused(r.Guard))
+	for _, d := range rs.planned() {
+		c.noteFallback(d)
+		c.noteLost(d)
 	}
-	if err := s.prepare(); err != nil {
+	if a.dryRun.value == dryServer {
+		return errors.Join(c.printResults(a.out.value, rs.planned(), dryServer), outcome(rs.planned()...), refused(rs.guard))
+	}
+	results := c.applyAll(ctx, rs, a)
+	if err := c.printResults(a.out.value, results, ""); err != nil {
 		return err
 	}
-	items, err := s.Apply(ctx, r, reconcile.ApplyOptions{Wait: a.wait, Timeout: limit(*a.timeout), Rollback: a.rollback})
-	if perr := c.printResults(a.out.value, items, ""); perr != nil {
-		return perr
+	if a.out.value == "" && len(results) > 1 {
+		if err := c.printSummary(results); err != nil {
+			return err
+		}
 	}
-	c.noteUnsupervised(s, a.Files, items)
-	if r.Guard != nil && errors.Is(err, r.Guard) {
-		return refused(err)
+	c.noteUnsupervised(rs, a.Files, results)
+	switch err := outcome(results...); {
+	case rs.guard == nil, len(results) == 1 && !errors.Is(err, rs.guard):
+		return err
+	case len(results) == 1:
+		return refused(rs.guard)
+	default:
+		return errors.Join(err, refused(rs.guard))
 	}
-	return outcome(items, err)
 }
 
-// declared are items for what was read, where no host is looked at.
-func declared(wants []*spec.Daemon) []reconcile.Item {
-	items := make([]reconcile.Item, len(wants))
-	for i, w := range wants {
-		items[i] = reconcile.Item{Name: w.Name, Want: w, Action: "valid"}
+// applyNowhere says what the manifests declare, where no host is looked at.
+func (c *cli) applyNowhere(ctx context.Context, a *applyFlags) error {
+	d, err := c.declared(a.inputs, a.hostFlags, false)
+	if err != nil {
+		return err
 	}
-	return items
+	wants, err := c.resolveAll(ctx, d)
+	if err != nil {
+		return err
+	}
+	all := make([]done, len(wants))
+	for i, at := range d.at() {
+		all[i].host = at
+		for _, w := range wants[i] {
+			all[i].items = append(all[i].items, reconcile.Item{Name: w.Name, Want: w, Action: "valid"})
+		}
+	}
+	return c.printResults(a.out.value, all, dryClient)
 }
 
 // refused makes a guard's objection the end of the command; nil stays nil.
@@ -124,15 +135,17 @@ func refused(guard error) error {
 
 // noteUnsupervised says once that nothing restarts the daemons that were just started, where their driver doesn't: with the process and cgroup drivers
 // only a reconciler run does.
-func (c *cli) noteUnsupervised(s *session, files []string, items []reconcile.Item) {
+func (c *cli) noteUnsupervised(rs *reviews, files []string, results []done) {
 	var alone []string
-	for _, it := range items {
-		if it.Want == nil || it.Err != nil || it.Action == reconcile.Skipped || !hasVerb(it.Steps, spec.VerbStart) || it.Want.Spec.Restart.Policy == spec.RestartNever {
-			continue
-		}
-		drv, err := s.host.Driver(it.Want.Spec.Driver)
-		if err == nil && unsupervised(drv.Kind()) {
-			alone = append(alone, it.Name)
+	for i, d := range results {
+		for _, it := range d.items {
+			if it.Want == nil || it.Err != nil || it.Action == reconcile.Skipped || !hasVerb(it.Steps, spec.VerbStart) || it.Want.Spec.Restart.Policy == spec.RestartNever {
+				continue
+			}
+			drv, err := rs.all[i].host.Driver(it.Want.Spec.Driver)
+			if err == nil && unsupervised(drv.Kind()) {
+				alone = append(alone, it.Name)
+			}
 		}
 	}
 	if len(alone) == 0 {

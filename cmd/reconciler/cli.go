@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/go-logr/logr"
 
 	"reconciler.dev/reconciler/internal/doctor"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/remote/link"
+	"reconciler.dev/reconciler/pkg/remote/targets"
 )
 
 // cli is one invocation of the command: its streams, its environment and its global flags.
@@ -21,8 +24,16 @@ type cli struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
-	// connect wires up the machine that the verbs work on.
-	connect func(*cli, reconcile.Options) (*session, error)
+	// connect wires up a host that the verbs work on; this machine where at is empty. inv says how others are reached.
+	connect func(ctx context.Context, c *cli, inv *inventory, at string, o reconcile.Options) (*session, error)
+	// ways says how hosts are reached, beside those that are declared.
+	ways func(declared []targets.Host) (*targets.Resolver, error)
+	// scan asks a host for its key.
+	scan scanner
+	// person returns who can be asked; nil where there is nobody.
+	person func() asker
+	// dialer connects to hosts.
+	dialer func() *link.Dialer
 	// gather looks at the machine for doctor.
 	gather func(layout.Dirs) doctor.Facts
 	// boot is the machine's boot service.
@@ -31,11 +42,14 @@ type cli struct {
 	stateDir string
 	drivers  string // what auto may choose from, the best first
 	verbose  int
+
+	writing sync.Mutex // a line is written for one host at a time
 }
 
 // run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connectLocal, gather: doctor.Gather}
+	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connect, ways: targets.Here, scan: scan, person: atTerminal, gather: doctor.Gather}
+	c.dialer = sync.OnceValue(c.newDialer)
 	c.boot = systemdBoot{c}
 	return c.main(ctx, args)
 }
@@ -67,7 +81,16 @@ func message(ctx context.Context, err error) string {
 
 // note tells a person something on stderr that is neither a result nor an error.
 func (c *cli) note(format string, a ...any) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	fmt.Fprintln(c.err, cleanLines(fmt.Sprintf(format, a...)))
+}
+
+// say prints a line of results.
+func (c *cli) say(format string, a ...any) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	fmt.Fprintf(c.out, format+"\n", a...)
 }
 
 // logger is what -v turns up: V(0) for changes, V(1) for looks.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -9,26 +10,24 @@ import (
 
 // completeNames completes the daemons that are there, less those already given. A host that can't be asked completes nothing.
 func (c *cli) completeNames(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	s, err := c.open("", false, nil)
+	inv, at, err := c.chosen(hostFlags{hosts: hostsGiven(cmd)})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	defer s.close()
+	sites, err := c.openSites(cmd.Context(), inv, at, defaultParallel, c.looking)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer closeSites(sites)
 	prefix := ""
 	if strings.HasPrefix(toComplete, "daemon/") {
 		prefix = "daemon/"
 	}
 	given := daemonNames(args)
 	var names []string
-	for _, d := range s.host.Drivers() {
-		found, err := d.List(cmd.Context())
-		if err != nil {
-			continue
-		}
-		for _, n := range found {
-			if strings.HasPrefix(prefix+n, toComplete) && !slices.Contains(given, n) {
-				names = append(names, prefix+n)
-			}
+	for _, n := range listed(cmd.Context(), sites) {
+		if strings.HasPrefix(prefix+n, toComplete) && !slices.Contains(given, n) {
+			names = append(names, prefix+n)
 		}
 	}
 	slices.Sort(names)
@@ -41,4 +40,40 @@ func (c *cli) completeName(cmd *cobra.Command, args []string, toComplete string)
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return c.completeNames(cmd, args, toComplete)
+}
+
+// listed are the daemons of all hosts, as far as they can be had.
+func listed(ctx context.Context, sites []*site) (names []string) {
+	for _, s := range sites {
+		if s.lost != nil {
+			continue
+		}
+		for _, d := range s.host.Drivers() {
+			if found, err := d.List(ctx); err == nil {
+				names = append(names, found...)
+			}
+		}
+	}
+	return names
+}
+
+// hostsGiven are the hosts that the command line names so far.
+func hostsGiven(cmd *cobra.Command) []string {
+	if cmd.Flags().Lookup("host") == nil {
+		return nil
+	}
+	hosts, err := cmd.Flags().GetStringSlice("host")
+	if err != nil {
+		return nil
+	}
+	return hosts
+}
+
+// completeHosts completes the hosts that are declared.
+func (c *cli) completeHosts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	inv, err := c.declaredHosts()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return inv.names(), cobra.ShellCompDirectiveNoFileComp
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,7 @@ import (
 )
 
 type deleteFlags struct {
-	targets
+	aims
 	out        *enum
 	timeout    *seconds
 	grace      grace
@@ -32,6 +31,7 @@ func (c *cli) deleteCmd() *cobra.Command {
 	}
 	var d deleteFlags
 	c.inputFlags(cmd, &d.inputs)
+	c.hostsFlags(cmd, &d.hostFlags)
 	d.out = resultFlag(cmd)
 	d.timeout = timeoutFlag(cmd, -1, "how long it may take; negative for a week")
 	f := cmd.Flags()
@@ -56,32 +56,33 @@ func (c *cli) deleteCmd() *cobra.Command {
 }
 
 func (c *cli) delete(ctx context.Context, d *deleteFlags, args []string) error {
-	s, err := c.open("", d.force, c.progress())
+	all, err := c.meant(ctx, d.aims, args, c.acting("", d.force))
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	names, err := c.names(ctx, s, d.targets, args)
-	if err != nil {
-		return err
-	}
-	there, missing := s.look(ctx, names...)
-	if there == nil && missing != nil && !errors.Is(missing, drivers.ErrNotFound) {
-		return missing
-	}
-	if d.ignoreMissing {
-		missing = nil
-	}
-	names = names[:0]
-	for _, v := range there {
-		names = append(names, v.Observed.Name)
-	}
-	if len(names) == 0 {
-		return missing
-	}
-	items, err := s.Delete(ctx, slices.Clip(names), reconcile.DeleteOptions{Grace: d.grace.d, Timeout: limit(*d.timeout)})
-	if perr := c.printResults(d.out.value, items, ""); perr != nil {
+	defer closeSites(sitesOf(all))
+	missing := make([]error, len(all))
+	each(d.parallel, all, func(i int) { all[i].names, missing[i] = d.there(ctx, all[i]) })
+	results := do(d.parallel, all, func(m meant) ([]reconcile.Item, error) {
+		return m.Delete(ctx, m.names, reconcile.DeleteOptions{Grace: d.grace.d, Timeout: limit(*d.timeout)})
+	})
+	if perr := c.printResults(d.out.value, results, ""); perr != nil {
 		return perr
 	}
-	return errors.Join(outcome(items, err), missing)
+	return errors.Join(append([]error{outcome(results...)}, missing...)...)
+}
+
+// there leaves out of the daemons that are meant those that aren't there, and says so.
+func (d *deleteFlags) there(ctx context.Context, m meant) (names []string, missing error) {
+	if m.lost != nil || len(m.names) == 0 {
+		return m.names, nil
+	}
+	views, missing := m.look(ctx, m.names...)
+	if d.ignoreMissing && errors.Is(missing, drivers.ErrNotFound) {
+		missing = nil
+	}
+	for _, v := range views {
+		names = append(names, v.Observed.Name)
+	}
+	return names, missing
 }

@@ -25,35 +25,41 @@ func (c *cli) describeCmd() *cobra.Command {
 		Long:              "Tell all that is known of daemons: what was applied, what is live, what was lost, what somebody changed, and what happened.",
 		ValidArgsFunction: c.completeNames,
 	}
-	var t targets
+	var t aims
 	c.inputFlags(cmd, &t.inputs)
+	c.hostsFlags(cmd, &t.hostFlags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.open("", false, nil)
-		if err != nil {
-			return err
-		}
-		defer s.close()
 		ctx := cmd.Context()
-		names, err := c.names(ctx, s, t, args)
+		all, err := c.meant(ctx, t, args, c.looking)
 		if err != nil {
 			return err
 		}
-		views, missing := s.look(ctx, names...)
-		recent, err := s.recentEvents(ctx, names)
-		holders, herr := s.host.Holders(ctx)
-		for i, v := range views {
-			var b bytes.Buffer
-			if i > 0 {
-				b.WriteString("\n\n")
+		defer closeSites(sitesOf(all))
+		pages, errs := make([][][]byte, len(all)), make([]error, len(all))
+		each(t.parallel, all, func(i int) {
+			if m := all[i]; m.lost == nil && len(m.names) > 0 {
+				pages[i], errs[i] = m.descriptions(ctx, m.names)
 			}
-			s.describe(&b, v, about{recent[v.Observed.Name], holders, time.Now()})
-			if _, werr := c.out.Write(b.Bytes()); werr != nil {
-				return werr
-			}
+		})
+		if _, err := c.out.Write(bytes.Join(slices.Concat(pages...), []byte("\n\n"))); err != nil {
+			return err
 		}
-		return errors.Join(missing, err, herr)
+		return unreached(sitesOf(all), errors.Join(errs...))
 	}
 	return cmd
+}
+
+// descriptions are those of the daemons that are there; the error names the others.
+func (s *session) descriptions(ctx context.Context, names []string) (pages [][]byte, err error) {
+	views, missing := s.look(ctx, names...)
+	recent, err := s.recentEvents(ctx, names)
+	holders, herr := s.host.Holders(ctx)
+	for _, v := range views {
+		var b bytes.Buffer
+		s.describe(&b, v, about{recent[v.Observed.Name], holders, time.Now()})
+		pages = append(pages, b.Bytes())
+	}
+	return pages, errors.Join(missing, err, herr)
 }
 
 // eventsShown is how many of the last events describe prints.
@@ -117,7 +123,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	}
 	p.field("Cgroup", st.Cgroup)
 	p.field("Set", st.Set)
-	p.field("Kept by", keeper(st.Holder, a.holders))
+	p.field("Kept by", keptBy(st.Holder, a.holders))
 	p.field("Status", st.Phase)
 	p.field("Message", st.Message)
 	if o.Paused != nil {
@@ -216,8 +222,8 @@ func pairs(m map[string]string) string {
 	return strings.Join(kv, ", ")
 }
 
-// keeper is the run with that id, for people.
-func keeper(id string, holders []drivers.Holder) string {
+// keptBy is the run with that id, for people.
+func keptBy(id string, holders []drivers.Holder) string {
 	for _, h := range holders {
 		if h.ID == id {
 			return fmt.Sprintf("%s (pid %d, since %s)", h.Command, h.PID, h.Since.Local().Format(time.DateTime))
@@ -250,6 +256,9 @@ func (s *session) logPlace(o spec.Observed) string {
 	}
 	if o.Stamp.Spec.Log.Path != "" {
 		return o.Stamp.Spec.Log.Path
+	}
+	if s.dirs.Log == "" {
+		return "" // another machine's
 	}
 	return filepath.Join(s.dirs.Log, o.Stamp.Name+".log")
 }

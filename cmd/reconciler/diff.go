@@ -13,6 +13,7 @@ import (
 // planning are the flags that say what a plan is for; diff, plan and apply share them.
 type planning struct {
 	inputs
+	hostFlags
 	set   *string
 	force bool
 	prune bool
@@ -21,6 +22,7 @@ type planning struct {
 
 func (c *cli) planningFlags(cmd *cobra.Command, p *planning) {
 	c.inputFlags(cmd, &p.inputs)
+	c.limitFlags(cmd, &p.hostFlags)
 	p.set = setFlag(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&p.force, "force", false, "take over daemons that another set, or a run that is alive, owns, and write over files that stand in the way")
@@ -37,7 +39,7 @@ func (p *planning) check(cmd *cobra.Command) error {
 	case *p.set == "":
 		return usagef("--set wants a name")
 	}
-	return nil
+	return p.hostFlags.check()
 }
 
 func (p *planning) pruneOptions() reconcile.PruneOptions {
@@ -73,38 +75,34 @@ func (c *cli) diff(ctx context.Context, cmd *cobra.Command, p *planning, format 
 	if err := p.check(cmd); err != nil {
 		return false, err
 	}
-	wants, err := c.wants(p.inputs)
+	rs, err := c.review(ctx, p, c.acting(*p.set, p.force))
 	if err != nil {
 		return false, err
 	}
-	s, err := c.open(*p.set, p.force, nil)
-	if err != nil {
-		return false, err
-	}
-	defer s.close()
-	r, err := s.Review(ctx, wants, p.pruneOptions())
-	if err != nil {
-		return false, err
-	}
-	errs := []error{r.Guard}
-	for _, it := range r.Items {
-		different = different || differs(it)
-		errs = append(errs, it.Err)
-		if it.Action == reconcile.Frozen {
-			errs = append(errs, fmt.Errorf("look at daemon %s on %s: %s", it.Name, s.host.Name(), it.Reason))
+	defer rs.close()
+	errs := []error{rs.guard}
+	all := rs.planned()
+	for i, d := range all {
+		errs = append(errs, d.err)
+		for _, it := range d.items {
+			different = different || differs(it)
+			errs = append(errs, it.Err)
+			if it.Action == reconcile.Frozen && !d.lost {
+				errs = append(errs, fmt.Errorf("look at daemon %s on %s: %s", it.Name, rs.all[i].name(), it.Reason))
+			}
 		}
 	}
-	if err := c.printDiff(format, r.Items); err != nil {
+	if err := c.printDiff(format, all); err != nil {
 		return false, err
 	}
 	return different, errors.Join(errs...)
 }
 
-func (c *cli) printDiff(format string, items []reconcile.Item) error {
+func (c *cli) printDiff(format string, all []done) error {
 	if format != "" {
-		return c.printResults(format, items, dryServer)
+		return c.printResults(format, all, dryServer)
 	}
-	text := diffText(items)
+	text := diffText(all)
 	if c.colour() {
 		text = paint(text)
 	}

@@ -24,18 +24,20 @@ func differs(it reconcile.Item) bool {
 }
 
 // diffText writes the differences of items as unified text: a hunk for each field, headed by the field, its change class and the reason.
-func diffText(items []reconcile.Item) []byte {
+func diffText(all []done) []byte {
 	var b bytes.Buffer
-	for _, it := range items {
-		if differs(it) {
-			diffItem(&b, it)
+	for _, d := range all {
+		for _, it := range d.items {
+			if differs(it) {
+				diffItem(&b, d.host, it)
+			}
 		}
 	}
 	return b.Bytes()
 }
 
-func diffItem(b *bytes.Buffer, it reconcile.Item) {
-	daemon, stamp := "daemon/"+it.Name, it.Observed.Stamp
+func diffItem(b *bytes.Buffer, host string, it reconcile.Item) {
+	daemon, stamp := hostPrefix(host)+"daemon/"+it.Name, it.Observed.Stamp
 	switch {
 	case it.Want == nil:
 		header(b, fmt.Sprintf("%s (applied, generation %d)", daemon, generation(stamp)), "/dev/null")

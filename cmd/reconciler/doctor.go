@@ -45,7 +45,7 @@ Exit status: 0 where nothing fails, warnings or not; 1 where something does.`,
 		if *host != "localhost" {
 			return usagef("--host=%s: this version looks only at the machine it runs on; run it there", *host)
 		}
-		wants, mistakes, err := c.declaredDaemons(in)
+		wants, mistakes, err := c.declaredDaemons(cmd.Context(), in)
 		if err != nil {
 			return err
 		}
@@ -60,13 +60,15 @@ Exit status: 0 where nothing fails, warnings or not; 1 where something does.`,
 }
 
 // declaredDaemons reads the manifests, where some are named. What is wrong with them is what it is asked to find, and no error.
-func (c *cli) declaredDaemons(in inputs) (wants []*spec.Daemon, mistakes []string, err error) {
+func (c *cli) declaredDaemons(ctx context.Context, in inputs) (wants []*spec.Daemon, mistakes []string, err error) {
 	if len(in.Files) == 0 {
 		return nil, nil, nil
 	}
-	ms, err := c.load(in)
-	if err == nil {
-		wants, err = c.resolve(ms)
+	d, err := c.declared(in, hostFlags{}, true)
+	for _, p := range d.places {
+		if p.Host == "" {
+			wants, err = c.resolve(ctx, p, nil)
+		}
 	}
 	var wrong spec.Problems
 	if errors.As(err, &wrong) {
@@ -84,7 +86,7 @@ func (c *cli) facts(ctx context.Context, wants []*spec.Daemon) (doctor.Facts, er
 	if err != nil {
 		return doctor.Facts{}, err
 	}
-	s, err := c.open("", false, nil)
+	s, err := c.one(ctx, hostFlags{}, c.looking)
 	if err != nil {
 		return doctor.Facts{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 )
 
 type eventFlags struct {
+	hostFlags
 	out       *enum
 	only      string
 	types     []string
@@ -31,6 +33,7 @@ func (c *cli) eventsCmd() *cobra.Command {
 	}
 	var e eventFlags
 	e.out = enumFlag(cmd, "output", "o", "output format", "", "json", "yaml")
+	c.hostsFlags(cmd, &e.hostFlags)
 	f := cmd.Flags()
 	f.StringVar(&e.only, "for", "", "only events of this daemon: NAME or daemon/NAME")
 	f.StringSliceVar(&e.types, "types", nil, "only events of these types: Normal, Warning")
@@ -45,21 +48,34 @@ func (c *cli) eventsCmd() *cobra.Command {
 				return usagef("--types takes Normal and Warning, not %q", t)
 			}
 		}
-		s, err := c.open("", false, nil)
+		if err := e.check(); err != nil {
+			return err
+		}
+		inv, at, err := c.chosen(e.hostFlags)
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		err = c.events(cmd.Context(), s, &e)
+		sites, err := c.openSites(cmd.Context(), inv, at, e.parallel, c.looking)
+		if err != nil {
+			return err
+		}
+		defer closeSites(sites)
+		err = c.events(cmd.Context(), sites, &e)
 		if e.watch && errors.Is(err, context.Canceled) {
 			return nil
 		}
-		return err
+		return unreached(sites, err)
 	}
 	return cmd
 }
 
-func (c *cli) events(ctx context.Context, s *session, e *eventFlags) error {
+// happened is an event of a host.
+type happened struct {
+	Host string `json:"host,omitempty"`
+	spec.Event
+}
+
+func (c *cli) events(ctx context.Context, sites []*site, e *eventFlags) error {
 	var since time.Time
 	if e.since > 0 {
 		since = time.Now().Add(-e.since)
@@ -69,15 +85,9 @@ func (c *cli) events(ctx context.Context, s *session, e *eventFlags) error {
 		return (only == "" || ev.Name == only) && (len(e.types) == 0 || slices.Contains(e.types, ev.Type))
 	}
 	if e.watch {
-		return c.watchEvents(ctx, s, e, since, wanted)
+		return c.watchEvents(ctx, sites, e, since, wanted)
 	}
-	var all []spec.Event
-	err := s.host.Events(ctx, since, false, func(ev spec.Event) bool {
-		if wanted(ev) {
-			all = append(all, ev)
-		}
-		return true
-	})
+	all, err := eventsOf(ctx, sites, e.parallel, since, wanted)
 	switch {
 	case err != nil:
 		return err
@@ -86,21 +96,49 @@ func (c *cli) events(ctx context.Context, s *session, e *eventFlags) error {
 	case len(all) == 0:
 		c.note("No events.")
 	}
-	t := c.eventTable(e)
+	t := c.eventTable(e, beyond(sites))
 	for _, ev := range all {
-		t.add(eventRow(ev)...)
+		t.add(ev)
 	}
 	return t.flush()
 }
 
+// eventsOf returns those of all hosts that can be reached, oldest first, by their hosts' clocks.
+func eventsOf(ctx context.Context, sites []*site, parallel int, since time.Time, wanted func(spec.Event) bool) ([]happened, error) {
+	found, errs := make([][]happened, len(sites)), make([]error, len(sites))
+	each(parallel, sites, func(i int) {
+		s := sites[i]
+		if s.lost != nil {
+			return
+		}
+		errs[i] = s.host.Events(ctx, since, false, func(ev spec.Event) bool {
+			if wanted(ev) {
+				found[i] = append(found[i], happened{s.at, ev})
+			}
+			return true
+		})
+	})
+	all := slices.Concat(found...)
+	if len(sites) > 1 {
+		slices.SortStableFunc(all, func(a, b happened) int { return a.At.Compare(b.At) })
+	}
+	return all, errors.Join(errs...)
+}
+
 // watchEvents prints events as they come, each on its line.
-func (c *cli) watchEvents(ctx context.Context, s *session, e *eventFlags, since time.Time, wanted func(spec.Event) bool) error {
-	t := c.eventTable(e)
+func (c *cli) watchEvents(ctx context.Context, sites []*site, e *eventFlags, since time.Time, wanted func(spec.Event) bool) error {
+	t := c.eventTable(e, beyond(sites))
 	t.widths = []int{9, 7, 12, 16, 5} // usual ones, as those to come aren't known
+	if t.hosts {
+		t.widths = append([]int{9}, t.widths...)
+	}
+	var mu sync.Mutex
 	var failed error
-	err := s.host.Events(ctx, since, true, func(ev spec.Event) bool {
+	print := func(ev happened) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
-		case !wanted(ev):
+		case !wanted(ev.Event) || failed != nil:
 		case e.out.value == "json":
 			failed = json.NewEncoder(c.out).Encode(ev)
 		case e.out.value == "yaml":
@@ -108,22 +146,48 @@ func (c *cli) watchEvents(ctx context.Context, s *session, e *eventFlags, since 
 				failed = c.encode("yaml", ev)
 			}
 		default:
-			t.add(eventRow(ev)...)
+			t.add(ev)
 			failed = t.flush()
 		}
 		return failed == nil
+	}
+	errs := make([]error, len(sites))
+	each(len(sites), sites, func(i int) {
+		s := sites[i]
+		if s.lost != nil {
+			c.lose(s, s.lost)
+			return
+		}
+		errs[i] = s.host.Events(ctx, since, true, func(ev spec.Event) bool { return print(happened{s.at, ev}) })
+		if len(sites) > 1 && c.lose(s, errs[i]) {
+			errs[i] = nil
+		}
 	})
-	return errors.Join(failed, err)
+	return errors.Join(append(errs, failed)...)
 }
 
-func (c *cli) eventTable(e *eventFlags) *table {
-	t := &table{out: c.out}
-	if !e.noHeaders {
-		t.header = []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"}
+// eventTable has a column for the host first where there is more to show than this machine.
+type eventTable struct {
+	table
+	hosts bool
+}
+
+func (c *cli) eventTable(e *eventFlags, hosts bool) *eventTable {
+	t := &eventTable{table{out: c.out}, hosts}
+	if e.noHeaders {
+		return t
+	}
+	t.header = []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"}
+	if hosts {
+		t.header = append([]string{"HOST"}, t.header...)
 	}
 	return t
 }
 
-func eventRow(e spec.Event) []string {
-	return []string{age(time.Since(e.At)), e.Type, e.Reason, "daemon/" + e.Name, strconv.Itoa(max(e.Count, 1)), firstLine(e.Message)}
+func (t *eventTable) add(e happened) {
+	row := []string{age(time.Since(e.At)), e.Type, e.Reason, "daemon/" + e.Name, strconv.Itoa(max(e.Count, 1)), firstLine(e.Message)}
+	if t.hosts {
+		row = append([]string{hostWord(e.Host)}, row...)
+	}
+	t.table.add(row...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
@@ -17,8 +18,8 @@ const (
 	exitError       = 1
 	exitInput       = 2   // the command line or a manifest is wrong: nothing was done
 	exitTimeout     = 3   // the time given ran out
-	exitPartial     = 4   // some daemons were done, others failed
-	exitRefused     = 5   // a guard refused: the prune guard, or a plan that no longer holds
+	exitPartial     = 4   // some daemons or hosts were done, others failed or couldn't be reached
+	exitRefused     = 5   // a guard refused: the prune guard, a plan that no longer holds, or a host's key that nobody trusts
 	exitConflict    = 6   // another set, or a run that is alive, owns the name or the set
 	exitInterrupted = 130 // ^C or SIGTERM; what was under way was finished
 )
@@ -28,8 +29,8 @@ const exitHelp = `Exit codes:
   1    it failed; for diff: there are differences
   2    the command line or a manifest is wrong, and nothing was done; for diff: any error
   3    the time given ran out
-  4    some daemons were done and others failed
-  5    a guard refused: the prune guard, or a plan that no longer holds
+  4    some daemons were done and others failed; or some hosts can't be reached
+  5    a guard refused: the prune guard, a plan that no longer holds, or a host's key that nobody trusts
   6    another set, or a run that is alive, owns the daemon or the set
   130  interrupted, after the step in hand was finished`
 
@@ -75,31 +76,54 @@ func exitCode(err error) int {
 
 // outcome is the error that a verb over items ends with. err is what the engine returned, which has the errors of the items in it; where it is nil, as after a
 // review, theirs are joined. The code tells a partial failure from a whole one.
-func outcome(items []reconcile.Item, err error) error {
+func outcome(all ...done) error {
 	var errs []error
-	done, code := 0, 0
-	for _, it := range items {
-		if it.Err == nil {
-			done++
-			continue
-		}
-		errs = append(errs, it.Err)
-		if c := exitCode(it.Err); code == 0 || code == c {
+	good, code := 0, 0
+	blame := func(err error) {
+		if c := exitCode(err); code == 0 || code == c {
 			code = c
 		} else {
 			code = exitError
 		}
 	}
-	if err == nil {
-		err = errors.Join(errs...)
+	partial := len(all) > 1
+	for _, d := range all {
+		var bad []error
+		for _, it := range d.items {
+			switch {
+			case it.Err != nil:
+				bad = append(bad, it.Err)
+				blame(it.Err)
+			case !d.lost:
+				good++
+			}
+		}
+		partial = partial || bad != nil
+		switch {
+		case d.err != nil:
+			if bad == nil {
+				blame(d.err)
+			}
+			errs = append(errs, d.located(d.err))
+		case bad != nil:
+			errs = append(errs, d.located(errors.Join(bad...)))
+		default:
+			good++
+		}
 	}
 	switch {
-	case err == nil:
+	case errs == nil:
 		return nil
-	case len(errs) == 0:
-		code = exitCode(err)
-	case done > 0:
+	case good > 0 && partial:
 		code = exitPartial
 	}
-	return &exit{code, err}
+	return &exit{code, errors.Join(errs...)}
+}
+
+// located is err with the host that it came from, where it doesn't say so itself.
+func (d done) located(err error) error {
+	if d.host == "" || strings.Contains(err.Error(), d.host) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", d.host, err)
 }

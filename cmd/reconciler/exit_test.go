@@ -56,7 +56,7 @@ func TestOutcome(t *testing.T) {
 		{"good items and an error beside them", []reconcile.Item{good}, errors.New("disk full"), exitError},
 		{"no items", nil, held, exitConflict},
 	} {
-		if got := exitCode(outcome(c.items, c.err)); got != c.want {
+		if got := exitCode(outcome(done{items: c.items, err: c.err})); got != c.want {
 			t.Errorf("%s: exit %d, want %d", c.name, got, c.want)
 		}
 	}

@@ -3,19 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
 type getFlags struct {
-	out       *format
+	out *format
+	hostFlags
 	selector  string
 	noHeaders bool
 	watch     bool
@@ -24,58 +28,94 @@ type getFlags struct {
 func (c *cli) getCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get [NAME...]", Short: "List daemons and how they are",
-		Long: `List the daemons on this machine, all of them or those named.
+		Long: `List daemons, all of them or those named: on this machine, on the hosts that --host names, or with -A on all.
 
 AGE is how long the daemon's process has been up. NOTE (-o wide) says why a daemon doesn't run under a better driver, and which limits aren't enforced. -o json and -o yaml print a List whose items are the DaemonSpec that was
 applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 		Example: `  reconciler get
   reconciler get web -o yaml
   reconciler get -l app=shop -o wide -w
+  reconciler get -A
   reconciler get -o go-template='{{range .items}}{{.metadata.name}} {{.status.phase}}{{"\n"}}{{end}}'`,
 		ValidArgsFunction: c.completeNames,
 	}
 	var f getFlags
 	f.out = formatFlag(cmd)
 	c.selectorFlag(cmd, &f.selector)
+	c.hostsFlags(cmd, &f.hostFlags)
 	cmd.Flags().BoolVar(&f.noHeaders, "no-headers", false, "leave out the line of column names")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "after listing, go on and print each change")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 && f.selector != "" {
 			return usagef("give NAME or -l, one of them")
 		}
-		s, err := c.open("", false, nil)
+		if err := f.check(); err != nil {
+			return err
+		}
+		inv, at, err := c.chosen(f.hostFlags)
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		return c.get(cmd.Context(), s, f, daemonNames(args))
+		sites, err := c.openSites(cmd.Context(), inv, at, f.parallel, c.looking)
+		if err != nil {
+			return err
+		}
+		defer closeSites(sites)
+		return c.get(cmd.Context(), sites, f, daemonNames(args))
 	}
 	return cmd
 }
 
-func (c *cli) get(ctx context.Context, s *session, f getFlags, names []string) error {
-	var views []reconcile.View
-	var err, missing error
-	if len(names) > 0 {
-		views, missing = s.look(ctx, names...)
-	} else {
-		views, err = s.selected(ctx, f.selector)
+func (c *cli) get(ctx context.Context, sites []*site, f getFlags, names []string) error {
+	all, errs := make([]seen, len(sites)), make([]error, len(sites))
+	each(f.parallel, sites, func(i int) { all[i], errs[i] = see(ctx, sites[i], f, names) })
+	shown, missing := 0, error(nil)
+	for i, err := range errs {
+		if err != nil && !errors.Is(err, drivers.ErrNotFound) {
+			return err
+		}
+		missing = errors.Join(missing, err)
+		shown += len(all[i].views)
 	}
-	if err != nil {
-		return err
-	}
-	show := c.shower(s, f)
-	if len(views) > 0 || f.out.value == "json" || f.out.value == "yaml" {
-		if err := show(views); err != nil {
+	missing = unreached(sites, missing)
+	show := c.shower(sites, f)
+	if shown > 0 || f.out.value == "json" || f.out.value == "yaml" {
+		if err := show(all...); err != nil {
 			return err
 		}
 	} else if missing == nil && !f.watch {
-		c.note("There are no daemons on %s%s.", s.host.Name(), matching(f.selector))
+		c.note("There are no daemons on %s%s.", siteNames(sites), matching(f.selector))
 	}
-	if missing != nil || !f.watch {
+	there := slices.DeleteFunc(all, func(s seen) bool { return s.lost != nil })
+	if !f.watch || len(there) == 0 || len(there) == len(sites) && missing != nil {
 		return missing
 	}
-	return c.watch(ctx, s, f, names, views, show)
+	if missing != nil {
+		c.note("%v", missing)
+	}
+	return c.watch(ctx, f, names, there, show)
+}
+
+// seen is how the daemons of one host are.
+type seen struct {
+	*site
+	views []reconcile.View
+}
+
+// see looks at the daemons of one host. Of one that can't be reached those that are named are Unknown.
+func see(ctx context.Context, s *site, f getFlags, names []string) (all seen, err error) {
+	all.site = s
+	switch {
+	case s.lost != nil:
+		for _, n := range names {
+			all.views = append(all.views, reconcile.View{Observed: spec.Observed{Name: n, State: spec.Unknown, Message: s.lost.Error()}})
+		}
+	case len(names) > 0:
+		all.views, err = s.look(ctx, names...)
+	default:
+		all.views, err = s.selected(ctx, f.selector)
+	}
+	return all, err
 }
 
 func matching(selector string) string {
@@ -86,50 +126,85 @@ func matching(selector string) string {
 }
 
 // shower prints views in the format asked for, time after time.
-func (c *cli) shower(s *session, f getFlags) func([]reconcile.View) error {
+func (c *cli) shower(sites []*site, f getFlags) func(...seen) error {
 	switch f.out.value {
 	case "", "wide":
-		t := newGetTable(c.out, f)
-		return func(views []reconcile.View) error {
-			for _, v := range views {
-				t.add(getRow(s.host.Name(), v, f.out.value == "wide")...)
+		t := newGetTable(c.out, f, beyond(sites))
+		return func(all ...seen) error {
+			for _, s := range all {
+				for _, v := range s.views {
+					t.add(s.name(), v)
+				}
 			}
 			return t.flush()
 		}
 	case "name":
-		return func(views []reconcile.View) error {
+		return func(all ...seen) error {
 			var b bytes.Buffer
-			for _, v := range views {
-				fmt.Fprintf(&b, "daemon/%s\n", clean(v.Observed.Name))
+			for _, s := range all {
+				for _, v := range s.views {
+					fmt.Fprintf(&b, "%sdaemon/%s\n", hostPrefix(s.at), clean(v.Observed.Name))
+				}
 			}
 			_, err := c.out.Write(b.Bytes())
 			return err
 		}
 	}
-	return func(views []reconcile.View) error {
-		objs := make([]object, len(views))
-		for i, v := range views {
-			objs[i] = makeObject(s.host.Name(), v)
+	return func(all ...seen) error {
+		var objs []object
+		for _, s := range all {
+			for _, v := range s.views {
+				objs = append(objs, makeObject(s.name(), v))
+			}
 		}
 		return f.out.print(c, objs)
 	}
 }
 
-func newGetTable(out io.Writer, f getFlags) *table {
-	t := &table{out: out}
+// getTable has a column for the host first where there is more to show than this machine.
+type getTable struct {
+	table
+	wide, hosts bool
+}
+
+func newGetTable(out io.Writer, f getFlags, hosts bool) *getTable {
+	t := &getTable{table: table{out: out}, wide: f.out.value == "wide", hosts: hosts}
 	if f.noHeaders {
 		return t
 	}
-	t.header = []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}
-	if f.out.value == "wide" {
-		t.header = append(t.header, "PID", "DRIVER", "SET", "GENERATION", "HOST", "BINARY", "NOTE")
+	if hosts {
+		t.header = []string{"HOST"}
+	}
+	t.header = append(t.header, "NAME", "READY", "STATUS", "RESTARTS", "AGE")
+	if t.wide {
+		t.header = append(t.header, "PID", "DRIVER", "SET", "GENERATION")
+		if !hosts {
+			t.header = append(t.header, "HOST")
+		}
+		t.header = append(t.header, "BINARY", "NOTE")
 	}
 	return t
 }
 
-func getRow(host string, v reconcile.View, wide bool) []string {
+func (t *getTable) add(host string, v reconcile.View) {
+	var row []string
+	if t.hosts {
+		row = []string{host}
+	}
+	row = append(row, getRow(v)...)
+	if t.wide {
+		more := wideRow(v)
+		if !t.hosts {
+			more = slices.Insert(more, 4, host)
+		}
+		row = append(row, more...)
+	}
+	t.table.add(row...)
+}
+
+func getRow(v reconcile.View) []string {
 	o := v.Observed
-	ready, restarts, up, pid := "Unknown", "0", "", ""
+	ready, restarts, up := "Unknown", "0", ""
 	for _, c := range v.Conditions {
 		if c.Type == spec.Ready {
 			ready = string(c.Status)
@@ -138,18 +213,23 @@ func getRow(host string, v reconcile.View, wide bool) []string {
 	if in := o.Instance; in != nil {
 		restarts = strconv.Itoa(in.Restarts)
 		if in.Exit == nil {
-			up, pid = age(in.Up), strconv.Itoa(in.PID)
+			up = age(in.Up)
 		}
 	}
-	row := []string{o.Name, ready, phase(o), restarts, up}
-	if !wide {
-		return row
+	return []string{o.Name, ready, phase(o), restarts, up}
+}
+
+// wideRow is what -o wide tells beside.
+func wideRow(v reconcile.View) []string {
+	o := v.Observed
+	var pid, set, generation, binary string
+	if in := o.Instance; in != nil && in.Exit == nil {
+		pid = strconv.Itoa(in.PID)
 	}
-	var set, generation, binary string
 	if s := o.Stamp; s != nil {
 		set, generation, binary = s.Owner.Set, strconv.FormatInt(s.Generation, 10), s.Spec.Binary
 	}
-	return append(row, pid, string(o.Driver), set, generation, host, binary, remark(v))
+	return []string{pid, string(o.Driver), set, generation, binary, remark(v)}
 }
 
 // remark says in a cell what somebody changed of a daemon, why it doesn't run under a better driver, and what of its spec isn't enforced.

@@ -17,8 +17,12 @@ import (
 
 	"reconciler.dev/reconciler/internal/doctor"
 	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/sshconfig"
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/remote/link"
+	"reconciler.dev/reconciler/pkg/remote/targets"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing")
@@ -27,10 +31,13 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 type desk struct {
 	t      *testing.T
 	host   *driverstest.Host
+	far    map[string]*driverstest.Far // other machines, by what --host and manifests call them
 	env    map[string]string
 	stdin  string
 	facts  doctor.Facts // what doctor gathers
 	boot   *fakeBoot
+	keys   map[string]string // of hosts, by their addresses
+	says   []string          // what is answered to questions, one after the other; none where nobody is at the terminal
 	script bytes.Buffer
 }
 
@@ -52,13 +59,66 @@ func (d *desk) cli(stdout, stderr io.Writer) *cli {
 		boot:   d.boot,
 		gather: func(layout.Dirs) doctor.Facts { return d.facts },
 		in:     strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
-		connect: func(c *cli, o reconcile.Options) (*session, error) {
-			host := d.host.Reopen()
-			dirs, err := c.dirs()
-			o.Tool = "test"
-			return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: func() error { return nil }}, err
-		},
+		ways:    func(declared []targets.Host) (*targets.Resolver, error) { return waysOf(declared), nil },
+		connect: d.connect, scan: d.scan, person: d.person,
 	}
+}
+
+func (d *desk) scan(_ context.Context, _ *cli, t link.Target) (key, fingerprint string, err error) {
+	key, there := d.keys[t.Address]
+	if !there {
+		return "", "", fmt.Errorf("reach host %s: no route to host: %w", t.Address, drivers.ErrUnreachable)
+	}
+	return key, "ssh-ed25519 SHA256:" + t.Address, nil
+}
+
+// person is at the terminal where there is something left to say.
+func (d *desk) person() asker {
+	if len(d.says) == 0 {
+		return nil
+	}
+	return d
+}
+
+func (d *desk) secret(context.Context, string) (string, error) {
+	said := d.says[0]
+	d.says = d.says[1:]
+	return said, nil
+}
+
+func (d *desk) confirm(ctx context.Context, question string) (bool, error) {
+	said, err := d.secret(ctx, question)
+	fmt.Fprintf(&d.script, "%s %s\n", question, said)
+	return said == "yes", err
+}
+
+// connect opens a host as another process would.
+func (d *desk) connect(ctx context.Context, c *cli, _ *inventory, at string, o reconcile.Options) (*session, error) {
+	o.Tool = "test"
+	s := &session{prepare: func() error { return nil }}
+	var err error
+	switch f := d.far[at]; {
+	case at == "":
+		s.host = d.host.Reopen()
+		s.dirs, err = c.dirs()
+	case f == nil:
+		err = fmt.Errorf("reach host %s: there is no such host: %w", at, drivers.ErrUnreachable)
+	default:
+		s.host, err = f.Dial(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.engine = reconcile.New(s.host, o)
+	return s, nil
+}
+
+// waysOf are the ways to hosts where ssh's configuration is empty and this machine is called desk.
+func waysOf(declared []targets.Host) *targets.Resolver {
+	return targets.New(targets.Options{
+		Hosts: declared, Context: sshconfig.Context{User: "ann", UID: "1000", Home: "/home/ann", HostName: "desk"}, Machine: targets.Machine{Names: []string{"desk"}},
+		Config: func() (*sshconfig.Config, error) { return new(sshconfig.Config), nil },
+	})
 }
 
 // run types a command line and returns what came of it; the transcript has it too.

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,58 +31,132 @@ func (c *cli) selectorFlag(cmd *cobra.Command, sel *string) {
 	cmd.Flags().StringVarP(sel, "selector", "l", "", "only daemons whose labels match, as in app=web,tier in (a,b),!old")
 }
 
-// load reads the manifests, all or none.
-func (c *cli) load(in inputs) ([]spec.Manifest, error) {
+// load reads the manifests, all or none, and the hosts that are declared in them or in the folder of hosts.
+func (c *cli) load(in inputs) (spec.Documents, error) {
 	if len(in.Files) == 0 {
-		return nil, usagef("no manifests are named: give -f FILE, -f DIR or -f - for stdin")
-	}
-	resolve := c.resolveOptions()
-	ms, err := spec.Load(in.Files, spec.LoadOptions{Recursive: in.Recursive, Stdin: c.in, Resolve: &resolve})
-	if err != nil {
-		return nil, &exit{exitInput, err}
-	}
-	if len(ms) == 0 {
-		return nil, usagef("read manifests from %s: there are none; nothing is done on empty input", strings.Join(in.Files, ", "))
-	}
-	if in.Selector == "" {
-		return ms, nil
+		return spec.Documents{}, usagef("no manifests are named: give -f FILE, -f DIR or -f - for stdin")
 	}
 	sel, err := parseSelector(in.Selector)
 	if err != nil {
-		return nil, err
+		return spec.Documents{}, err
 	}
-	kept := ms[:0]
-	for _, m := range ms {
+	docs, err := spec.LoadAll(in.Files, c.loadOptions(in))
+	switch {
+	case err != nil:
+		return spec.Documents{}, &exit{exitInput, err}
+	case len(docs.Daemons) == 0:
+		return spec.Documents{}, usagef("read manifests from %s: there are hosts in them, and no daemon; nothing is done on empty input", strings.Join(in.Files, ", "))
+	}
+	docs.Daemons, err = in.chosen(sel, docs.Daemons)
+	return docs, err
+}
+
+func (c *cli) loadOptions(in inputs) spec.LoadOptions {
+	resolve := c.resolveOptions()
+	return spec.LoadOptions{Recursive: in.Recursive, Stdin: c.in, Resolve: &resolve, Hosts: c.hostsDirs()}
+}
+
+// chosen are the manifests that the selector matches. That there are none is an error: it would be taken for "nothing is wanted".
+func (in inputs) chosen(sel spec.Selector, all []spec.Manifest) ([]spec.Manifest, error) {
+	if in.Selector == "" {
+		return all, nil
+	}
+	var kept []spec.Manifest
+	for _, m := range all {
 		if sel.Matches(m.Metadata.Labels) {
 			kept = append(kept, m)
 		}
 	}
-	if len(kept) == 0 {
-		return nil, usagef("none of the %s in %s matches -l %s", plural(len(ms), "daemon"), strings.Join(in.Files, ", "), in.Selector)
+	if kept == nil {
+		return nil, usagef("none of the %s in %s matches -l %s", plural(len(all), "daemon"), strings.Join(in.Files, ", "), in.Selector)
 	}
 	return kept, nil
 }
 
-// resolve makes the manifests effective: what they name is found and read.
-func (c *cli) resolve(ms []spec.Manifest) ([]*spec.Daemon, error) {
-	ds, err := spec.Resolve(ms, c.resolveOptions())
+// declaration is what manifests declare, by host.
+type declaration struct {
+	inv    *inventory
+	places []spec.Placement
+	total  int // daemons on all hosts, those included that --host left out
+}
+
+// declared reads the manifests and finds out which daemons are for which host. Of the hosts it keeps those that --host names; that there are none is an error, but where none
+// allows it.
+func (c *cli) declared(in inputs, h hostFlags, none bool) (declaration, error) {
+	docs, err := c.load(in)
 	if err != nil {
+		return declaration{}, err
+	}
+	d, err := c.placed(docs)
+	if err != nil || h.here() {
+		return d, err
+	}
+	only := h.among(d.inv)
+	d.places = slices.DeleteFunc(d.places, func(p spec.Placement) bool { return !slices.Contains(only, p.Host) })
+	if len(d.places) == 0 && !none {
+		return d, usagef("none of the %s in %s is for --host=%s", plural(d.total, "daemon"), strings.Join(in.Files, ", "), strings.Join(h.hosts, ","))
+	}
+	return d, nil
+}
+
+// placed finds out which daemons are for which host.
+func (c *cli) placed(docs spec.Documents) (declaration, error) {
+	d := declaration{inv: c.newInventory(docs.Hosts)}
+	var err error
+	if d.places, err = spec.Place(docs.Daemons, docs.Hosts, d.inv.isLocal); err != nil {
+		return d, &exit{exitInput, err}
+	}
+	for _, p := range d.places {
+		d.total += len(p.Daemons)
+	}
+	return d, nil
+}
+
+// at are the hosts of the declaration.
+func (d declaration) at() []string {
+	at := make([]string, len(d.places))
+	for i, p := range d.places {
+		at[i] = p.Host
+	}
+	return at
+}
+
+// resolve makes the manifests of one host effective: what they name is found and read. lookPath finds programs on another machine; where it is nil their names stay.
+func (c *cli) resolve(ctx context.Context, p spec.Placement, lookPath reconcile.LookPath) ([]*spec.Daemon, error) {
+	o := c.resolveOptions()
+	if p.Host != "" {
+		o.Remote = &spec.RemoteResolve{}
+		if lookPath != nil {
+			o.Remote.LookPath = func(name string) (string, error) { return lookPath(ctx, name) }
+		}
+	}
+	ds, err := spec.Resolve(p.Daemons, o)
+	if errors.As(err, new(spec.Problems)) {
 		return nil, &exit{exitInput, err}
 	}
-	return ds, nil
+	return ds, err
+}
+
+// resolveAll is resolve for all hosts of a declaration, before any of them is contacted: whatever is wrong here is told then, all of it.
+func (c *cli) resolveAll(ctx context.Context, d declaration) ([][]*spec.Daemon, error) {
+	wants := make([][]*spec.Daemon, len(d.places))
+	var all spec.Problems
+	for i, p := range d.places {
+		ds, err := c.resolve(ctx, p, nil)
+		var wrong spec.Problems
+		if err != nil && !errors.As(err, &wrong) {
+			return nil, err
+		}
+		wants[i], all = ds, append(all, wrong...)
+	}
+	if len(all) > 0 {
+		return nil, &exit{exitInput, all}
+	}
+	return wants, nil
 }
 
 func (c *cli) resolveOptions() spec.ResolveOptions {
 	return spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")}
-}
-
-// wants is load and resolve.
-func (c *cli) wants(in inputs) ([]*spec.Daemon, error) {
-	ms, err := c.load(in)
-	if err != nil {
-		return nil, err
-	}
-	return c.resolve(ms)
 }
 
 func parseSelector(s string) (spec.Selector, error) {
@@ -90,84 +165,4 @@ func parseSelector(s string) (spec.Selector, error) {
 		return sel, usagef("-l %s: %w", s, err)
 	}
 	return sel, nil
-}
-
-// targets are the ways in which a verb's daemons may be named: by name, by labels, or by the manifests they came from.
-type targets struct {
-	inputs
-	noFiles       bool // the verb has no -f
-	ignoreMissing bool
-}
-
-func (t targets) ways() string {
-	if t.noFiles {
-		return "NAME or -l SELECTOR"
-	}
-	return "NAME, -l SELECTOR or -f FILE"
-}
-
-// names finds the daemons that args and flags name: exactly one way of naming must be used. Those found by labels carry our stamp.
-func (c *cli) names(ctx context.Context, s *session, t targets, args []string) ([]string, error) {
-	ways := 0
-	for _, used := range []bool{len(args) > 0, len(t.Files) > 0, t.Selector != ""} {
-		if used {
-			ways++
-		}
-	}
-	if len(t.Files) > 0 && t.Selector != "" {
-		ways-- // -l chooses among the manifests
-	}
-	switch {
-	case ways == 0:
-		return nil, usagef("no daemon is named: give %s", t.ways())
-	case ways > 1:
-		return nil, usagef("daemons are named in two ways: give one of %s", t.ways())
-	case len(args) > 0:
-		return daemonNames(args), nil
-	case len(t.Files) > 0:
-		ms, err := c.load(t.inputs)
-		if err != nil {
-			return nil, err
-		}
-		names := make([]string, len(ms))
-		for i, m := range ms {
-			names[i] = m.Metadata.Name
-		}
-		return names, nil
-	}
-	views, err := s.selected(ctx, t.Selector)
-	if err != nil {
-		return nil, err
-	}
-	if len(views) == 0 && !t.ignoreMissing {
-		return nil, fmt.Errorf("find daemons on %s: none matches -l %s; reconciler get lists what there is", s.host.Name(), t.Selector)
-	}
-	names := make([]string, len(views))
-	for i, v := range views {
-		names[i] = v.Observed.Name
-	}
-	return names, nil
-}
-
-// selected looks at the daemons whose labels match; at all of them where selector is empty.
-func (s *session) selected(ctx context.Context, selector string) ([]reconcile.View, error) {
-	sel, err := parseSelector(selector)
-	if err != nil {
-		return nil, err
-	}
-	views, err := s.Look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kept := views[:0]
-	for _, v := range views {
-		var labels map[string]string
-		if v.Observed.Stamp != nil {
-			labels = v.Observed.Stamp.Labels
-		}
-		if selector == "" || sel.Matches(labels) {
-			kept = append(kept, v)
-		}
-	}
-	return kept, nil
 }

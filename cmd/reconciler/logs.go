@@ -30,8 +30,9 @@ func (c *cli) logsCmd() *cobra.Command {
 		ValidArgsFunction: c.completeNames,
 	}
 	var l logFlags
-	t := targets{noFiles: true}
+	t := aims{noFiles: true}
 	c.selectorFlag(cmd, &t.Selector)
+	c.hostsFlags(cmd, &t.hostFlags)
 	f := cmd.Flags()
 	f.BoolVarP(&l.opts.Follow, "follow", "f", false, "go on and print what is written")
 	f.IntVar(&l.opts.Tail, "tail", -1, "how many of the last lines to begin with; -1 for all")
@@ -56,58 +57,64 @@ func (c *cli) logsCmd() *cobra.Command {
 			}
 			l.opts.Since = at
 		}
-		s, err := c.open("", false, nil)
+		all, err := c.meant(cmd.Context(), t, args, c.looking)
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		names, err := c.names(cmd.Context(), s, t, args)
-		if err != nil {
-			return err
-		}
+		defer closeSites(sitesOf(all))
 		if !cmd.Flags().Changed("prefix") {
-			l.prefix = len(names) > 1
+			l.prefix = len(logsOf(all)) > 1
 		}
-		err = c.logs(cmd.Context(), s, names, l)
+		err = c.logs(cmd.Context(), logsOf(all), l)
 		if l.opts.Follow && cmd.Context().Err() != nil {
 			return nil // ^C is how following ends
 		}
-		return err
+		return unreached(sitesOf(all), err)
 	}
 	return cmd
 }
 
-// logs copies the logs of names to stdout: one after the other, or all at once where they are followed.
-func (c *cli) logs(ctx context.Context, s *session, names []string, l logFlags) error {
-	var mu sync.Mutex
-	errs := make([]error, len(names))
-	one := func(i int) {
-		w, flush := c.logWriter(&mu, names[i], l.prefix)
-		errs[i] = errors.Join(s.host.Logs(ctx, names[i], w, l.opts), flush())
-	}
-	if !l.opts.Follow {
-		for i := range names {
-			one(i)
+// oneLog is the log of one daemon.
+type oneLog struct {
+	*site
+	daemon string
+}
+
+func logsOf(all []meant) (logs []oneLog) {
+	for _, m := range all {
+		for _, n := range m.names {
+			if m.lost == nil {
+				logs = append(logs, oneLog{m.site, n})
+			}
 		}
-		return errors.Join(errs...)
 	}
-	var wg sync.WaitGroup
-	for i := range names {
-		wg.Go(func() { one(i) })
+	return logs
+}
+
+// logs copies logs to stdout: one after the other, or all at once where they are followed.
+func (c *cli) logs(ctx context.Context, all []oneLog, l logFlags) error {
+	var mu sync.Mutex
+	errs := make([]error, len(all))
+	parallel := 1
+	if l.opts.Follow {
+		parallel = len(all)
 	}
-	wg.Wait()
+	each(parallel, all, func(i int) {
+		w, flush := c.logWriter(&mu, all[i], l.prefix)
+		errs[i] = errors.Join(all[i].host.Logs(ctx, all[i].daemon, w, l.opts), flush())
+	})
 	return errors.Join(errs...)
 }
 
 // logWriter returns what one daemon's log is written to. Bytes go through as they are where no terminal reads them and no prefix is wanted.
-func (c *cli) logWriter(mu *sync.Mutex, name string, prefix bool) (w io.Writer, flush func() error) {
+func (c *cli) logWriter(mu *sync.Mutex, log oneLog, prefix bool) (w io.Writer, flush func() error) {
 	tty := terminal(c.out)
 	if !prefix && !tty {
 		return c.out, func() error { return nil }
 	}
 	lw := &lineWriter{out: c.out, mu: mu, tame: tty, colour: c.colour()}
 	if prefix {
-		lw.prefix = fmt.Sprintf("[daemon/%s] ", clean(name))
+		lw.prefix = fmt.Sprintf("%s[daemon/%s] ", hostPrefix(log.at), clean(log.daemon))
 	}
 	return lw, lw.flush
 }

@@ -33,29 +33,21 @@ or refuses where the manifests or what is live have moved since.`,
 }
 
 func (c *cli) plan(ctx context.Context, p *planning, file string) error {
-	wants, err := c.wants(p.inputs)
+	rs, err := c.review(ctx, p, c.acting(*p.set, p.force))
 	if err != nil {
 		return err
 	}
-	s, err := c.open(*p.set, p.force, nil)
-	if err != nil {
+	defer rs.close()
+	if _, err := c.out.Write(planText(rs.planned())); err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.Review(ctx, wants, p.pruneOptions())
-	if err != nil {
-		return err
-	}
-	if _, err := c.out.Write(planText(r.Items)); err != nil {
-		return err
-	}
-	if err := errors.Join(refused(r.Guard), outcome(r.Items, nil)); err != nil {
+	if err := errors.Join(refused(rs.guard), outcome(rs.planned()...)); err != nil {
 		return err
 	}
 	if file == "" {
 		return nil
 	}
-	saved, err := makePlan(p, s.host.Name(), r)
+	saved, err := makePlan(p, rs.planned())
 	if err != nil {
 		return err
 	}
@@ -67,27 +59,18 @@ func (c *cli) plan(ctx context.Context, p *planning, file string) error {
 }
 
 // planText says for each daemon that something is to be done about: what, why and by which steps; and then how many there are of each kind.
-func planText(items []reconcile.Item) []byte {
+func planText(all []done) []byte {
 	var b bytes.Buffer
 	var order []reconcile.Action
 	count := map[reconcile.Action]int{}
-	for _, it := range items {
-		if count[it.Action]++; count[it.Action] == 1 {
-			order = append(order, it.Action)
-		}
-		if it.Action == reconcile.Unchanged {
-			continue
-		}
-		fmt.Fprintf(&b, "daemon/%s %s", clean(it.Name), it.Action)
-		if it.Reason != "" {
-			fmt.Fprintf(&b, ": %s", clean(it.Reason))
-		}
-		b.WriteByte('\n')
-		for _, s := range it.Steps {
-			fmt.Fprintf(&b, "  %s\n", strings.ToLower(string(s.Verb)))
-		}
-		for _, l := range it.Lost {
-			fmt.Fprintf(&b, "  # %s is not enforced here: %s\n", clean(l.Field), clean(l.Reason))
+	for _, d := range all {
+		for _, it := range d.items {
+			if count[it.Action]++; count[it.Action] == 1 {
+				order = append(order, it.Action)
+			}
+			if it.Action != reconcile.Unchanged {
+				planItem(&b, d.host, it)
+			}
 		}
 	}
 	var sums []string
@@ -96,4 +79,18 @@ func planText(items []reconcile.Item) []byte {
 	}
 	fmt.Fprintf(&b, "Plan: %s.\n", strings.Join(sums, ", "))
 	return b.Bytes()
+}
+
+func planItem(b *bytes.Buffer, host string, it reconcile.Item) {
+	fmt.Fprintf(b, "%sdaemon/%s %s", hostPrefix(host), clean(it.Name), it.Action)
+	if it.Reason != "" {
+		fmt.Fprintf(b, ": %s", clean(it.Reason))
+	}
+	b.WriteByte('\n')
+	for _, s := range it.Steps {
+		fmt.Fprintf(b, "  %s\n", strings.ToLower(string(s.Verb)))
+	}
+	for _, l := range it.Lost {
+		fmt.Fprintf(b, "  # %s is not enforced here: %s\n", clean(l.Field), clean(l.Reason))
+	}
 }

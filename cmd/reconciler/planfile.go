@@ -17,7 +17,7 @@ import (
 type savedPlan struct {
 	APIVersion string        `json:"apiVersion"`
 	Kind       string        `json:"kind"`
-	Host       string        `json:"host"`
+	Hosts      []string      `json:"hosts,omitempty"` // of those that the manifests name, the ones that it is for; omitted: all
 	Set        string        `json:"set"`
 	Force      bool          `json:"force,omitempty"`
 	Files      []string      `json:"files"` // absolute, or - for stdin
@@ -30,6 +30,7 @@ type savedPlan struct {
 
 // plannedItem is what was planned for one daemon, and against what.
 type plannedItem struct {
+	Host   string           `json:"host,omitempty"` // omitted for this machine
 	Name   string           `json:"name"`
 	Action reconcile.Action `json:"action"`
 	Reason string           `json:"reason,omitempty"`
@@ -43,10 +44,10 @@ type plannedItem struct {
 
 const planKind = "Plan"
 
-func makePlan(p *planning, host string, r *reconcile.Review) (*savedPlan, error) {
+func makePlan(p *planning, all []done) (*savedPlan, error) {
 	s := &savedPlan{
-		APIVersion: spec.APIVersion, Kind: planKind, Host: host, Set: *p.set, Force: p.force,
-		Recursive: p.Recursive, Selector: p.Selector, Prune: p.prune, PruneGuard: p.guard, Items: planned(r),
+		APIVersion: spec.APIVersion, Kind: planKind, Hosts: p.hosts, Set: *p.set, Force: p.force,
+		Recursive: p.Recursive, Selector: p.Selector, Prune: p.prune, PruneGuard: p.guard, Items: plannedItems(all),
 	}
 	for _, f := range p.Files {
 		if f != "-" {
@@ -61,22 +62,32 @@ func makePlan(p *planning, host string, r *reconcile.Review) (*savedPlan, error)
 	return s, nil
 }
 
-func planned(r *reconcile.Review) []plannedItem {
-	items := make([]plannedItem, len(r.Items))
-	for i, it := range r.Items {
-		items[i] = plannedItem{Name: it.Name, Action: it.Action, Reason: it.Reason, Steps: verbs(it.Steps), State: it.Observed.State}
-		if it.Want != nil {
-			items[i].Want = it.Want.Digest
-		}
-		if it.Observed.Stamp != nil {
-			items[i].Applied = it.Observed.Stamp.Digest
-		}
-		if it.Observed.Instance != nil {
-			items[i].Instance = it.Observed.Instance.ID
+func plannedItems(all []done) []plannedItem {
+	var items []plannedItem
+	for _, d := range all {
+		for _, it := range d.items {
+			items = append(items, planItemOf(d.host, it))
 		}
 	}
 	return items
 }
+
+func planItemOf(host string, it reconcile.Item) plannedItem {
+	p := plannedItem{Host: host, Name: it.Name, Action: it.Action, Reason: it.Reason, Steps: verbs(it.Steps), State: it.Observed.State}
+	if it.Want != nil {
+		p.Want = it.Want.Digest
+	}
+	if it.Observed.Stamp != nil {
+		p.Applied = it.Observed.Stamp.Digest
+	}
+	if it.Observed.Instance != nil {
+		p.Instance = it.Observed.Instance.ID
+	}
+	return p
+}
+
+// String is the daemon as results call it.
+func (p plannedItem) String() string { return hostPrefix(p.Host) + "daemon/" + p.Name }
 
 func (s *savedPlan) write(file string) error {
 	b, err := json.MarshalIndent(s, "", "  ")
@@ -109,35 +120,41 @@ func (s *savedPlan) fill(p *planning) {
 	if len(p.Files) == 0 {
 		p.Files, p.Recursive = s.Files, s.Recursive
 	}
+	p.hosts = s.Hosts
 	p.Selector, p.prune, p.guard, p.force = s.Selector, s.Prune, s.PruneGuard, s.Force
 	*p.set = s.Set
 }
 
-// holds says whether a review made now is still what was planned. The error lists what moved.
-func (s *savedPlan) holds(host string, r *reconcile.Review) error {
+// holds says whether what is planned now is still what was planned. The error lists what moved.
+func (s *savedPlan) holds(all []done) error {
 	var moved []string
-	if host != s.Host {
-		moved = append(moved, fmt.Sprintf("the plan is for %s, and this is %s", s.Host, host))
-	}
-	now := planned(r)
+	now := plannedItems(all)
 	for _, was := range s.Items {
-		i := slices.IndexFunc(now, func(n plannedItem) bool { return n.Name == was.Name })
+		i := slices.IndexFunc(now, func(n plannedItem) bool { return n.Host == was.Host && n.Name == was.Name })
 		if i < 0 {
-			moved = append(moved, fmt.Sprintf("daemon/%s: planned %s, and is now neither in the manifests nor to be pruned", was.Name, was.Action))
+			moved = append(moved, fmt.Sprintf("%v: planned %s, and is now neither in the manifests nor to be pruned", was, was.Action))
 			continue
 		}
 		if why := was.moved(now[i]); why != "" {
-			moved = append(moved, fmt.Sprintf("daemon/%s: %s", was.Name, why))
+			moved = append(moved, fmt.Sprintf("%v: %s", was, why))
 		}
 		now = slices.Delete(now, i, i+1)
 	}
 	for _, n := range now {
-		moved = append(moved, fmt.Sprintf("daemon/%s: not in the plan, and would now be %s", n.Name, n.Action))
+		moved = append(moved, fmt.Sprintf("%v: not in the plan, and would now be %s", n, n.Action))
 	}
 	if moved == nil {
 		return nil
 	}
-	return &exit{exitRefused, fmt.Errorf("apply the plan on %s: refused, nothing was done, because it no longer holds:\n  %s\nmake and review a new plan", host, strings.Join(moved, "\n  "))}
+	return &exit{exitRefused, fmt.Errorf("apply the plan on %s: refused, nothing was done, because it no longer holds:\n  %s\nmake and review a new plan", whereOf(all), strings.Join(moved, "\n  "))}
+}
+
+func whereOf(all []done) string {
+	hosts := make([]string, len(all))
+	for i, d := range all {
+		hosts[i] = hostWord(d.host)
+	}
+	return strings.Join(hosts, ", ")
 }
 
 // moved says what differs between what was planned and what would be planned now; "" for nothing.

@@ -10,7 +10,7 @@ import (
 
 // TestPlanHolds says which moves since the review refuse a plan.
 func TestPlanHolds(t *testing.T) {
-	review := func(change func(*reconcile.Item)) *reconcile.Review {
+	review := func(change func(*reconcile.Item), host string) []done {
 		it := reconcile.Item{
 			Name: "web", Action: reconcile.Configured, Reason: "the manifest changed", Want: &spec.Daemon{Digest: "sha256:new"},
 			Observed: spec.Observed{State: spec.Running, Stamp: &spec.Stamp{Digest: "sha256:old"}, Instance: &spec.Instance{ID: "i1", PID: 7}},
@@ -19,10 +19,10 @@ func TestPlanHolds(t *testing.T) {
 		if change != nil {
 			change(&it)
 		}
-		return &reconcile.Review{Items: []reconcile.Item{it}}
+		return []done{{host: host, items: []reconcile.Item{it}}}
 	}
 	set := "default"
-	plan, err := makePlan(&planning{set: &set}, "localhost", review(nil))
+	plan, err := makePlan(&planning{set: &set}, review(nil, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,19 +32,19 @@ func TestPlanHolds(t *testing.T) {
 		change func(*reconcile.Item)
 		want   string // in the error; empty for none
 	}{
-		{"nothing moved", "localhost", nil, ""},
-		{"another reason for the same", "localhost", func(it *reconcile.Item) { it.Reason = "x" }, ""},
-		{"another host", "web1", nil, "the plan is for localhost, and this is web1"},
-		{"the manifest changed", "localhost", func(it *reconcile.Item) { it.Want = &spec.Daemon{Digest: "sha256:newer"} }, "its manifest"},
-		{"somebody applied", "localhost", func(it *reconcile.Item) { it.Observed.Stamp = &spec.Stamp{Digest: "sha256:x"} }, "something else was applied"},
-		{"it died", "localhost", func(it *reconcile.Item) { it.Observed.State = spec.Exited }, "it was Running and is Exited"},
-		{"it was restarted", "localhost", func(it *reconcile.Item) { it.Observed.Instance = &spec.Instance{ID: "i2"} }, "it was restarted"},
-		{"it would be pruned", "localhost", func(it *reconcile.Item) { it.Action = reconcile.Pruned }, "planned configured, and would now be pruned"},
-		{"other steps", "localhost", func(it *reconcile.Item) { it.Steps = it.Steps[1:] }, "would now be configured"},
-		{"another daemon", "localhost", func(it *reconcile.Item) { it.Name = "db" }, "daemon/db: not in the plan"},
-		{"it is gone from the manifests", "localhost", func(it *reconcile.Item) { it.Name = "db" }, "daemon/web: planned configured, and is now neither"},
+		{"nothing moved", "", nil, ""},
+		{"another reason for the same", "", func(it *reconcile.Item) { it.Reason = "x" }, ""},
+		{"another host", "web1", nil, "web1: daemon/web: not in the plan"},
+		{"the manifest changed", "", func(it *reconcile.Item) { it.Want = &spec.Daemon{Digest: "sha256:newer"} }, "its manifest"},
+		{"somebody applied", "", func(it *reconcile.Item) { it.Observed.Stamp = &spec.Stamp{Digest: "sha256:x"} }, "something else was applied"},
+		{"it died", "", func(it *reconcile.Item) { it.Observed.State = spec.Exited }, "it was Running and is Exited"},
+		{"it was restarted", "", func(it *reconcile.Item) { it.Observed.Instance = &spec.Instance{ID: "i2"} }, "it was restarted"},
+		{"it would be pruned", "", func(it *reconcile.Item) { it.Action = reconcile.Pruned }, "planned configured, and would now be pruned"},
+		{"other steps", "", func(it *reconcile.Item) { it.Steps = it.Steps[1:] }, "would now be configured"},
+		{"another daemon", "", func(it *reconcile.Item) { it.Name = "db" }, "daemon/db: not in the plan"},
+		{"it is gone from the manifests", "", func(it *reconcile.Item) { it.Name = "db" }, "daemon/web: planned configured, and is now neither"},
 	} {
-		err := plan.holds(c.host, review(c.change))
+		err := plan.holds(review(c.change, c.host))
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)

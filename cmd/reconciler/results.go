@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +12,31 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
+// done is what became of the daemons of one host, or would become of them.
+type done struct {
+	host  string // empty for this machine
+	items []reconcile.Item
+	err   error // what the engine returned; where it is nil, as after a review, the items have theirs
+	lost  bool  // err is why the host can't be reached, and nothing is known of the items
+	took  time.Duration
+}
+
+// beyondReach is what becomes of daemons on a host that can't be reached: nothing.
+func beyondReach(s *site, names []string) done {
+	d := done{host: s.at, err: s.lost, lost: true}
+	for _, n := range names {
+		d.items = append(d.items, reconcile.Item{
+			Name: n, Action: reconcile.Frozen, Reason: "the host is unreachable, and so it isn't known how it is", Observed: spec.Observed{Name: n, State: spec.Unknown},
+		})
+	}
+	return d
+}
+
 // result is what becomes, became or would become of one daemon, for programs. Its fields are a promise, as list's are.
 type result struct {
 	Name string `json:"name"`
+	// Host is where; omitted for this machine.
+	Host string `json:"host,omitempty"`
 	// Action is the word that is printed for people: created, configured, unchanged, ...
 	Action reconcile.Action `json:"action"`
 	Reason string           `json:"reason,omitempty"`
@@ -31,9 +53,9 @@ type result struct {
 	Move     *reconcile.Move        `json:"move,omitempty"`
 }
 
-func makeResult(it reconcile.Item, dryRun string) result {
+func makeResult(host string, it reconcile.Item, dryRun string) result {
 	r := result{
-		Name: it.Name, Action: it.Action, Reason: it.Reason, DryRun: dryRun, Steps: verbs(it.Steps), Changes: it.Changes, Drift: it.Drift, Lost: it.Lost,
+		Name: it.Name, Host: host, Action: it.Action, Reason: it.Reason, DryRun: dryRun, Steps: verbs(it.Steps), Changes: it.Changes, Drift: it.Drift, Lost: it.Lost,
 		Driver: it.Driver, Fallback: it.Fallback, Move: it.Move,
 	}
 	if it.Err != nil {
@@ -56,27 +78,31 @@ func resultFlag(cmd *cobra.Command) *enum {
 }
 
 // printResults writes what became of items: a line each as kubectl has it, or a List for programs.
-func (c *cli) printResults(format string, items []reconcile.Item, dryRun string) error {
+func (c *cli) printResults(format string, all []done, dryRun string) error {
 	if format == "json" || format == "yaml" {
-		rs := make([]result, len(items))
-		for i, it := range items {
-			rs[i] = makeResult(it, dryRun)
+		var rs []result
+		for _, d := range all {
+			for _, it := range d.items {
+				rs = append(rs, makeResult(d.host, it, dryRun))
+			}
 		}
 		return c.encode(format, listOf(rs))
 	}
 	var b bytes.Buffer
-	for _, it := range items {
-		b.WriteString("daemon/" + clean(it.Name))
-		if format == "" {
-			b.WriteString(" " + string(it.Action))
-			if dryRun != "" {
-				b.WriteString(" (dry run)")
+	for _, d := range all {
+		for _, it := range d.items {
+			b.WriteString(hostPrefix(d.host) + "daemon/" + clean(it.Name))
+			if format == "" {
+				b.WriteString(" " + string(it.Action))
+				if dryRun != "" {
+					b.WriteString(" (dry run)")
+				}
+				if why := said(it); why != "" {
+					b.WriteString(": " + clean(why))
+				}
 			}
-			if why := said(it); why != "" {
-				b.WriteString(": " + clean(why))
-			}
+			b.WriteByte('\n')
 		}
-		b.WriteByte('\n')
 	}
 	_, err := c.out.Write(b.Bytes())
 	return err
@@ -92,41 +118,44 @@ func said(it reconcile.Item) string {
 }
 
 // noteFallback tells, a line for each driver that the host lacks, why daemons that are about to be started don't run under it.
-func (c *cli) noteFallback(items []reconcile.Item) {
+func (c *cli) noteFallback(d done) {
 	told := map[spec.DriverKind]bool{}
-	for _, it := range items {
+	for _, it := range d.items {
 		if !hasVerb(it.Steps, spec.VerbStart) {
 			continue
 		}
 		for _, u := range it.Fallback {
 			if !told[u.Kind] {
 				told[u.Kind] = true
-				c.note("Note: running under %s, not %s: %s", it.Driver, u.Kind, u.Advice())
+				c.note("%sNote: running under %s, not %s: %s", hostPrefix(d.host), it.Driver, u.Kind, u.Advice())
 			}
 		}
 	}
 }
 
 // noteLost tells what the host can't enforce of what the items ask for.
-func (c *cli) noteLost(items []reconcile.Item) {
-	for _, it := range items {
+func (c *cli) noteLost(d done) {
+	for _, it := range d.items {
 		if len(it.Steps) == 0 || it.Want == nil {
 			continue
 		}
 		for _, l := range it.Lost {
-			c.note("daemon/%s: %s is not enforced here: %s", it.Name, l.Field, l.Reason)
+			c.note("%sdaemon/%s: %s is not enforced here: %s", hostPrefix(d.host), it.Name, l.Field, l.Reason)
 		}
 	}
 }
 
-// progress tells a person who watches what is under way. Into a file or a pipe nothing is written: the results say it all.
-func (c *cli) progress() func(reconcile.Progress) {
-	if c.verbose == 0 && !terminal(c.err) {
+// watched says whether a person follows what is under way. Into a file or a pipe nothing is written: the results say it all.
+func (c *cli) watched() bool { return c.verbose > 0 || terminal(c.err) }
+
+// progress tells a person who watches what is under way on a host.
+func (c *cli) progress(at string) func(reconcile.Progress) {
+	if !c.watched() {
 		return nil
 	}
 	return func(p reconcile.Progress) {
 		if !isResult(p) {
-			fmt.Fprintln(c.err, progressLine(p))
+			c.note("%s%s", hostPrefix(at), progressLine(p))
 		}
 	}
 }

@@ -30,10 +30,12 @@ func (c *cli) historyCmd() *cobra.Command {
 		Use: "history NAME", Short: "List the revisions of a daemon", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
 		Long: "List the revisions of a daemon that are remembered, the oldest first; the last one is what is applied now. With --revision, print one.",
 	}
+	var h hostFlags
+	c.hostFlag(cmd, &h)
 	revision := cmd.Flags().Int64("revision", 0, "print this revision")
 	out := enumFlag(cmd, "output", "o", "output format", "", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.open("", false, nil)
+		s, err := c.one(cmd.Context(), h, c.looking)
 		if err != nil {
 			return err
 		}
@@ -44,7 +46,7 @@ func (c *cli) historyCmd() *cobra.Command {
 			return err
 		}
 		if *revision != 0 {
-			return c.printRevision(s, name, revs, *revision, out.value)
+			return c.printRevision(s.session, name, revs, *revision, out.value)
 		}
 		if out.value != "" {
 			return c.encode(out.value, listOf(revs))
@@ -119,6 +121,8 @@ func (c *cli) undoCmd() *cobra.Command {
 		Use: "undo NAME", Short: "Go back to an earlier revision", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
 		Long: "Apply an earlier revision of a daemon again, as a new one. Put the manifest back too: the next apply, or a run, does what the manifest says.",
 	}
+	var h hostFlags
+	c.hostFlag(cmd, &h)
 	f := cmd.Flags()
 	revision := f.Int64("to-revision", 0, "the revision to go back to; 0 for the one before this")
 	force := f.Bool("force", false, "even where another set, or a run that is alive, owns it")
@@ -126,7 +130,7 @@ func (c *cli) undoCmd() *cobra.Command {
 	timeout := timeoutFlag(cmd, time.Minute, "how long --wait waits; negative for a week")
 	out := resultFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.open("", *force, c.progress())
+		s, err := c.one(cmd.Context(), h, c.acting("", *force))
 		if err != nil {
 			return err
 		}
@@ -135,11 +139,11 @@ func (c *cli) undoCmd() *cobra.Command {
 		if it.Name == "" {
 			return err
 		}
-		items := []reconcile.Item{it}
-		if err := c.printResults(out.value, items, ""); err != nil {
+		became := done{host: s.at, items: []reconcile.Item{it}, err: err}
+		if err := c.printResults(out.value, []done{became}, ""); err != nil {
 			return err
 		}
-		return outcome(items, err)
+		return outcome(became)
 	}
 	return cmd
 }
@@ -149,10 +153,12 @@ func (c *cli) rolloutStatusCmd() *cobra.Command {
 		Use: "status NAME", Short: "Wait until what was applied is Ready", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
 		Long: "Say how far what was applied last has come, and wait until the daemon is Ready with it. A daemon that is stalled ends the wait with exit status 1.",
 	}
+	var h hostFlags
+	c.hostFlag(cmd, &h)
 	watch := cmd.Flags().BoolP("watch", "w", true, "wait for the end; false says how it is now, with exit status 0 where it is Ready")
 	timeout := timeoutFlag(cmd, -1, "how long to wait; 0 checks once, negative is a week")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.open("", false, nil)
+		s, err := c.one(cmd.Context(), h, c.looking)
 		if err != nil {
 			return err
 		}
@@ -166,7 +172,7 @@ func (c *cli) rolloutStatusCmd() *cobra.Command {
 }
 
 // rolloutStatus prints each new state of the rollout, once.
-func (c *cli) rolloutStatus(ctx context.Context, s *session, name string, timeout seconds) error {
+func (c *cli) rolloutStatus(ctx context.Context, s *site, name string, timeout seconds) error {
 	if _, err := s.look(ctx, name); err != nil {
 		return err
 	}
@@ -174,7 +180,7 @@ func (c *cli) rolloutStatus(ctx context.Context, s *session, name string, timeou
 	var last reconcile.View
 	err := s.waitAtMost(ctx, []string{name}, timeout, func(v reconcile.View) bool {
 		last = v
-		if text := rolloutText(v); text != printed {
+		if text := rolloutText(s.at, v); text != printed {
 			printed = text
 			fmt.Fprintln(c.out, text)
 		}
@@ -182,11 +188,11 @@ func (c *cli) rolloutStatus(ctx context.Context, s *session, name string, timeou
 	})
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return &exit{exitTimeout, fmt.Errorf("wait for the rollout of daemon %s on %s: %s", name, s.host.Name(), found(last))}
+		return &exit{exitTimeout, fmt.Errorf("wait for the rollout of daemon %s on %s: %s", name, s.host.Name(), found(s.at, last))}
 	case err != nil:
 		return err
 	case !rolledOut(last):
-		return fmt.Errorf("wait for the rollout of daemon %s on %s: it is stalled; %s", name, s.host.Name(), found(last))
+		return fmt.Errorf("wait for the rollout of daemon %s on %s: it is stalled; %s", name, s.host.Name(), found(s.at, last))
 	}
 	return nil
 }
@@ -201,13 +207,13 @@ func stalled(v reconcile.View) bool {
 	return goal{"condition", spec.Stalled, string(spec.True)}.met(v) || v.Observed.State == spec.Absent
 }
 
-func rolloutText(v reconcile.View) string {
+func rolloutText(at string, v reconcile.View) string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "daemon/%s revision %d: ", clean(v.Observed.Name), generation(v.Observed.Stamp))
+	fmt.Fprintf(&b, "%sdaemon/%s revision %d: ", hostPrefix(at), clean(v.Observed.Name), generation(v.Observed.Stamp))
 	if rolledOut(v) {
 		b.WriteString("rolled out")
 	} else {
-		b.WriteString(clean(found(v)))
+		b.WriteString(clean(found(at, v)))
 	}
 	return b.String()
 }

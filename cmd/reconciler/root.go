@@ -28,6 +28,7 @@ const (
 	groupChange   = "change"
 	groupLook     = "look"
 	groupManifest = "manifest"
+	groupHosts    = "hosts"
 )
 
 // root is the command with all its verbs. Nothing is opened or contacted before a verb runs.
@@ -51,6 +52,7 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Group{ID: groupChange, Title: "Change daemons:"},
 		&cobra.Group{ID: groupLook, Title: "Look at daemons:"},
 		&cobra.Group{ID: groupManifest, Title: "Manifests:"},
+		&cobra.Group{ID: groupHosts, Title: "Hosts:"},
 	)
 	add := func(group string, verbs ...*cobra.Command) {
 		for _, v := range verbs {
@@ -61,6 +63,7 @@ func (c *cli) root() *cobra.Command {
 	add(groupChange, c.applyCmd(), c.deleteCmd(), c.installServiceCmd(), c.planCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd(), c.uninstallServiceCmd())
 	add(groupLook, c.describeCmd(), c.doctorCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.waitCmd())
 	add(groupManifest, c.diffCmd(), c.explainCmd(), c.schemaCmd(), c.validateCmd())
+	add(groupHosts, c.hostCmd())
 	add("", c.versionCmd())
 	usageErrors(root)
 	return root

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,36 +44,23 @@ ended, without touching them.`,
 	return cmd
 }
 
-// keep runs the loop until ctx ends.
+// keep runs the loops until ctx ends.
 func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error {
-	holder := drivers.Holder{ID: rand.Text(), Set: *p.set, PID: os.Getpid(), Command: strings.Join(os.Args, " "), Since: time.Now()}
-	say := c.teller()
-	s, err := c.connect(c, reconcile.Options{
-		Owner: spec.Owner{Set: *p.set, Holder: holder.ID}, Tool: toolVersion(), Force: p.force, Report: say, LookupEnv: os.LookupEnv, Log: c.logger(),
-	})
-	if err != nil {
+	k := &keeper{
+		c: c, p: p, resync: resync, say: c.teller(), dialing: make(chan struct{}, max(p.parallel, 1)), kept: map[string]*keptHost{}, named: map[string]bool{}, first: map[string]bool{},
+		holder: drivers.Holder{ID: rand.Text(), Set: *p.set, PID: os.Getpid(), Command: strings.Join(os.Args, " "), Since: time.Now()},
+	}
+	k.ledger = reconcile.NewLedger(*p.set, p.guard, k.askAgain)
+	var err error
+	if k.src, err = c.source(p.inputs, k.say); err != nil {
 		return err
 	}
-	defer s.close()
-	src, err := c.source(p.inputs, say)
-	if err != nil {
-		return err
-	}
-	if err := s.prepare(); err != nil {
-		return err
-	}
-	say(reconcile.Progress{Phase: "keep", Message: fmt.Sprintf("set %s on %s from %s; ^C ends this and leaves the daemons running", *p.set, s.host.Name(), strings.Join(p.Files, ", "))})
-	if best, err := s.host.Driver(spec.DriverAuto); err == nil {
-		for _, u := range s.host.Fallback(best.Kind()) {
-			say(reconcile.Progress{Phase: "fallback", Message: fmt.Sprintf("running under %s, not %s: %s", best.Kind(), u.Kind, u.Advice())})
-		}
-	}
-	err = s.Run(ctx, src, reconcile.RunOptions{Prune: p.pruneOptions(), Resync: resync, Holder: holder, Loaded: func() { c.notify(sdnotify.Ready) }})
+	err = k.run(ctx)
 	c.notify(sdnotify.Stopping)
-	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+	if ctx.Err() == nil {
 		return err
 	}
-	c.farewell(context.WithoutCancel(ctx), s, *p.set)
+	c.farewell(k.left, *p.set)
 	return nil
 }
 
@@ -87,32 +72,23 @@ func (c *cli) notify(state string) {
 }
 
 // teller prints what a run does, a line each, with the time of day. It may be called from any goroutine.
-func (c *cli) teller() func(reconcile.Progress) {
-	var mu sync.Mutex
-	return func(p reconcile.Progress) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintf(c.out, "%s %s\n", time.Now().Format(time.TimeOnly), progressLine(p))
+func (c *cli) teller() func(at string, p reconcile.Progress) {
+	return func(at string, p reconcile.Progress) {
+		c.say("%s %s%s", time.Now().Format(time.TimeOnly), hostPrefix(at), progressLine(p))
 	}
 }
 
 // farewell says what a run leaves behind.
-func (c *cli) farewell(ctx context.Context, s *session, set string) {
-	views, err := s.Look(ctx)
-	if err != nil {
+func (c *cli) farewell(left remains, set string) {
+	if left.unknown || left.hosts == 0 {
 		c.note("Ended. The daemons of set %s are left as they are.", set)
 		return
 	}
-	running, alone := 0, 0
-	for _, v := range views {
-		if v.Observed.Stamp != nil && v.Observed.Stamp.Owner.Set == set && v.Observed.State == spec.Running {
-			running++
-			if unsupervised(v.Observed.Driver) {
-				alone++
-			}
-		}
+	where := ""
+	if left.hosts > 1 {
+		where = " on " + plural(left.hosts, "host")
 	}
-	c.note("Ended. %s of set %s left running; %s.", plural(running, "daemon"), set, aftercare(running, alone))
+	c.note("Ended. %s of set %s left running%s; %s.", plural(left.running, "daemon"), set, where, aftercare(left.running, left.alone))
 }
 
 // aftercare says who restarts daemons when no run does.

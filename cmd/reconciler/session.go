@@ -32,7 +32,10 @@ type engine interface {
 type session struct {
 	engine
 	host drivers.Host
+	// dirs is where this machine keeps everything; of another one it isn't known.
 	dirs layout.Dirs
+	// lookPath finds programs on another machine; nil on this one.
+	lookPath reconcile.LookPath
 	// prepare makes what the first daemon needs. Verbs that only look leave no trace on a machine.
 	prepare func() error
 }
@@ -69,11 +72,29 @@ func connectLocal(c *cli, o reconcile.Options) (*session, error) {
 	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: dirs.Make}, nil
 }
 
-// open connects for a verb that acts for set.
-func (c *cli) open(set string, force bool, report func(reconcile.Progress)) (*session, error) {
-	return c.connect(c, reconcile.Options{
-		Owner: spec.Owner{Set: set}, Tool: toolVersion(), Force: force, Report: report, LookupEnv: os.LookupEnv, Log: c.logger(),
-	})
+// connect opens a host: this machine where at is empty.
+func connect(ctx context.Context, c *cli, inv *inventory, at string, o reconcile.Options) (*session, error) {
+	if at == "" {
+		return connectLocal(c, o)
+	}
+	return connectRemote(ctx, c, inv, at, o)
+}
+
+// options are those of a verb that acts for set.
+func (c *cli) options(set string, force bool) reconcile.Options {
+	return reconcile.Options{Owner: spec.Owner{Set: set}, Tool: toolVersion(), Force: force, LookupEnv: os.LookupEnv, Log: c.logger()}
+}
+
+// looking are the options of a verb that changes nothing.
+func (c *cli) looking(string) reconcile.Options { return c.options("", false) }
+
+// acting are the options, by host, of a verb that changes daemons for set.
+func (c *cli) acting(set string, force bool) func(at string) reconcile.Options {
+	return func(at string) reconcile.Options {
+		o := c.options(set, force)
+		o.Report = c.progress(at)
+		return o
+	}
 }
 
 // look is Look for names that must be there: the error names those that aren't, and the views are of those that are.

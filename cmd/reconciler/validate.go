@@ -19,19 +19,23 @@ away from the machine it is meant for, --static leaves that out.`,
 	var in inputs
 	c.inputFlags(cmd, &in)
 	static := cmd.Flags().Bool("static", false, "check the manifests alone, not whether what they name is there")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		ms, err := c.load(in)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		docs, err := c.load(in)
+		if err != nil {
+			return err
+		}
+		d, err := c.placed(docs)
 		if err != nil {
 			return err
 		}
 		if !*static {
-			if _, err := c.resolve(ms); err != nil {
+			if _, err := c.resolveAll(cmd.Context(), d); err != nil {
 				return err
 			}
 		}
 		var b bytes.Buffer
-		for _, m := range ms {
-			fmt.Fprintf(&b, "daemon/%s valid (%s)\n", clean(m.Metadata.Name), clean(fmt.Sprintf("%s:%d", m.File, m.Line)))
+		for _, m := range docs.Daemons {
+			fmt.Fprintf(&b, "daemon/%s valid (%s)\n", clean(m.Metadata.Name), clean(m.Source()))
 		}
 		_, err = c.out.Write(b.Bytes())
 		return err

@@ -69,8 +69,9 @@ happens, not by the clock.`,
   reconciler wait web --for=delete`,
 		ValidArgsFunction: c.completeNames,
 	}
-	var t targets
+	var t aims
 	c.inputFlags(cmd, &t.inputs)
+	c.hostsFlags(cmd, &t.hostFlags)
 	var goals []string
 	cmd.Flags().StringArrayVar(&goals, "for", nil, "condition=NAME[=VALUE], delete or create; may be repeated")
 	complete(cmd, "for", []string{"condition=Ready", "condition=Reconciling", "condition=Stalled", "delete", "create"})
@@ -86,24 +87,26 @@ happens, not by the clock.`,
 				return err
 			}
 		}
-		s, err := c.open("", false, nil)
+		all, err := c.meant(cmd.Context(), t, args, c.looking)
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		names, err := c.names(cmd.Context(), s, t, args)
-		if err != nil {
-			return err
-		}
-		return c.wait(cmd.Context(), s, names, gs, *timeout)
+		defer closeSites(sitesOf(all))
+		errs := make([]error, len(all))
+		each(len(all), all, func(i int) {
+			if all[i].lost == nil && len(all[i].names) > 0 {
+				errs[i] = c.wait(cmd.Context(), all[i], gs, *timeout)
+			}
+		})
+		return unreached(sitesOf(all), errors.Join(errs...))
 	}
 	return cmd
 }
 
-// wait prints each daemon once as it gets there. Only waiting for delete or create may name what isn't there.
-func (c *cli) wait(ctx context.Context, s *session, names []string, goals []goal, timeout seconds) error {
+// wait prints each daemon of a host once as it gets there. Only waiting for delete or create may name what isn't there.
+func (c *cli) wait(ctx context.Context, m meant, goals []goal, timeout seconds) error {
 	if !slices.ContainsFunc(goals, func(g goal) bool { return g.kind != "condition" }) {
-		if _, err := s.look(ctx, names...); err != nil {
+		if _, err := m.look(ctx, m.names...); err != nil {
 			return err
 		}
 	}
@@ -119,18 +122,18 @@ func (c *cli) wait(ctx context.Context, s *session, names []string, goals []goal
 		}
 		if !told[name] {
 			told[name] = true
-			fmt.Fprintf(c.out, "daemon/%s condition met\n", clean(name))
+			c.say("%sdaemon/%s condition met", hostPrefix(m.at), clean(name))
 		}
 		return true
 	}
-	err := s.waitAtMost(ctx, names, timeout, met)
+	err := m.waitAtMost(ctx, m.names, timeout, met)
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
 	var errs []error
-	for _, n := range names {
+	for _, n := range m.names {
 		if !told[n] {
-			errs = append(errs, fmt.Errorf("wait for daemon %s on %s: not %s after %s: %s", n, s.host.Name(), goalList(goals), limit(timeout), found(last[n])))
+			errs = append(errs, fmt.Errorf("wait for daemon %s on %s: not %s after %s: %s", n, m.name(), goalList(goals), limit(timeout), found(m.at, last[n])))
 		}
 	}
 	return &exit{exitTimeout, errors.Join(errs...)}
@@ -168,7 +171,7 @@ func goalList(goals []goal) string {
 }
 
 // found says how a daemon is, for an error about how it isn't.
-func found(v reconcile.View) string {
+func found(at string, v reconcile.View) string {
 	text := "it is " + phase(v.Observed)
 	if v.Observed.State == spec.Absent {
 		return text
@@ -184,5 +187,9 @@ func found(v reconcile.View) string {
 			}
 		}
 	}
-	return text + fmt.Sprintf("; see reconciler describe %s", v.Observed.Name)
+	text += fmt.Sprintf("; see reconciler describe %s", v.Observed.Name)
+	if at != "" {
+		text += " --host " + at
+	}
+	return text
 }

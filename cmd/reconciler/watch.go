@@ -3,38 +3,56 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// watch prints each view that differs from the one printed before, until ctx ends. What goes away is printed as Absent. It wakes up when something happened.
-func (c *cli) watch(ctx context.Context, s *session, f getFlags, names []string, shown []reconcile.View, show func([]reconcile.View) error) error {
+// watch prints each view that differs from the one printed before, until ctx ends. What goes away is printed as Absent. It wakes up when something happened. A host
+// whose link is lost is told of and no longer watched.
+func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []seen, show func(...seen) error) error {
 	sel, err := parseSelector(f.selector)
 	if err != nil {
 		return err
 	}
-	w := watcher{last: map[string]string{}, wanted: func(o spec.Observed) bool {
-		return f.selector == "" || o.Stamp != nil && sel.Matches(o.Stamp.Labels)
-	}}
-	w.news(shown)
+	follow, stop := context.WithCancel(ctx)
+	defer stop()
+	var mu sync.Mutex
 	var failed error
-	err = s.Follow(ctx, names, func(views []reconcile.View) bool {
-		if news := w.news(views); len(news) > 0 {
-			failed = show(news)
+	errs := make([]error, len(shown))
+	each(len(shown), shown, func(i int) {
+		w := watcher{last: map[string]string{}, wanted: func(o spec.Observed) bool {
+			return f.selector == "" || o.Stamp != nil && sel.Matches(o.Stamp.Labels)
+		}}
+		w.news(shown[i].views)
+		errs[i] = shown[i].Follow(follow, names, func(views []reconcile.View) bool {
+			news := w.news(views)
+			if len(news) == 0 {
+				return true
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if failed = errors.Join(failed, show(seen{shown[i].site, news})); failed != nil {
+				stop()
+			}
+			return failed == nil
+		})
+		if follow.Err() == nil && len(shown) > 1 && c.lose(shown[i].site, errs[i]) {
+			errs[i] = &exit{code: exitPartial}
 		}
-		return failed == nil
 	})
-	if failed != nil {
+	switch {
+	case failed != nil:
 		return failed
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return nil // ^C is how a watch ends
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // watcher knows what was shown last of each daemon.

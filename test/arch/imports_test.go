@@ -83,6 +83,7 @@ func dependencies() []dependency {
 		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "pkg/drivers/cgroup", "hack"}}, // the connection below go-systemd
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
 		{"golang.org/x/crypto", []string{"pkg/remote", "hack", "test"}}, // SSH
+		{"golang.org/x/term", []string{"cmd"}},                          // asks for a passphrase
 		{"github.com/spf13/cobra", []string{"cmd"}},
 		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},
