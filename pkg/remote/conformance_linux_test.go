@@ -1,0 +1,67 @@
+package remote
+
+import (
+	"context"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
+	"reconciler.dev/reconciler/pkg/drivers/local"
+	"reconciler.dev/reconciler/pkg/drivers/process"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+func TestMain(m *testing.M) {
+	spawn.Main()
+	os.Exit(m.Run())
+}
+
+// twin connects to an agent for host in this process, over a pipe.
+func twin(t *testing.T, host drivers.Host, ping time.Duration) *Host {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		defer theirs.Close()
+		if err := Serve(context.Background(), theirs, theirs, Local{Host: host, Facts: Facts{Version: "test", Path: os.Getenv("PATH")}}); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}()
+	h, err := Connect(context.Background(), ours, ConnectOptions{Name: "far", Ping: ping})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = h.Close()
+		<-served
+	})
+	return h
+}
+
+// TestConformance: a driver behind a link keeps every promise that it keeps here.
+func TestConformance(t *testing.T) {
+	driverstest.Run(t, func(t *testing.T) driverstest.Subject {
+		dirs := layout.Under(t.TempDir())
+		if err := dirs.Make(); err != nil {
+			t.Fatal(err)
+		}
+		open := func() drivers.Driver {
+			d, err := process.New(process.Options{Dirs: dirs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			far, err := twin(t, local.New(dirs, d), 0).Driver(spec.DriverProcess)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return far
+		}
+		return driverstest.Subject{Driver: open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log}}
+	})
+}

@@ -1,0 +1,88 @@
+package remote
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// kind is what a frame is.
+type kind byte
+
+const (
+	frameHello  kind = iota + 1 // from the controller, once: hello
+	frameCall                   // from the controller: request
+	frameCancel                 // from the controller: the call of that id is no longer waited for
+	frameResult                 // from the agent: response, the last frame of its id
+	frameData                   // from the agent: a part of an answer
+	frameCredit                 // from the controller: so many more bytes of parts may be sent
+	framePing                   // from the controller
+	framePong                   // from the agent
+	frameEnd                    // one more than the last
+)
+
+// frame is one message.
+type frame struct {
+	kind kind
+	id   uint32
+	body []byte
+}
+
+const (
+	headerLen = 9
+	// maxFrame is the longest body: more than the look at a few thousand daemons.
+	maxFrame = 16 << 20
+	// window is how many bytes of parts may be under way to a reader, so also what a far side that floods can fill.
+	window = 256 << 10
+	// maxPart is the longest part.
+	maxPart = 32 << 10
+)
+
+// errFrame marks bytes that are no frame.
+var errFrame = errors.New("this is no frame")
+
+// encode is the frame as it travels: the length of the body, the kind, the id, the body; numbers are big-endian.
+func (f frame) encode() []byte {
+	b := make([]byte, headerLen, headerLen+len(f.body))
+	binary.BigEndian.PutUint32(b, uint32(len(f.body)))
+	b[4] = byte(f.kind)
+	binary.BigEndian.PutUint32(b[5:], f.id)
+	return append(b, f.body...)
+}
+
+// readFrame reads one frame. It takes no more memory than bytes have arrived, whatever length is announced. An end between two frames is io.EOF, one within a frame
+// io.ErrUnexpectedEOF.
+func readFrame(r io.Reader) (frame, error) {
+	var h [headerLen]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return frame{}, err
+	}
+	f := frame{kind: kind(h[4]), id: binary.BigEndian.Uint32(h[5:])}
+	n := binary.BigEndian.Uint32(h[:4])
+	switch {
+	case f.kind == 0 || f.kind >= frameEnd:
+		return frame{}, fmt.Errorf("read a frame of kind %d: %w", f.kind, errFrame)
+	case n > maxFrame:
+		return frame{}, fmt.Errorf("read a frame of %d bytes, where %d are the most: %w", n, maxFrame, errFrame)
+	case n <= maxPart:
+		f.body = make([]byte, n)
+		_, err := io.ReadFull(r, f.body)
+		return f, inside(err)
+	}
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
+		return frame{}, inside(err)
+	}
+	f.body = b.Bytes()
+	return f, nil
+}
+
+// inside makes the end of the stream one within a frame.
+func inside(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

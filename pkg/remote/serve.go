@@ -1,0 +1,267 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Local is the machine that an agent answers for.
+type Local struct {
+	// Host is the machine; where it is nil, Err says why it couldn't be opened, and the controller is told.
+	Host drivers.Host
+	Err  error
+	// Facts are told to the controller.
+	Facts Facts
+	// Calls are what can be asked beside what a Host is, by name: see Host.Call.
+	Calls map[string]func(ctx context.Context, params json.RawMessage) (any, error)
+}
+
+// callPrefix sets Local.Calls apart from the calls of this package.
+const callPrefix = "x-"
+
+// Serve greets the controller and answers until it ends the stream, or gives no sign of life for as long as it said it would; both are a nil error. Then looks and streams are given
+// up, the steps in hand are finished, and the machine is closed: what locks the controller held are free. ctx's end does the same at once. in must end
+// when nobody is at its other end any more.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, l Local) error {
+	if l.Host == nil {
+		return writeGreeting(out, greeting{Protocol: Protocol, Facts: l.Facts, Error: pack(l.Err)})
+	}
+	defer func() { _ = l.Host.Close() }()
+	if err := writeGreeting(out, greetingOf(l)); err != nil {
+		return fmt.Errorf("greet the controller: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &server{Local: l, out: out, calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
+	ended := make(chan error, 1)
+	go func() { ended <- s.read(ctx, bufio.NewReaderSize(in, 32<<10)) }()
+	err := s.wait(ctx, ended)
+	cancel()
+	s.steps.Wait()
+	return err
+}
+
+func greetingOf(l Local) greeting {
+	g := greeting{Protocol: Protocol, Facts: l.Facts, Unavailable: l.Host.Unavailable(), Fallback: map[spec.DriverKind][]*drivers.Unavailable{}}
+	if best, err := l.Host.Driver(spec.DriverAuto); err == nil {
+		g.Best = best.Kind()
+	}
+	for _, d := range l.Host.Drivers() {
+		p, ok := drivers.Find[drivers.Patient](d)
+		g.Drivers = append(g.Drivers, driverFacts{Kind: d.Kind(), Patient: ok && p.StartsWait()})
+		if f := l.Host.Fallback(d.Kind()); len(f) > 0 {
+			g.Fallback[d.Kind()] = f
+		}
+	}
+	return g
+}
+
+// server answers one controller.
+type server struct {
+	Local
+	out io.Writer
+	// steps are those in hand.
+	steps sync.WaitGroup
+
+	writing sync.Mutex
+
+	mu    sync.Mutex
+	calls map[uint32]*served
+	locks map[int]func()
+	taken int
+
+	silence chan time.Duration
+	heard   chan struct{}
+}
+
+// served is a call under way.
+type served struct {
+	cancel context.CancelFunc
+	credit int
+	more   chan struct{} // holds a token when credit has grown
+}
+
+// wait waits for the end of the link: of the stream, of ctx, or of the patience that the controller asked for.
+func (s *server) wait(ctx context.Context, ended <-chan error) error {
+	patience := time.Minute
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return nil
+		case patience = <-s.silence:
+		case <-s.heard:
+		}
+		timer.Reset(patience)
+	}
+}
+
+func (s *server) read(ctx context.Context, r *bufio.Reader) error {
+	for {
+		f, err := readFrame(r)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read from the controller: %w", err)
+		}
+		select {
+		case s.heard <- struct{}{}:
+		default:
+		}
+		if err := s.frame(ctx, f); err != nil {
+			return err
+		}
+	}
+}
+
+// frame takes one frame of the controller. ctx is the life of the link.
+func (s *server) frame(ctx context.Context, f frame) error {
+	switch f.kind {
+	case frameHello:
+		var h hello
+		if err := json.Unmarshal(f.body, &h); err != nil || h.Protocol != Protocol {
+			return fmt.Errorf("greet the controller: it speaks protocol %d, and this agent %d: %w", h.Protocol, Protocol, drivers.ErrUnsupported)
+		}
+		if d := time.Duration(h.Silence) * time.Millisecond; d > 0 {
+			s.silence <- d
+		}
+	case framePing:
+		return s.send(frame{kind: framePong})
+	case frameCancel:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if w := s.calls[f.id]; w != nil {
+			w.cancel()
+		}
+	case frameCredit:
+		if len(f.body) == 4 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if w := s.calls[f.id]; w != nil {
+				w.credit += int(binary.BigEndian.Uint32(f.body))
+				signal(w.more)
+			}
+		}
+	case frameCall:
+		var req request
+		if err := json.Unmarshal(f.body, &req); err != nil {
+			return fmt.Errorf("read a call of the controller: %w", err)
+		}
+		s.call(ctx, f.id, req)
+	default:
+		return fmt.Errorf("read from the controller: a frame of kind %d: %w", f.kind, errFrame)
+	}
+	return nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// call has a call answered. Looks and streams end with base, the life of the link; steps don't. Events are recorded in the order in which they come, and nobody waits for that.
+func (s *server) call(base context.Context, id uint32, req request) {
+	h, ok := handlers()[req.Method]
+	if extra := s.Calls; !ok && len(req.Method) > len(callPrefix) {
+		if f := extra[req.Method[len(callPrefix):]]; f != nil {
+			h, ok = handler{do: func(ctx context.Context, _ *server, p json.RawMessage, _ *served, _ uint32) (any, error) {
+				return f(ctx, p)
+			}}, true
+		}
+	}
+	if req.Method == "record" {
+		_, _ = h.do(base, s, req.Params, nil, 0)
+		return
+	}
+	if h.changes {
+		base = context.WithoutCancel(base)
+		s.steps.Add(1)
+	}
+	ctx, cancel := context.WithCancel(base)
+	w := &served{cancel: cancel, credit: window, more: make(chan struct{}, 1)}
+	s.mu.Lock()
+	s.calls[id] = w
+	s.mu.Unlock()
+	go func() {
+		defer cancel()
+		if h.changes {
+			defer s.steps.Done()
+		}
+		var result any
+		err := fmt.Errorf("answer %q: this agent doesn't know that call: %w", req.Method, drivers.ErrUnsupported)
+		if ok {
+			result, err = h.do(ctx, s, req.Params, w, id)
+		}
+		s.mu.Lock()
+		delete(s.calls, id)
+		s.mu.Unlock()
+		s.answer(id, result, err)
+	}()
+}
+
+// answer sends a result. One that can't be sent has nobody to be told to: the stream's end is noticed by who reads it.
+func (s *server) answer(id uint32, result any, err error) {
+	r := response{Error: pack(err)}
+	if err == nil && result != nil {
+		if r.Result, err = json.Marshal(result); err != nil {
+			r.Error = pack(err)
+		}
+	}
+	body, err := json.Marshal(r)
+	if len(body) > maxFrame {
+		body, err = json.Marshal(response{Error: pack(fmt.Errorf("answer: this is %d bytes, and %d are the most; ask for less at once: %w", len(body), maxFrame, drivers.ErrPermanent))})
+	}
+	if err == nil {
+		_ = s.send(frame{kind: frameResult, id: id, body: body})
+	}
+}
+
+func (s *server) send(f frame) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if _, err := s.out.Write(f.encode()); err != nil {
+		return fmt.Errorf("write to the controller: %w", err)
+	}
+	return nil
+}
+
+// part sends a part of an answer, as soon as the controller has room for it.
+func (s *server) part(ctx context.Context, w *served, id uint32, b []byte) error {
+	for len(b) > 0 {
+		s.mu.Lock()
+		n := min(len(b), maxPart, w.credit)
+		w.credit -= n
+		s.mu.Unlock()
+		if n > 0 {
+			if err := s.send(frame{kind: frameData, id: id, body: b[:n]}); err != nil {
+				return err
+			}
+			b = b[n:]
+			continue
+		}
+		select {
+		case <-w.more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
