@@ -144,6 +144,14 @@ func (c *conn) send(ctx context.Context, f frame) error {
 	}
 }
 
+// post queues a frame that nobody waits for.
+func (c *conn) post(f frame) {
+	select {
+	case c.out <- f.encode():
+	case <-c.done:
+	}
+}
+
 // silences is after how many intervals without a sign of life a link is given up.
 const silences = 3
 

@@ -206,7 +206,7 @@ func (h *Host) Record(e spec.Event) {
 		return
 	}
 	if body, err = json.Marshal(request{Method: "record", Params: body}); err == nil {
-		_ = h.c.send(context.Background(), frame{kind: frameCall, body: body}) // an aid to people, which never fails a step
+		h.c.post(frame{kind: frameCall, body: body})
 	}
 }
 
@@ -249,7 +249,7 @@ func (h *Host) Lock(ctx context.Context, set string, holder drivers.Holder) (rel
 		return nil, err
 	}
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), h.c.ping)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.c.ping)
 		defer cancel()
 		_ = h.c.do(ctx, "unlock", token, nil, nil) // a link that is lost frees it too
 	}, nil

@@ -1,11 +1,10 @@
-package remote
+package twin
 
 import (
 	"context"
 	"net"
 	"os"
 	"testing"
-	"time"
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/spawn"
@@ -13,6 +12,7 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/drivers/local"
 	"reconciler.dev/reconciler/pkg/drivers/process"
+	"reconciler.dev/reconciler/pkg/remote"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -22,18 +22,18 @@ func TestMain(m *testing.M) {
 }
 
 // twin connects to an agent for host in this process, over a pipe.
-func twin(t *testing.T, host drivers.Host, ping time.Duration) *Host {
+func twin(t *testing.T, host drivers.Host) *remote.Host {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		defer theirs.Close()
-		if err := Serve(context.Background(), theirs, theirs, Local{Host: host, Facts: Facts{Version: "test", Path: os.Getenv("PATH")}}); err != nil {
+		if err := remote.Serve(context.Background(), theirs, theirs, remote.Local{Host: host, Facts: remote.Facts{Version: "test", Path: os.Getenv("PATH")}}); err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	}()
-	h, err := Connect(context.Background(), ours, ConnectOptions{Name: "far", Ping: ping})
+	h, err := remote.Connect(context.Background(), ours, remote.ConnectOptions{Name: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestConformance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			far, err := twin(t, local.New(dirs, d), 0).Driver(spec.DriverProcess)
+			far, err := twin(t, local.New(dirs, d)).Driver(spec.DriverProcess)
 			if err != nil {
 				t.Fatal(err)
 			}
