@@ -40,11 +40,17 @@ func main() {
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
 	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
 	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
+	simulate := flag.Int("simulate", 0, "be so many simulated hosts, and measure nothing")
+	flag.IntVar(&b.crowd, "simulated", 200, "simulated hosts to measure; 0: none")
 	flag.BoolVar(&b.behindSSH, "remote", false, "measure hosts behind SSH, too")
 	flag.StringVar(&b.tinyd, "tinyd", "", "a tinyd that was built already; without it gcc builds one")
 	flag.StringVar(&b.tmpfs, "tmpfs", "/dev/shm", "a tmpfs for what lies in /run otherwise: records that no reboot survives; empty: beside the rest in TMPDIR")
 	flag.Parse()
-	if err := b.run(ctx); err != nil {
+	run := b.run
+	if *simulate > 0 {
+		run = func(ctx context.Context) error { return beHosts(ctx, *simulate, os.Stdin, os.Stdout) }
+	}
+	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
@@ -61,6 +67,7 @@ type bench struct {
 
 	drivers   string // to measure
 	behindSSH bool
+	crowd     int
 	driver    string // of the daemons
 
 	dir   string // all of it, but for
@@ -110,6 +117,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 		err = errors.Join(err, b.onHosts(ctx, drivers))
 		if b.behindSSH {
 			err = errors.Join(err, b.remote(ctx))
+		}
+		if b.crowd > 0 {
+			err = errors.Join(err, b.simulated(ctx, b.crowd))
 		}
 	}
 	return err
