@@ -42,7 +42,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, l Local) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &server{Local: l, out: out, calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
+	s := &server{Local: l, out: out, handlers: handlers(), calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(ctx, bufio.NewReaderSize(in, 32<<10)) }()
 	err := s.wait(ctx, ended)
@@ -69,7 +69,8 @@ func greetingOf(l Local) greeting {
 // server answers one controller.
 type server struct {
 	Local
-	out io.Writer
+	out      io.Writer
+	handlers map[string]handler
 	// steps are those in hand.
 	steps sync.WaitGroup
 
@@ -179,7 +180,7 @@ func signal(c chan struct{}) {
 
 // call has a call answered. Looks and streams end with base, the life of the link; steps don't. Events are recorded in the order in which they come, and nobody waits for that.
 func (s *server) call(base context.Context, id uint32, req request) {
-	h, ok := handlers()[req.Method]
+	h, ok := s.handlers[req.Method]
 	if extra := s.Calls; !ok && len(req.Method) > len(callPrefix) {
 		if f := extra[req.Method[len(callPrefix):]]; f != nil {
 			h, ok = handler{do: func(ctx context.Context, _ *server, p json.RawMessage, _ *served, _ uint32) (any, error) {
