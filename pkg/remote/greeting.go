@@ -75,9 +75,9 @@ func scanGreeting(r *bufio.Reader) (*greeting, error) {
 	var noise []byte
 	for len(noise) <= maxNoise {
 		line, err := readLine(r, maxGreeting)
-		if i := bytes.Index(line, []byte(mark)); i >= 0 && err == nil {
+		if _, after, ok := bytes.Cut(line, []byte(mark)); ok && err == nil {
 			g := &greeting{}
-			if err := json.Unmarshal(line[i+len(mark):], g); err != nil {
+			if err := json.Unmarshal(after, g); err != nil {
 				return nil, fmt.Errorf("read the agent's greeting: %w", err)
 			}
 			return g, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 
 	"reconciler.dev/reconciler/internal/flock"
@@ -100,8 +99,6 @@ func (d *Driver) List(context.Context) ([]string, error) {
 	}
 	return names, nil
 }
-
-var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 // Apply does one step under the daemon's lock.
 func (d *Driver) Apply(ctx context.Context, step spec.Step) error {

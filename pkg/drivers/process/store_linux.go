@@ -263,13 +263,12 @@ func (s *store) openToWrite(name string) (*recordFile, error) {
 
 func (s *store) openKnown(name string, flags int, v version) (*recordFile, error) {
 	fd, err := unix.Open(s.path(name), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	switch err {
-	case nil:
-	case unix.ENOENT:
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return nil, nil
-	case unix.ELOOP:
+	case errors.Is(err, unix.ELOOP):
 		return nil, errors.New("it is a symbolic link")
-	default:
+	case err != nil:
 		return nil, err
 	}
 	f := &recordFile{fd: fd}
