@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -158,6 +159,8 @@ func (c *cli) service(p *planning, resync time.Duration) (systemd.Service, error
 	add(p.prune, "--prune")
 	add(p.guard != 0, "--prune-guard="+strconv.Itoa(p.guard))
 	add(p.force, "--force")
+	add(len(p.hosts) > 0, "--host", strings.Join(p.hosts, ","))
+	add(p.parallel != defaultParallel, "--max-parallel-hosts="+strconv.Itoa(p.parallel))
 	add(resync != 10*time.Minute, "--resync", resync.String())
 	add(c.drivers != "", "--drivers", c.drivers)
 	kinds, err := driverKinds(c.drivers)

@@ -25,6 +25,8 @@ type Options struct {
 	Force bool
 	// Report is called, from any goroutine but never twice at once, for everything a person wants to follow. May be nil.
 	Report func(Progress)
+	// Concurrency is how many daemons are worked on at once; waiting for one to end isn't work. Zero: 16.
+	Concurrency int
 	// LookupEnv finds the environment variables that secrets come from, for a daemon that is started again without its manifest.
 	LookupEnv func(string) (string, bool)
 	// Log gets V(0) for changes made and V(1) for looks.

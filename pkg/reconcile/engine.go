@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const busiest = 16
 
 // New returns an engine for host. It does nothing by itself.
 func New(host drivers.Host, o Options) *Engine {
-	return &Engine{host: host, opt: o, busy: make(chan struct{}, busiest)}
+	return &Engine{host: host, opt: o, busy: make(chan struct{}, cmp.Or(o.Concurrency, busiest))}
 }
 
 // ErrTimeout marks what didn't get where it should in its time.
