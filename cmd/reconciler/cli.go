@@ -15,7 +15,6 @@ import (
 	"reconciler.dev/reconciler/internal/doctor"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/reconcile"
-	"reconciler.dev/reconciler/pkg/remote/link"
 	"reconciler.dev/reconciler/pkg/remote/targets"
 )
 
@@ -32,8 +31,8 @@ type cli struct {
 	scan scanner
 	// person returns who can be asked; nil where there is nobody.
 	person func() asker
-	// dialer connects to hosts.
-	dialer func() *link.Dialer
+	// controller has what connections to other hosts share; it is made when the first is.
+	controller func() *controller
 	// gather looks at the machine for doctor.
 	gather func(layout.Dirs) doctor.Facts
 	// boot is the machine's boot service.
@@ -42,6 +41,7 @@ type cli struct {
 	stateDir string
 	drivers  string // what auto may choose from, the best first
 	verbose  int
+	agents   string // the folder with agents for other platforms
 
 	writing sync.Mutex // a line is written for one host at a time
 }
@@ -49,7 +49,7 @@ type cli struct {
 // run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connect, ways: targets.Here, scan: scan, person: atTerminal, gather: doctor.Gather}
-	c.dialer = sync.OnceValue(c.newDialer)
+	c.controller = sync.OnceValue(c.newController)
 	c.boot = systemdBoot{c}
 	return c.main(ctx, args)
 }

@@ -54,9 +54,10 @@ func (s *session) descriptions(ctx context.Context, names []string) (pages [][]b
 	views, missing := s.look(ctx, names...)
 	recent, err := s.recentEvents(ctx, names)
 	holders, herr := s.host.Holders(ctx)
-	for _, v := range views {
+	places := s.logPlacesOf(ctx, views)
+	for i, v := range views {
 		var b bytes.Buffer
-		s.describe(&b, v, about{recent[v.Observed.Name], holders, time.Now()})
+		s.describe(&b, v, about{recent[v.Observed.Name], holders, places[i], time.Now()})
 		pages = append(pages, b.Bytes())
 	}
 	return pages, errors.Join(missing, err, herr)
@@ -106,6 +107,7 @@ func (p page) section(name string, header []string, rows [][]string) {
 type about struct {
 	events  []spec.Event
 	holders []drivers.Holder
+	log     string // where its output goes
 	now     time.Time
 }
 
@@ -132,7 +134,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	describeInstance(p, o, now)
 	if o.Stamp != nil {
 		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
-		p.field("Log", s.logPlace(o))
+		p.field("Log", a.log)
 	}
 	p.section("Conditions", []string{"TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"}, conditionRows(v.Conditions, now))
 	p.section("Limits", []string{"FIELD", "ASKED", "ENFORCED"}, limitRows(st.Limits))
@@ -256,9 +258,6 @@ func (s *session) logPlace(o spec.Observed) string {
 	}
 	if o.Stamp.Spec.Log.Path != "" {
 		return o.Stamp.Spec.Log.Path
-	}
-	if s.dirs.Log == "" {
-		return "" // another machine's
 	}
 	return filepath.Join(s.dirs.Log, o.Stamp.Name+".log")
 }

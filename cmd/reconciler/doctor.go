@@ -24,8 +24,9 @@ import (
 
 func (c *cli) doctorCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor [-f FILE]", Short: "Say what this machine lacks, and what mends it",
-		Long: `Say what this machine lacks for running daemons, what is lost by that, and the command that mends it. Nothing is changed.
+		Use: "doctor [-f FILE]", Short: "Say what a machine lacks, and what mends it",
+		Long: `Say what a machine lacks for running daemons, what is lost by that, and the command that mends it: this one, or those that --host or the
+manifests name. Nothing is changed.
 
 It looks at the drivers and which of them would be chosen, cgroups and the limits they can enforce, delegation and lingering, the
 directories that reconciler writes to and the disks they are on, the clock, and tools for GPUs. With -f it also looks at what
@@ -38,59 +39,99 @@ Exit status: 0 where nothing fails, warnings or not; 1 where something does.`,
 		Args: noArgs,
 	}
 	var in inputs
+	var h hostFlags
 	c.inputFlags(cmd, &in)
-	host := cmd.Flags().String("host", "localhost", "the machine to look at; this version knows only localhost")
+	c.hostsFlags(cmd, &h)
 	out := enumFlag(cmd, "output", "o", "output format", "", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *host != "localhost" {
-			return usagef("--host=%s: this version looks only at the machine it runs on; run it there", *host)
-		}
-		wants, mistakes, err := c.declaredDaemons(cmd.Context(), in)
-		if err != nil {
+		if err := h.check(); err != nil {
 			return err
 		}
-		f, err := c.facts(cmd.Context(), wants)
-		if err != nil {
-			return err
-		}
-		f.Mistakes = mistakes
-		return c.printFindings(out.value, doctor.Examine(f))
+		return c.doctor(cmd.Context(), in, h, out.value)
 	}
 	return cmd
 }
 
-// declaredDaemons reads the manifests, where some are named. What is wrong with them is what it is asked to find, and no error.
-func (c *cli) declaredDaemons(ctx context.Context, in inputs) (wants []*spec.Daemon, mistakes []string, err error) {
-	if len(in.Files) == 0 {
-		return nil, nil, nil
+func (c *cli) doctor(ctx context.Context, in inputs, h hostFlags, format string) error {
+	inv, at, wants, mistakes, err := c.patients(ctx, in, h)
+	if err != nil {
+		return err
 	}
-	d, err := c.declared(in, hostFlags{}, true)
-	for _, p := range d.places {
-		if p.Host == "" {
-			wants, err = c.resolve(ctx, p, nil)
+	sites, err := c.openSites(ctx, inv, at, h.parallel, c.looking)
+	if err != nil {
+		return err
+	}
+	defer closeSites(sites)
+	all, errs := make([][]finding, len(sites)), make([]error, len(sites))
+	each(h.parallel, sites, func(i int) {
+		s := sites[i]
+		if s.lost != nil {
+			return
 		}
+		var f doctor.Facts
+		if f, errs[i] = c.facts(ctx, s.session, wants[s.at]); errs[i] == nil {
+			f.Mistakes = mistakes
+			all[i] = findings(s.at, doctor.Examine(f))
+		}
+	})
+	failing := c.printFindings(format, all)
+	if err := unreached(sites, errors.Join(errs...)); err != nil {
+		return err
+	}
+	return failing
+}
+
+// patients are the machines to look at: those that --host and -A name, else those that the manifests name, this one where there are none; and the daemons that are declared for each.
+// What is wrong with the manifests is what it is asked to find, and no error: then it is told of the machines that are named, or of this one.
+func (c *cli) patients(ctx context.Context, in inputs, h hostFlags) (inv *inventory, at []string, wants map[string][]*spec.Daemon, mistakes []string, err error) {
+	inv, at, err = c.chosen(h)
+	if err != nil || len(in.Files) == 0 {
+		return inv, at, nil, nil, err
+	}
+	d, err := c.declared(in, h, true)
+	var all [][]*spec.Daemon
+	if err == nil {
+		all, err = c.resolveAll(ctx, d)
 	}
 	var wrong spec.Problems
-	if errors.As(err, &wrong) {
+	switch {
+	case errors.As(err, &wrong):
 		for i := range wrong {
 			mistakes = append(mistakes, wrong[i:i+1].Error())
 		}
-		return nil, mistakes, nil
+		return inv, at, nil, mistakes, nil
+	case err != nil:
+		return nil, nil, nil, nil, err
 	}
-	return wants, nil, err
+	wants = map[string][]*spec.Daemon{}
+	for i, p := range d.places {
+		wants[p.Host] = all[i]
+	}
+	if h.here() {
+		at = d.at()
+	}
+	return d.inv, at, wants, nil, nil
 }
 
-// facts gathers all that the checks may know.
-func (c *cli) facts(ctx context.Context, wants []*spec.Daemon) (doctor.Facts, error) {
+// facts gathers all that the checks may know of a machine; another one gathers them itself.
+func (c *cli) facts(ctx context.Context, s *session, wants []*spec.Daemon) (f doctor.Facts, err error) {
+	if s.call == nil {
+		return c.factsHere(ctx, s, wants)
+	}
+	plain := make([]*spec.Daemon, len(wants)) // secrets stay here
+	for i, w := range wants {
+		plain[i] = &spec.Daemon{Metadata: w.Metadata, Spec: public(w.Spec), Digest: w.Digest, Source: w.Source}
+	}
+	err = s.call(ctx, callDoctor, plain, &f)
+	return f, err
+}
+
+// factsHere gathers them of this machine.
+func (c *cli) factsHere(ctx context.Context, s *session, wants []*spec.Daemon) (doctor.Facts, error) {
 	dirs, err := c.dirs()
 	if err != nil {
 		return doctor.Facts{}, err
 	}
-	s, err := c.one(ctx, hostFlags{}, c.looking)
-	if err != nil {
-		return doctor.Facts{}, err
-	}
-	defer s.close()
 	f := c.gather(dirs)
 	s.driverFacts(ctx, &f)
 	for _, w := range wants {
@@ -259,38 +300,58 @@ func (s *session) heldBy(ctx context.Context, daemon string, addr netip.AddrPort
 	return ""
 }
 
-// printFindings writes the findings, and ends with an error where one fails.
-func (c *cli) printFindings(format string, found []doctor.Finding) error {
+// finding is one about a host.
+type finding struct {
+	// Host is omitted for this machine.
+	Host string `json:"host,omitempty"`
+	doctor.Finding
+}
+
+func findings(at string, found []doctor.Finding) []finding {
+	all := make([]finding, len(found))
+	for i, f := range found {
+		all[i] = finding{at, f}
+	}
+	return all
+}
+
+// printFindings writes the findings, those of one host after those of the other, and ends with an error where one fails.
+func (c *cli) printFindings(format string, all [][]finding) error {
 	if format != "" {
-		if err := c.encode(format, listOf(found)); err != nil {
+		if err := c.encode(format, listOf(slices.Concat(all...))); err != nil {
 			return err
 		}
 	} else {
 		var b bytes.Buffer
-		writeFindings(&b, found)
+		for _, found := range all {
+			writeFindings(&b, found)
+		}
 		if _, err := c.out.Write(b.Bytes()); err != nil {
 			return err
 		}
 	}
-	if doctor.Worst(found) == doctor.Fail {
+	if slices.ContainsFunc(slices.Concat(all...), func(f finding) bool { return f.Status == doctor.Fail }) {
 		return &exit{code: exitError}
 	}
 	return nil
 }
 
-func writeFindings(b *bytes.Buffer, found []doctor.Finding) {
-	width, count := 0, map[doctor.Status]int{}
+func writeFindings(b *bytes.Buffer, found []finding) {
+	if len(found) == 0 {
+		return
+	}
+	width, count, host := 0, map[doctor.Status]int{}, hostPrefix(found[0].Host)
 	for _, f := range found {
 		width = max(width, len(f.Check))
 		count[f.Status]++
 	}
 	for _, f := range found {
-		fmt.Fprintf(b, "%-4s  %-*s  %s\n", f.Status, width, clean(f.Check), clean(f.Found))
+		fmt.Fprintf(b, "%s%-4s  %-*s  %s\n", host, f.Status, width, clean(f.Check), clean(f.Found))
 		for _, more := range []struct{ what, text string }{{"lost", f.Lost}, {"mend", f.Mend}} {
 			if more.text != "" {
-				fmt.Fprintf(b, "%s%s: %s\n", strings.Repeat(" ", width+8), more.what, clean(more.text))
+				fmt.Fprintf(b, "%s%s%s: %s\n", host, strings.Repeat(" ", width+8), more.what, clean(more.text))
 			}
 		}
 	}
-	fmt.Fprintf(b, "%s, %s\n", plural(count[doctor.Warn], "warning"), plural(count[doctor.Fail], "failure"))
+	fmt.Fprintf(b, "%s%s, %s\n", host, plural(count[doctor.Warn], "warning"), plural(count[doctor.Fail], "failure"))
 }

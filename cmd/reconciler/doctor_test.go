@@ -39,7 +39,7 @@ func doctorSession(d *desk) {
 	d.facts.Cgroup = doctor.Cgroup{Mount: "/sys/fs/cgroup", Group: "/", Has: []string{"cpu", "io", "memory", "pids"}}
 	d.facts.Dirs[0].Free = 0
 	d.must(1, "doctor", "-o", "json")
-	d.must(2, "doctor", "--host=elsewhere")
+	d.must(1, "doctor", "--host=elsewhere")
 	d.must(2, "doctor", "web")
 }
 

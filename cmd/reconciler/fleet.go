@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
@@ -12,9 +13,10 @@ import (
 
 // site is one host that a verb works on.
 type site struct {
-	*session        // nil where the host can't be reached
-	at       string // as manifests and --host call it; empty for this machine
-	lost     error  // why it can't be reached
+	*session               // nil where the host can't be reached
+	at       string        // as manifests and --host call it; empty for this machine
+	lost     error         // why it can't be reached
+	took     time.Duration // to reach it, or to find out that it can't be
 }
 
 // name is how messages call the host.
@@ -40,8 +42,7 @@ func hostPrefix(at string) string {
 func (c *cli) openSites(ctx context.Context, inv *inventory, at []string, parallel int, o func(at string) reconcile.Options) ([]*site, error) {
 	sites := make([]*site, len(at))
 	each(parallel, sites, func(i int) {
-		sites[i] = &site{at: at[i]}
-		sites[i].session, sites[i].lost = c.connect(ctx, c, inv, at[i], o(at[i]))
+		sites[i] = c.reach(ctx, inv, at[i], o(at[i]))
 	})
 	for _, s := range sites {
 		if s.lost != nil && (s.at == "" || ctx.Err() != nil) {
@@ -50,6 +51,15 @@ func (c *cli) openSites(ctx context.Context, inv *inventory, at []string, parall
 		}
 	}
 	return sites, nil
+}
+
+// reach opens one host.
+func (c *cli) reach(ctx context.Context, inv *inventory, at string, o reconcile.Options) *site {
+	began := time.Now()
+	s := &site{at: at}
+	s.session, s.lost = c.connect(ctx, c, inv, at, o)
+	s.took = time.Since(began)
+	return s
 }
 
 func closeSites(sites []*site) {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"reconciler.dev/reconciler/internal/doctor"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -26,6 +27,7 @@ func TestFleetTranscripts(t *testing.T) {
 		"fleet-prune":       fleetPruneSession,
 		"fleet-plan":        fleetPlanSession,
 		"fleet-mistakes":    fleetMistakesSession,
+		"fleet-doctor":      fleetDoctorSession,
 		"hosts":             hostsSession,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,6 +229,20 @@ func fleetMistakesSession(d *desk) {
 	d.note("gpu-2 has another set's web")
 	d.must(0, "apply", "-f", ".", "--set=other", "--host=gpu-2")
 	d.must(4, "apply", "-f", ".")
+}
+
+func fleetDoctorSession(d *desk) {
+	d.facts = doctor.Facts{
+		Platform: doctor.Platform{OS: "linux", Arch: "amd64", Kernel: "6.1.0"}, User: "root", Init: "systemd", Systemd: true, SystemdVersion: "252",
+		Clock: doctor.Clock{Known: true, Synchronised: true},
+	}
+	d.must(0, "doctor", "--host=gpu-1,gpu-2")
+	d.cut("gpu-1")
+	d.must(4, "doctor", "-f", ".")
+	d.must(4, "doctor", "-f", ".", "--host=gpu-1,gpu-2", "-o", "json")
+	d.must(1, "doctor", "-f", ".", "--host=gpu-2")
+	d.edit("web.yaml", "/bin/sleep", "sleep/")
+	d.must(1, "doctor", "-f", ".", "--host=gpu-2")
 }
 
 func hostsSession(d *desk) {

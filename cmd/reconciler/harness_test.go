@@ -21,8 +21,10 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/remote"
 	"reconciler.dev/reconciler/pkg/remote/link"
 	"reconciler.dev/reconciler/pkg/remote/targets"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing")
@@ -62,6 +64,24 @@ func (d *desk) cli(stdout, stderr io.Writer) *cli {
 		ways:    func(declared []targets.Host) (*targets.Resolver, error) { return waysOf(declared), nil },
 		connect: d.connect, scan: d.scan, person: d.person,
 	}
+}
+
+// call asks an agent for what a host doesn't know.
+func (d *desk) call(_ context.Context, method string, params, result any) error {
+	switch all := result.(type) {
+	case *[]string:
+		for i, l := range params.([]logged) {
+			(*all)[i] = "/there/" + l.Stamp.Name + ".log"
+		}
+	case *doctor.Facts:
+		*all = d.facts
+		for _, w := range params.([]*spec.Daemon) {
+			all.Daemons = append(all.Daemons, doctor.Daemon{Name: w.Name, Source: w.Source, UserErr: "there is no user " + w.Spec.User})
+		}
+	default:
+		return fmt.Errorf("answer %q: %w", method, drivers.ErrUnsupported)
+	}
+	return nil
 }
 
 func (d *desk) scan(_ context.Context, _ *cli, t link.Target) (key, fingerprint string, err error) {
@@ -105,6 +125,7 @@ func (d *desk) connect(ctx context.Context, c *cli, _ *inventory, at string, o r
 		err = fmt.Errorf("reach host %s: there is no such host: %w", at, drivers.ErrUnreachable)
 	default:
 		s.host, err = f.Dial(ctx)
+		s.facts, s.call = remote.Facts{OS: "linux", Arch: "arm64", User: "ops", Version: "v1.2.3"}, d.call
 	}
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ type scanner func(ctx context.Context, c *cli, t link.Target) (key, fingerprint 
 
 // scan asks a host for its key over the network.
 func scan(ctx context.Context, c *cli, t link.Target) (key, fingerprint string, err error) {
-	found, fingerprint, err := c.dialer().Scan(ctx, t)
+	found, fingerprint, err := c.controller().dialer.Scan(ctx, t)
 	if err != nil {
 		return "", "", err
 	}

@@ -165,7 +165,7 @@ func (c *cli) trustedKey(ctx context.Context, inv *inventory, h spec.Host, a *ad
 	if err != nil {
 		return "", err
 	}
-	c.noteWay(way.Notes)
+	c.noteWay(h.Metadata.Name, way.Notes, false)
 	key, fingerprint, err := c.scan(ctx, c, way.Target)
 	if err != nil {
 		return "", err

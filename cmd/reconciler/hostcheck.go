@@ -12,7 +12,7 @@ import (
 func (c *cli) hostCheckCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check (HOST... | --all-hosts)", Short: "Connect to hosts and say whether they can be worked on", ValidArgsFunction: c.completeHosts,
-		Long: `Connect to hosts as apply would, and say which driver each would choose and how long it took; of one that can't be worked on, why, and what mends it. Where the agent is
+		Long: `Connect to hosts as apply would, and say what they are, which driver they would choose, and how long it took; of one that can't be worked on, why, and what mends it. Where the agent is
 missing it is copied there, unless agent.install is never. What of ~/.ssh/config counts for a host and isn't done is told too.`,
 	}
 	var h hostFlags
@@ -40,44 +40,29 @@ func (c *cli) checkHosts(ctx context.Context, h hostFlags) error {
 	if !h.all {
 		at = h.hosts
 	}
-	found := make([]checked, len(at))
-	each(h.parallel, at, func(i int) { found[i] = c.checkHost(ctx, inv, at[i]) })
-	t := &table{out: c.out, header: []string{"HOST", "STATE", "DRIVER", "TIME"}}
-	sites := make([]*site, len(found))
-	for i, f := range found {
-		t.add(f.row()...)
-		sites[i] = f.site
-	}
+	sites := make([]*site, len(at))
+	each(h.parallel, at, func(i int) { sites[i] = c.reach(ctx, inv, inv.distinct(at[i])[0], c.looking("")) })
+	t := &table{out: c.out, header: []string{"HOST", "STATE", "PLATFORM", "USER", "DRIVER", "AGENT", "TIME"}}
 	defer closeSites(sites)
+	for _, s := range sites {
+		if t.add(checkedRow(s)...); s.lost == nil {
+			c.noteWay(s.at, s.notes, true)
+		}
+	}
 	if err := t.flush(); err != nil {
 		return err
 	}
 	return unreached(sites, nil)
 }
 
-// checked is what a check of a host came to.
-type checked struct {
-	*site
-	took time.Duration
-}
-
-func (c *cli) checkHost(ctx context.Context, inv *inventory, at string) checked {
-	if inv.isLocal(at) {
-		at = ""
+// checkedRow is what a check of a host came to.
+func checkedRow(f *site) []string {
+	if f.lost != nil {
+		return []string{f.name(), "unreachable", "", "", "", "", f.took.Round(time.Millisecond).String()}
 	}
-	began := time.Now()
-	s := &site{at: at}
-	s.session, s.lost = c.connect(ctx, c, inv, at, c.looking(at))
-	return checked{s, time.Since(began)}
-}
-
-func (f checked) row() []string {
-	state, driver := "unreachable", ""
-	if f.lost == nil {
-		state = "ready"
-		if best, err := f.host.Driver(spec.DriverAuto); err == nil {
-			driver = string(best.Kind())
-		}
+	driver := ""
+	if best, err := f.host.Driver(spec.DriverAuto); err == nil {
+		driver = string(best.Kind())
 	}
-	return []string{f.name(), state, driver, f.took.Round(time.Millisecond).String()}
+	return []string{f.name(), "ready", platform(f.facts), f.facts.User, driver, f.facts.Version, f.took.Round(time.Millisecond).String()}
 }

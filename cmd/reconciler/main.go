@@ -21,8 +21,8 @@ func main() {
 		os.Exit(status)
 	}
 	setUmask()
-	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") {
-		debug.SetGCPercent(800) // a command that ends soon need not tidy up, not even with hundreds of daemons; a run stays, and stays small
+	if os.Getenv("GOGC") == "" && !slices.Contains(os.Args, "run") && !slices.Contains(os.Args, "agent") {
+		debug.SetGCPercent(800) // a command that ends soon need not tidy up, not even with hundreds of daemons; runs and agents stay, and stay small
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()

@@ -23,7 +23,7 @@ type done struct {
 
 // beyondReach is what becomes of daemons on a host that can't be reached: nothing.
 func beyondReach(s *site, names []string) done {
-	d := done{host: s.at, err: s.lost, lost: true}
+	d := done{host: s.at, err: s.lost, lost: true, took: s.took}
 	for _, n := range names {
 		d.items = append(d.items, reconcile.Item{
 			Name: n, Action: reconcile.Frozen, Reason: "the host is unreachable, and so it isn't known how it is", Observed: spec.Observed{Name: n, State: spec.Unknown},

@@ -17,7 +17,6 @@ type reviewed struct {
 	wants  []*spec.Daemon
 	review *reconcile.Review
 	err    error // why there is no plan, though the host can be reached
-	took   time.Duration
 }
 
 // reviews are the plans for all hosts.
@@ -89,7 +88,7 @@ func (p *planning) withInventory(d declaration) declaration {
 // plan plans for one host.
 func (r *reviewed) plan(ctx context.Context, c *cli, prune reconcile.PruneOptions) {
 	began := time.Now()
-	defer func() { r.took = time.Since(began) }()
+	defer func() { r.took += time.Since(began) }()
 	if r.lost != nil {
 		return
 	}
@@ -167,7 +166,7 @@ func (r *reviewed) planned() done {
 	case r.lost != nil:
 		return beyondReach(r.site, wantedNames(r.wants))
 	case r.err != nil:
-		return done{host: r.at, err: r.err}
+		return done{host: r.at, err: r.err, took: r.took}
 	}
 	return done{host: r.at, items: r.review.Items}
 }

@@ -47,6 +47,7 @@ func (c *cli) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&c.stateDir, "state-dir", c.getenv("RECONCILER_STATE_DIR"), "keep records, locks, logs and history below this directory (RECONCILER_STATE_DIR)")
 	f.StringVar(&c.drivers, "drivers", c.getenv("RECONCILER_DRIVERS"), "choose from these drivers where a manifest says auto, the best first: systemd,cgroup,process (RECONCILER_DRIVERS)")
+	f.StringVar(&c.agents, "agents", c.getenv("RECONCILER_AGENTS"), "find agents for hosts of other platforms in this folder too (RECONCILER_AGENTS)")
 	f.IntVarP(&c.verbose, "v", "v", 0, "log to stderr: 1 for changes, 2 for looks too")
 	root.AddGroup(
 		&cobra.Group{ID: groupChange, Title: "Change daemons:"},
@@ -63,7 +64,7 @@ func (c *cli) root() *cobra.Command {
 	add(groupChange, c.applyCmd(), c.deleteCmd(), c.installServiceCmd(), c.planCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd(), c.uninstallServiceCmd())
 	add(groupLook, c.describeCmd(), c.doctorCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.waitCmd())
 	add(groupManifest, c.diffCmd(), c.explainCmd(), c.schemaCmd(), c.validateCmd())
-	add(groupHosts, c.hostCmd())
+	add(groupHosts, c.agentCmd(), c.hostCmd())
 	add("", c.versionCmd())
 	usageErrors(root)
 	return root

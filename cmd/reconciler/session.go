@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 
 	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/sshconfig"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/remote"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -36,11 +38,23 @@ type session struct {
 	dirs layout.Dirs
 	// lookPath finds programs on another machine; nil on this one.
 	lookPath reconcile.LookPath
+	// facts are what the agent of another machine says of it, call asks it for more than a Host knows, and notes are what of ssh's configuration isn't done on the way there.
+	facts remote.Facts
+	call  func(ctx context.Context, method string, params, result any) error
+	notes []sshconfig.Note
 	// prepare makes what the first daemon needs. Verbs that only look leave no trace on a machine.
 	prepare func() error
+	// alsoClose closes what the host is reached over; nil for nothing.
+	alsoClose func() error
 }
 
-func (s *session) close() { _ = s.host.Close() }
+// close lets go of the machine. Daemons live on.
+func (s *session) close() {
+	_ = s.host.Close()
+	if s.alsoClose != nil {
+		_ = s.alsoClose()
+	}
+}
 
 // dirs is where everything is kept.
 func (c *cli) dirs() (layout.Dirs, error) {

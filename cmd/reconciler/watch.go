@@ -24,6 +24,7 @@ func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []see
 	defer stop()
 	var mu sync.Mutex
 	var failed error
+	lost := make([]bool, len(shown))
 	errs := make([]error, len(shown))
 	each(len(shown), shown, func(i int) {
 		w := watcher{last: map[string]string{}, wanted: func(o spec.Observed) bool {
@@ -43,7 +44,7 @@ func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []see
 			return failed == nil
 		})
 		if follow.Err() == nil && len(shown) > 1 && c.lose(shown[i].site, errs[i]) {
-			errs[i] = &exit{code: exitPartial}
+			errs[i], lost[i] = nil, true
 		}
 	})
 	switch {
@@ -52,7 +53,10 @@ func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []see
 	case ctx.Err() != nil:
 		return nil // ^C is how a watch ends
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || !slices.Contains(lost, true) {
+		return err
+	}
+	return &exit{code: exitPartial}
 }
 
 // watcher knows what was shown last of each daemon.
