@@ -19,6 +19,10 @@ type boot struct {
 	how    string        // how process 1 ended; to be read when it is off
 }
 
+// errCrowded marks how systemd ends that gets no inotify instance: a machine has 128 for all its hosts (fs.inotify.max_user_instances), one host takes about ten, and
+// other tests have hosts too. When they are done there is room again.
+var errCrowded = errors.New("there may be too many hosts at once")
+
 // boot boots a host and returns when it has booted.
 func (l *Lab) boot(ctx context.Context, s bootSpec, log io.Writer) (_ *boot, err error) {
 	spec, err := json.Marshal(s)
@@ -60,6 +64,9 @@ func (l *Lab) boot(ctx context.Context, s bootSpec, log io.Writer) (_ *boot, err
 		err = b.open(s.Kind)
 	case <-b.off:
 		err = fmt.Errorf("it ended with %s", b.how)
+		if b.how == "exit status 255" {
+			err = fmt.Errorf("%w: %w", err, errCrowded)
+		}
 	case <-ctx.Done():
 		err = fmt.Errorf("wait until it is ready: %w", ctx.Err())
 	}

@@ -74,12 +74,14 @@ func address(number int) string { return fmt.Sprintf("10.77.0.%d", number+1) }
 func (h *Host) powerOn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	h.boots++
-	s := h.spec
-	s.BootID = randomUUID()
-	// The cgroup of the last boot may have controllers enabled, and then lets no process in.
-	s.Cgroup = filepath.Join(h.lab.cgroup, fmt.Sprintf("%s-%d", h.Name, h.boots))
-	b, err := h.lab.boot(ctx, s, &h.log)
+	b, err := h.bootOnce(ctx)
+	for errors.Is(err, errCrowded) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			b, err = h.bootOnce(ctx)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("boot %s: %w\n%s", h.Name, err, h.story(context.WithoutCancel(ctx)))
 	}
@@ -90,6 +92,16 @@ func (h *Host) powerOn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// bootOnce boots the host, and doesn't try again.
+func (h *Host) bootOnce(ctx context.Context) (*boot, error) {
+	h.boots++
+	s := h.spec
+	s.BootID = randomUUID()
+	// The cgroup of the last boot may have controllers enabled, and then lets no process in.
+	s.Cgroup = filepath.Join(h.lab.cgroup, fmt.Sprintf("%s-%d", h.Name, h.boots))
+	return h.lab.boot(ctx, s, &h.log)
 }
 
 // PowerCycle cuts the host's power and boots it again. What it had written to its disk is there, /run and /tmp are new.
