@@ -45,7 +45,7 @@ func TestBadInputTouchesNothing(t *testing.T) {
 		{"a bad unit", head + "  binary: sleep\n  stop: {gracePeriod: 5 parsecs}\n", []string{"bad.yaml:6", "parsecs"}},
 		{"a NUL", head + "  binary: sleep\n  args: [\"a\\0b\"]\n", []string{"bad.yaml:6", "NUL"}},
 		{"a cycle", head + "  binary: sleep\n  dependsOn: [{name: bad}]\n", []string{"bad"}},
-		{"another host", head + "  binary: sleep\n  host: elsewhere\n", []string{"bad.yaml:6", "host"}},
+		{"a host that is an option", head + "  binary: sleep\n  host: -oProxyCommand=x\n", []string{"bad.yaml:6", "host"}},
 		{"two mistakes", head + "  binary: sleep\n  argz: [1]\n  nice: 99\n", []string{"bad.yaml:6", "bad.yaml:7"}},
 		{"an empty stream", "", []string{}},
 	} {
