@@ -138,8 +138,11 @@ func (h *Host) Close() error {
 			return err
 		}
 	}
-	h.lab.giveBack(h.spec.Number)
-	return h.removeDisk()
+	if err := h.removeDisk(); err != nil {
+		return err
+	}
+	h.lab.giveBack(h.spec.Number) // last: the next host of that number makes its disk there
+	return nil
 }
 
 // story is what there is to tell of a host that didn't do as it should: what was said while it booted, and its journal's end.
