@@ -65,7 +65,7 @@ func (l *Lab) machine(ctx context.Context, s machineSpec) (cmd *exec.Cmd, remove
 	cmd = nsenter(ctx, l.pid, []string{"--mount", "--net", "--pid"}, binary)
 	cmd.Env = stageEnvironment(stageMachine, specEnv+"="+string(spec))
 	return cmd, func() error {
-		l.giveBack(n)
+		defer l.giveBack(n) // last: the next machine of that number makes its disk there
 		return os.RemoveAll(l.path(s.Disk))
 	}, nil
 }
