@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/internal/sshconfig"
@@ -59,26 +58,10 @@ func (c *cli) startAgent(ctx context.Context, conn *link.Conn, at string, way ta
 	}
 	var host *remote.Host
 	err := bootstrap.Agent(ctx, conn, o, func(ctx context.Context, stream link.Stream) (err error) {
-		l := &lent{Stream: stream}
-		if host, err = remote.Connect(ctx, l, remote.ConnectOptions{Name: at, Ping: way.Target.AliveInterval}); err == nil {
-			l.kept.Store(true)
-		}
+		host, err = remote.Connect(ctx, stream, remote.ConnectOptions{Name: at, Ping: way.Target.AliveInterval})
 		return err
 	})
 	return host, err
-}
-
-// lent is a stream that isn't closed before an agent has answered on it: until then it is for bootstrap to find out what did instead.
-type lent struct {
-	link.Stream
-	kept atomic.Bool
-}
-
-func (l *lent) Close() error {
-	if l.kept.Load() {
-		return l.Stream.Close()
-	}
-	return nil
 }
 
 // controller is what all connections of a command share.

@@ -39,8 +39,8 @@ var (
 	_ drivers.Linked = (*Host)(nil)
 )
 
-// Connect greets the agent at the other end of a stream and returns its machine. ctx bounds the greeting, and Close closes the stream. Where nobody greets, the stream is
-// closed; the error wraps drivers.ErrUnreachable, and drivers.ErrUnsupported where an agent answered with which this version can't speak. What it says of itself where it can't open its machine
+// Connect greets the agent at the other end of a stream and returns its machine; Close closes the stream then. ctx bounds the greeting: its end closes the stream. After any
+// other failure the stream is the caller's, who may ask it what answered instead. Where nobody greets the error wraps drivers.ErrUnreachable, and drivers.ErrUnsupported where an agent answered with which this version can't speak. What it says of itself where it can't open its machine
 // is an error that wraps drivers.ErrPermanent.
 func Connect(ctx context.Context, stream io.ReadWriteCloser, o ConnectOptions) (*Host, error) {
 	if o.Ping <= 0 {
@@ -53,7 +53,6 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser, o ConnectOptions) (
 		err = ctx.Err()
 	}
 	if err != nil {
-		_ = stream.Close()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
