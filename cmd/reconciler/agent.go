@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"os/user"
 	"runtime"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +49,8 @@ and keeps nothing of its own; daemons live on. See docs/agents.md for the lines 
 func (c *cli) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A controller that is gone breaks stdout, which would end this program within a step (os/signal, SIGPIPE). To ignore the signal would have daemons inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	local := remote.Local{Facts: c.agentFacts()}
 	s, err := c.connect(ctx, c, nil, "", c.looking(""))
 	if err == nil {
