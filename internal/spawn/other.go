@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"os/user"
 	"time"
@@ -48,6 +49,30 @@ func (s *Spawner) Run(ctx context.Context, c Cmd, limit int) ([]byte, error) {
 		return out.data, fmt.Errorf("run %s: %w", c.Path, err)
 	}
 	return out.data, nil
+}
+
+// NewTag returns 0: nothing marks a tree here.
+func NewTag() uint64 { return 0 }
+
+// KillTree does nothing: nothing marks a tree here.
+func KillTree(context.Context, uint64) error { return nil }
+
+// Follow runs c to its end, as the own user, and copies what it prints, stdout and stderr together, to w as it comes. It is killed when ctx ends; the error then wraps the
+// cause of that, or says how it ended where that isn't with status 0. Processes that it leaves behind live on.
+func (s *Spawner) Follow(ctx context.Context, c Cmd, w io.Writer) error {
+	if c.Account != nil {
+		return fmt.Errorf("run %s as another user: %w on this system", c.Path, errors.ErrUnsupported)
+	}
+	cmd := exec.CommandContext(ctx, c.Path)
+	cmd.Args, cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.Args, c.Env, c.Dir, w, w, 50*time.Millisecond
+	err := cmd.Run()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("run %s: it was killed: %w", c.Path, context.Cause(ctx))
+	case err != nil:
+		return fmt.Errorf("run %s: %w", c.Path, err)
+	}
+	return nil
 }
 
 // head keeps the first limit bytes written to it.
