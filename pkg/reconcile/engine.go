@@ -167,10 +167,8 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	if err != nil {
 		return err
 	}
-	if s.Verb == spec.VerbFiles {
-		if err := e.keepContents(ctx, s.Want); err != nil {
-			return err
-		}
+	if err := e.send(ctx, s); err != nil {
+		return err
 	}
 	s.Tool = e.opt.Tool
 	if word, ok := doing[s.Verb]; ok {
@@ -208,6 +206,28 @@ func (e *Engine) forget(ctx context.Context, name string) {
 	}
 }
 
+// send sees to it that the host has what the step puts to its place.
+func (e *Engine) send(ctx context.Context, s spec.Step) error {
+	switch s.Verb {
+	case spec.VerbFiles:
+		return e.keepContents(ctx, s.Want)
+	case spec.VerbInstall:
+		return e.keepProgram(ctx, s.Want)
+	}
+	return nil
+}
+
+// keepProgram keeps a daemon's program on its host, from where a transfer that was cut off left it.
+func (e *Engine) keepProgram(ctx context.Context, d *spec.Daemon) error {
+	if d.Program == nil || d.Program.Open == nil {
+		return nil // the host has it, or the step says that it hasn't
+	}
+	if err := drivers.SendProgram(ctx, e.host, d.Program); err != nil {
+		return fmt.Errorf("send the program of daemon %s to %s: %w", d.Name, e.host.Name(), err)
+	}
+	return nil
+}
+
 // keepContents keeps the file contents of a daemon on its host, so that an undo finds them.
 func (e *Engine) keepContents(ctx context.Context, d *spec.Daemon) error {
 	for digest, content := range d.Contents {
@@ -226,14 +246,17 @@ func (e *Engine) keepContents(ctx context.Context, d *spec.Daemon) error {
 var (
 	doing = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write files",
+		spec.VerbInstall: "install",
 	}
 	done = map[spec.Verb]string{
 		spec.VerbStart: "Started", spec.VerbStop: "Stopped", spec.VerbReload: "Reloaded", spec.VerbRemove: "Removed", spec.VerbFiles: "FilesWritten",
-		spec.VerbStamp: "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
+		spec.VerbInstall: "Installed",
+		spec.VerbStamp:   "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
 	}
 	trying = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write the files of",
-		spec.VerbStamp: "stamp", spec.VerbPause: "pause", spec.VerbResume: "resume",
+		spec.VerbInstall: "install the program of",
+		spec.VerbStamp:   "stamp", spec.VerbPause: "pause", spec.VerbResume: "resume",
 	}
 )
 

@@ -204,7 +204,7 @@ func (p *planner) change() Decision {
 	case len(p.Observed.Drift) > 0:
 		d.Steps = append(p.files(why), p.step(spec.VerbStamp, why))
 	default:
-		return p.restamp(Configured, why)
+		d.Steps = append(p.install(why), p.step(spec.VerbStamp, why))
 	}
 	return d
 }

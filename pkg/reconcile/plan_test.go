@@ -24,6 +24,20 @@ func files(content string) func(*spec.Daemon) {
 
 func reloads(d *spec.Daemon) { d.Spec.Reload = &spec.Reload{Signal: "SIGHUP"} }
 
+func program(content string) func(*spec.Daemon) {
+	return func(d *spec.Daemon) {
+		d.Spec.Install = &spec.Install{From: "web", Digest: "sha256:" + content}
+		d.Spec.Binary = "/var/lib/reconciler/bin/" + content + "/web"
+	}
+}
+
+func owner(name string) func(*spec.Daemon) {
+	return func(d *spec.Daemon) {
+		i := *d.Spec.Install
+		i.Owner, d.Spec.Install = name, &i
+	}
+}
+
 func label(v string) func(*spec.Daemon) {
 	return func(d *spec.Daemon) { d.Labels = map[string]string{"tier": v} }
 }
@@ -177,6 +191,7 @@ func TestPlan(t *testing.T) {
 		{"a dependency comes before it", web, nothing("web"), a{blocked}, "waiting"},
 		{"whatever its restart policy", never, nothing("web"), nil, "created: Start(g1)"},
 		{"a start that was cut off after the stamp", web, applied(web, neverStarted), nil, "healed: Start(g3)"},
+		{"its program comes before all", manifest("web", program("a"), files("1")), nothing("web"), nil, "created: Install(g1) Files(g1) Start(g1)"},
 
 		// As it shall be.
 		{"a settled daemon", web, applied(web), nil, "unchanged"},
@@ -194,6 +209,10 @@ func TestPlan(t *testing.T) {
 		{"a file, of one that can't", manifest("web", files("2")), applied(conf), nil, "configured: Files(g4) Stop Start(g4)"},
 		{"its arguments", manifest("web", args("-v")), applied(web), nil, "configured: Stop Start(g4)"},
 		{"arguments and a file", manifest("web", args("-v"), files("2"), reloads), applied(manifest("web", files("1"), reloads)), nil, "configured: Files(g4) Stop Start(g4)"},
+		{"its program", manifest("web", program("b")), applied(manifest("web", program("a"))), nil, "configured: Install(g4) Stop Start(g4)"},
+		{"whose its program is", manifest("web", program("a"), owner("w")), applied(manifest("web", program("a"))), nil, "configured: Install(g4) Stamp(g4)"},
+		{"a file, and not its program", manifest("web", program("a"), files("2"), reloads), applied(manifest("web", program("a"), files("1"), reloads)), nil, "configured: Files(g4) Reload(g4) Stamp(g4)"},
+		{"where it sits, with a program", manifest("web", slice("b"), program("a")), applied(manifest("web", slice("a"), program("a"))), nil, "configured: Stop Remove Start(g4)"},
 		{"it has no files any more", web, applied(conf), nil, "configured: Files(g4) Stop Start(g4)"},
 		{"where it sits", manifest("web", slice("b")), applied(manifest("web", slice("a"))), nil, "configured: Stop Remove Start(g4)"},
 		{"with files", manifest("web", slice("b"), files("1")), applied(manifest("web", slice("a"), files("1"))), nil, "configured: Files(g4) Stop Remove Files(g4) Start(g4)"},

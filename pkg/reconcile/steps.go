@@ -45,12 +45,28 @@ func (p *planner) stop() spec.Stop {
 	return p.Want.Spec.Stop
 }
 
-// files writes the config files where there are any, or were.
+// files puts on the host what the daemon is made of: the program where one is to be installed and isn't, as far as that is known, and the config files where there
+// are any, or were.
 func (p *planner) files(reason string) []spec.Step {
+	steps := p.install(reason)
 	if len(p.Want.Spec.Files) == 0 && (p.stamp == nil || len(p.stamp.Spec.Files) == 0) {
+		return steps
+	}
+	return append(steps, p.step(spec.VerbFiles, reason))
+}
+
+// install puts the program at its place where it is new, was changed, or somebody touched it.
+func (p *planner) install(reason string) []spec.Step {
+	if p.Want.Spec.Install == nil {
 		return nil
 	}
-	return []spec.Step{p.step(spec.VerbFiles, reason)}
+	const where = "spec.install."
+	changed := slices.ContainsFunc(p.changes, func(c spec.Change) bool { return strings.HasPrefix(c.Field, where) })
+	touched := slices.ContainsFunc(p.Observed.Drift, func(d spec.Drift) bool { return strings.HasPrefix(d.Field, where) })
+	if p.stamp != nil && p.Observed.Driver == p.Driver && !changed && !touched {
+		return nil
+	}
+	return []spec.Step{p.step(spec.VerbInstall, reason)}
 }
 
 // start plans the start of a daemon, unless a dependency blocks it.

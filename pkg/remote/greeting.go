@@ -38,6 +38,8 @@ type Facts struct {
 	UID  int    `json:"uid"`
 	Home string `json:"home,omitempty"`
 	Path string `json:"path,omitempty"`
+	// Programs is where that machine keeps programs by their content.
+	Programs string `json:"programs,omitempty"`
 }
 
 // greeting is the first that an agent says.

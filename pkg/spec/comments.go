@@ -12,7 +12,7 @@ import (
 
 // sources are the files with the types of manifests in them.
 //
-//go:embed types.go host.go
+//go:embed types.go types_program.go host.go
 var sources embed.FS
 
 // comments are the doc comments of the types of a manifest, by TYPE and TYPE.FIELD in Go's names: the one source of what schema, explain and the manual say.
@@ -21,7 +21,7 @@ type comments map[string]string
 // readComments reads them from the source of this package, which the program carries.
 func readComments() (comments, error) {
 	c := comments{}
-	for _, name := range []string{"types.go", "host.go"} {
+	for _, name := range []string{"types.go", "types_program.go", "host.go"} {
 		source, err := sources.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read the comments: %w", err)

@@ -14,6 +14,8 @@ type Daemon struct {
 	Secrets map[string]Secret
 	// Contents are the contents of Spec.Files by their digest.
 	Contents map[string][]byte
+	// Program is the program that Spec.Install names; nil where it names none, or where the host has it.
+	Program *Program
 	// Source is where the manifest stands, FILE:LINE, for messages.
 	Source string
 }
@@ -161,14 +163,15 @@ type Verb string
 
 // The verbs, each idempotent.
 const (
-	VerbStamp  Verb = "Stamp"  // write the stamp; the process is not touched
-	VerbFiles  Verb = "Files"  // write the config files
-	VerbStart  Verb = "Start"  // start it where no process of it is alive; writes the stamp
-	VerbReload Verb = "Reload" // make it reread its files
-	VerbStop   Verb = "Stop"   // end its whole tree; the stamp stays
-	VerbRemove Verb = "Remove" // remove what is left of a stopped daemon: its files and its stamp
-	VerbPause  Verb = "Pause"  // remember that a user stopped it
-	VerbResume Verb = "Resume" // forget that
+	VerbStamp   Verb = "Stamp"   // write the stamp; the process is not touched
+	VerbInstall Verb = "Install" // put the program at its place; it is on the host by then
+	VerbFiles   Verb = "Files"   // write the config files
+	VerbStart   Verb = "Start"   // start it where no process of it is alive; writes the stamp
+	VerbReload  Verb = "Reload"  // make it reread its files
+	VerbStop    Verb = "Stop"    // end its whole tree; the stamp stays
+	VerbRemove  Verb = "Remove"  // remove what is left of a stopped daemon: its files and its stamp
+	VerbPause   Verb = "Pause"   // remember that a user stopped it
+	VerbResume  Verb = "Resume"  // forget that
 )
 
 // Step is one change of one daemon. Plan makes it, a driver applies it.

@@ -29,7 +29,7 @@ func (d *pairing) pairs(n *yaml.Node, merged bool) {
 		if merged && d.overspent() {
 			return
 		}
-		if !d.keyIsText(key) {
+		if !d.isField(key) && !d.keyIsText(key) {
 			continue
 		}
 		if line, dup := d.seen[key.Value]; !dup {
@@ -66,6 +66,12 @@ func (d *pairing) merge(n *yaml.Node) {
 	default:
 		d.problem(n, "<< merges mappings, and this is %s", found(target))
 	}
+}
+
+// isField says whether a key is the name of a field as it stands, though other readers of YAML take that word for something else: build.on is one, which YAML 1.1
+// takes for true.
+func (d *pairing) isField(key *yaml.Node) bool {
+	return key.Kind == yaml.ScalarNode && key.Tag == "!!str" && d.shape.field(key.Value) != nil
 }
 
 func (d *decoder) keyIsText(key *yaml.Node) bool {

@@ -24,6 +24,7 @@ func (s *Spec) setDefaults() {
 	if s.Health != nil {
 		s.Health.setDefaults()
 	}
+	s.programDefaults()
 	for i := range s.Files {
 		s.Files[i].setDefaults()
 	}
@@ -66,6 +67,40 @@ func (b *Backoff) setDefaults() {
 	fill(&b.Initial, Duration(time.Second))
 	fill(&b.Max, Duration(5*time.Minute))
 	fill(&b.ResetAfter, Duration(time.Minute))
+}
+
+// programDefaults are those of how the program comes to be, and of what it is called where the manifest leaves that out.
+func (s *Spec) programDefaults() {
+	if s.Build != nil {
+		s.Build.setDefaults()
+		if s.Install == nil {
+			s.Install = new(Install)
+			s.Install.setDefaults()
+		}
+	}
+	if s.Install != nil {
+		fillPtr(&s.Install.Mode, 0o755)
+		fill(&s.Binary, s.programName())
+	}
+	if s.Update != nil {
+		s.Update.setDefaults()
+	}
+}
+
+func (b *Build) setDefaults() {
+	fill(&b.On, BuildOnController)
+	fill(&b.Timeout, Duration(10*time.Minute))
+}
+
+func (i *Install) setDefaults() {
+	fillPtr(&i.Mode, 0o755)
+	fill(&i.Keep, 3)
+}
+
+func (u *Update) setDefaults() {
+	fill(&u.Strategy, UpdateRestart)
+	fill(&u.ReadyTimeout, Duration(time.Minute))
+	fill(&u.OnFailure, UpdateRollback)
 }
 
 func (f *File) setDefaults() { fillPtr(&f.Mode, 0o644) }

@@ -28,6 +28,9 @@ func Diff(old Stamp, want *Daemon) []Change {
 		if has {
 			c.New = a.show(path, want.Contents)
 		}
+		if path == "spec.install.digest" && want.Program != nil && want.Program.Stale != "" {
+			c.New = "rebuild: " + want.Program.Stale
+		}
 		if had && has && c.Old == c.New {
 			c.New += ", changed"
 		}
@@ -36,7 +39,15 @@ func Diff(old Stamp, want *Daemon) []Change {
 		}
 		changes = append(changes, c.withDefaults(path, had, has))
 	}
-	return changes
+	return withoutPlaces(changes, old, want)
+}
+
+// withoutPlaces leaves out where a program is kept by its content, where its digest says already that it is another one.
+func withoutPlaces(changes []Change, old Stamp, want *Daemon) []Change {
+	if before, after := old.Spec.Install, want.Spec.Install; before == nil || after == nil || before.Digest == after.Digest {
+		return changes
+	}
+	return slices.DeleteFunc(changes, func(c Change) bool { return c.Field == "spec.binary" })
 }
 
 // naturally compares paths so that args[2] stands before args[10].

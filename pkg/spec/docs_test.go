@@ -317,7 +317,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 // inSchema finds a field in a schema, nil where it isn't there.
 func inSchema(n *schemaNode, path string) *schemaNode {
 	for _, name := range plainSteps(path) {
-		for n.Items != nil || n.AnyOf != nil || reflect.TypeOf(n.Additional) == reflect.TypeFor[*schemaNode]() {
+		for n.Items != nil || n.AnyOf != nil && n.Properties == nil || reflect.TypeOf(n.Additional) == reflect.TypeFor[*schemaNode]() {
 			switch more, ok := n.Additional.(*schemaNode); {
 			case ok:
 				n = more

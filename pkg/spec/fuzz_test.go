@@ -169,6 +169,7 @@ func compareReaders(t *testing.T, b []byte, got DaemonSpec) {
 		return
 	}
 	other.Spec.foldHealthURL()
+	other.Spec.programDefaults()
 	if diff := cmp.Diff(other, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("-sigs.k8s.io/yaml +ours:\n%s", diff)
 	}

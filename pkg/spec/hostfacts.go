@@ -75,6 +75,7 @@ func anyValue(name string) (string, error) {
 
 // withoutReferences is a URL or an address as far as it is known without a host.
 func withoutReferences(text string) string {
+	text = strings.ReplaceAll(text, SlotReference, "1")
 	if !refers(text) {
 		return text
 	}

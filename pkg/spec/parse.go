@@ -205,6 +205,7 @@ func (m *Manifest) decode(n *yaml.Node) Problems {
 	d := newDecoder(m.origin(), manifestShape())
 	d.decode(d.root, n, reflect.ValueOf(&m.DaemonSpec).Elem())
 	m.Spec.foldHealthURL()
+	m.Spec.programDefaults()
 	ps := d.judged(func() Problems { return validate(m) })
 	m.broken = len(ps) > 0
 	return ps

@@ -95,10 +95,19 @@ func (s *Spec) rewrite(do func(field string, n notation, text string) string) {
 		one("spec.health.tcp", addressText, &h.TCP)
 	}
 	one("spec.stop.url", urlText, &s.Stop.URL)
-	if s.Reload != nil && refers(s.Reload.URL) {
-		r := *s.Reload
-		s.Reload = &r
-		one("spec.reload.url", urlText, &r.URL)
+	if s.Reload != nil {
+		s.rewriteReload(one)
+	}
+}
+
+func (s *Spec) rewriteReload(one func(field string, n notation, text *string)) {
+	r := *s.Reload
+	s.Reload = &r
+	one("spec.reload.url", urlText, &r.URL)
+	if r.Expect != nil {
+		e := *r.Expect
+		r.Expect = &e
+		one("spec.reload.expect.url", urlText, &e.URL)
 	}
 }
 

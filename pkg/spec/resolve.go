@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const (
@@ -18,6 +19,11 @@ type ResolveOptions struct {
 	LookupEnv func(name string) (string, bool)
 	// Path is where binaries without a slash are looked up, as in $PATH. Relative folders in it are skipped.
 	Path string
+	// Program finds, or makes, the program of a manifest with an install; dir is what its paths are relative to. It is called once for each such manifest, from any
+	// goroutine. Nil leaves out which program it is, for a check.
+	Program func(m *Manifest, dir string) (*Program, error)
+	// ProgramDir is where the daemons' host keeps programs by their content; empty where that isn't known, and such a program stays a name.
+	ProgramDir string
 	// Remote is set for daemons of another machine: programs are looked up there. Secrets and contents are read here all the same.
 	Remote *RemoteResolve
 }
@@ -89,12 +95,21 @@ func (r *resolver) daemon() (*Daemon, Problems) {
 	if r.o.Remote == nil && !r.apart && r.m.mayBeElsewhere() {
 		r.elsewhere()
 	}
-	s.Binary = r.program("spec.binary", s.Binary)
+	r.install()
+	if s.Install == nil {
+		s.Binary = r.program("spec.binary", s.Binary)
+	}
 	if s.Health != nil && len(s.Health.Exec) > 0 {
 		h := *s.Health
-		h.Exec = append([]string{}, h.Exec...)
+		h.Exec = slices.Clone(h.Exec)
 		h.Exec[0] = r.program("spec.health.exec[0]", h.Exec[0])
 		s.Health = &h
+	}
+	if s.Reload != nil && len(s.Reload.Exec) > 0 {
+		rl := *s.Reload
+		rl.Exec = slices.Clone(rl.Exec)
+		rl.Exec[0] = r.program("spec.reload.exec[0]", rl.Exec[0])
+		s.Reload = &rl
 	}
 	r.secrets()
 	r.contents()

@@ -126,6 +126,8 @@ func (m schemaMaker) refine(s *shape, n *schemaNode) {
 		n.Properties["name"].MaxLength = 63
 	case reflect.TypeFor[Spec]():
 		n.Properties["binary"].MinLength = 1
+		n.AnyOf = oneOf("binary", "build", "install")
+		n.Properties["listen"].Items.Pattern = "^(tcp|unix)://"
 		n.Properties["host"].Pattern = `^([^-\s][^,\s]*)?$`
 		n.Not = &schemaNode{Required: []string{"host", "hostSelector"}}
 		n.Properties["rlimits"].Names = &schemaNode{Enum: RlimitNames()}
@@ -139,7 +141,8 @@ func (m schemaMaker) refine(s *shape, n *schemaNode) {
 	case reflect.TypeFor[Stop]():
 		n.Properties["url"].Pattern = "^https?://"
 	case reflect.TypeFor[Reload]():
-		n.OneOf = oneOf("signal", "url")
+		n.OneOf = oneOf("signal", "url", "exec")
+		n.Properties["exec"].MinItems = 1
 		n.Properties["url"].Pattern = "^https?://"
 	case reflect.TypeFor[File]():
 		n.OneOf = oneOf("content", "from")

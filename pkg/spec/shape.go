@@ -148,6 +148,14 @@ func words(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[DriverKind]():
 		return []string{"auto", "systemd", "cgroup", "process", "launchd", "job"}
+	case reflect.TypeFor[BuildPlace]():
+		return []string{"controller", "host"}
+	case reflect.TypeFor[ArchiveFormat]():
+		return []string{"tar.gz", "tar", "zip", "gz"}
+	case reflect.TypeFor[UpdateStrategy]():
+		return []string{"Restart", "StartFirst"}
+	case reflect.TypeFor[UpdateFailure]():
+		return []string{"Rollback", "Stop", "Continue"}
 	case reflect.TypeFor[AgentInstall]():
 		return []string{"auto", "never"}
 	case reflect.TypeFor[StartType]():

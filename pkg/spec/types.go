@@ -41,9 +41,17 @@ type Spec struct {
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`
 	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name
 	// looked up in PATH and then beside the manifest. On another host: an absolute path, or a name looked up in PATH there.
-	Binary string `json:"binary" required:"true" class:"restart"`
-	// Args are passed to the binary as they stand: no shell, and no expansion but that of $(HOST_NAME), $(HOST_ADDRESS) and
-	// $(HOST_LABEL_x).
+	// It is required where there is neither build nor install.
+	Binary string `json:"binary,omitempty" class:"restart"`
+	// Build makes the program from sources.
+	Build *Build `json:"build,omitempty" class:"live"`
+	// Install puts the program on the host. Where there is a build it may be omitted: its output is installed then.
+	Install *Install `json:"install,omitempty" class:"live"`
+	// Update says how a changed daemon takes the place of the one that runs. Omitted: it is restarted, and nobody waits for it to be Ready
+	// who doesn't ask for that.
+	Update *Update `json:"update,omitempty" class:"live"`
+	// Args are passed to the binary as they stand: no shell, and no expansion but that of $(HOST_NAME), $(HOST_ADDRESS),
+	// $(HOST_LABEL_x) and, where update.strategy is StartFirst, $(SLOT).
 	Args []string `json:"args,omitempty" class:"restart"`
 	// Env is the daemon's environment besides PATH, HOME, USER, LOGNAME, SHELL and LANG: a value, or {fromFile: PATH} or
 	// {fromEnv: NAME} for a secret.
@@ -72,6 +80,9 @@ type Spec struct {
 	Stop Stop `json:"stop,omitzero" class:"live"`
 	// Restart says when an ended daemon is started again.
 	Restart Restart `json:"restart,omitzero" class:"live"`
+	// Listen are sockets that are opened for the daemon and handed to it as in sd_listen_fds(3), tcp://ADDRESS:PORT or
+	// unix://PATH: they stay open while it restarts, so that no connection is refused.
+	Listen []string `json:"listen,omitempty" class:"restart"`
 	// Reload says how the daemon rereads its files. Omitted: a changed file restarts it.
 	Reload *Reload `json:"reload,omitempty" class:"live"`
 	// Cgroup limits what the daemon may use and says where it sits in the cgroup tree.
@@ -195,12 +206,16 @@ type Backoff struct {
 	ResetAfter Duration `json:"resetAfter,omitempty"`
 }
 
-// Reload is one way to make a daemon reread its files: a signal, or a URL that gets a POST.
+// Reload is one way to make a daemon reread its files: a signal, a URL that gets a POST, or a command. Afterwards it must be healthy.
 type Reload struct {
 	// Signal is sent to the daemon's main process.
 	Signal Signal `json:"signal,omitempty"`
 	// URL gets a POST and must answer 2xx.
 	URL string `json:"url,omitempty"`
+	// Exec is a command (no shell) that must exit 0. It runs as health.exec does.
+	Exec []string `json:"exec,omitempty"`
+	// Expect is what shows that it did.
+	Expect *ReloadExpect `json:"expect,omitempty"`
 }
 
 // Cgroup limits a daemon and places it in the tree of cgroups. A driver that can't enforce a limit says so, or refuses where required is set.

@@ -23,6 +23,7 @@ func validate(m *Manifest) Problems {
 	v.metadata(m.Metadata)
 	v.where()
 	v.references()
+	v.program()
 	v.process()
 	v.health()
 	v.stopping()
@@ -200,16 +201,40 @@ func (v *daemonValidator) stopping() {
 	s := &v.m.Spec
 	v.url("spec.stop.url", s.Stop.URL)
 	if r := s.Reload; r != nil {
-		v.url("spec.reload.url", r.URL)
-		if (r.URL != "") == (r.Signal != "") {
-			v.bad("spec.reload", "give exactly one of signal and url")
-		}
+		v.reload(r)
 	}
 	b := s.Restart.Backoff
 	v.atLeastTime("spec.restart.backoff.initial", b.Initial, Duration(time.Millisecond))
 	v.atLeastTime("spec.restart.backoff.resetAfter", b.ResetAfter, Duration(time.Millisecond))
 	if b.Initial > b.Max {
 		v.bad("spec.restart.backoff.max", "%v is less than backoff.initial, %v", b.Max, b.Initial)
+	}
+}
+
+func (v *daemonValidator) reload(r *Reload) {
+	v.url("spec.reload.url", r.URL)
+	given := 0
+	for _, is := range []bool{r.URL != "", r.Signal != "", len(r.Exec) > 0} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		v.bad("spec.reload", "give exactly one of signal, url and exec")
+	}
+	e := r.Expect
+	if e == nil {
+		return
+	}
+	v.url("spec.reload.expect.url", e.URL)
+	if e.URL == "" && (v.m.Spec.Health == nil || v.m.Spec.Health.URL == "") {
+		v.bad("spec.reload.expect.url", "this is required, where there is no health.url")
+	}
+	if name, _, ok := strings.Cut(e.Header, ":"); e.Header != "" && (!ok || strings.TrimSpace(name) == "") {
+		v.bad("spec.reload.expect.header", "%q is no header: write NAME: VALUE", e.Header)
+	}
+	if e.Header == "" && e.Body == "" {
+		v.bad("spec.reload.expect", "give header, body or both")
 	}
 }
 
