@@ -4,7 +4,9 @@
 package atomicfile
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,7 +42,12 @@ func Write(path string, data []byte, mode fs.FileMode, d Durability) error {
 }
 
 // WriteOwned is Write of a file that belongs to owner from the instant it stands at path.
-func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durability) (err error) {
+func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durability) error {
+	return WriteFrom(path, bytes.NewReader(data), mode, owner, d)
+}
+
+// WriteFrom is WriteOwned of what r reads to its end. An error of r leaves path as it was.
+func WriteFrom(path string, r io.Reader, mode fs.FileMode, owner Owner, d Durability) (err error) {
 	dir, base := filepath.Split(path)
 	f, release, err := createTemp(dir, base)
 	if err != nil {
@@ -54,7 +61,7 @@ func WriteOwned(path string, data []byte, mode fs.FileMode, owner Owner, d Durab
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
-	if _, err = f.Write(data); err != nil {
+	if _, err = io.Copy(f, r); err != nil {
 		return err
 	}
 	if owner != Whoever() {

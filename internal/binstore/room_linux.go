@@ -1,0 +1,39 @@
+package binstore
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/plainfile"
+)
+
+// freeSpace is how many bytes may still be written in a folder.
+func freeSpace(dir string) (free int64, known bool) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, false
+	}
+	return int64(st.Bavail) * st.Bsize, true
+}
+
+// longestStray is how long a child that was forked while a file was written may take to be its own program, and so to have closed the file.
+const longestStray = time.Second
+
+// unwritten waits until nobody has the file open for writing: not this process any more, but a child of it that was just forked may. To execute it would fail with ETXTBSY until
+// then. A read lease is given for no file that is open for writing: see fcntl(2). Where there are no leases it doesn't wait.
+func unwritten(path string) error {
+	f, err := plainfile.Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which gives the lease back
+	for began := time.Now(); time.Since(began) < longestStray; time.Sleep(time.Millisecond) {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); !errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+	}
+	return nil
+}
