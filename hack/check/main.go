@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, strict bool) error {
 		flags := flag.NewFlagSet("fuzz", flag.ExitOnError)
 		long := flags.Duration("time", time.Minute, "how long each target is fuzzed")
 		_ = flags.Parse(args[1:]) // ExitOnError: it doesn't return one
-		return c.fuzz(ctx, *long)
+		return c.fuzz(ctx, long.String())
 	case "cover":
 		return c.cover(ctx)
 	}

@@ -28,7 +28,7 @@ func (c *checker) test(ctx context.Context, packages []string) error {
 		crashErr = c.crashTests(ctx, r)
 	}
 	if all && ctx.Err() == nil {
-		fuzzErr = c.fuzz(ctx, 5*time.Second)
+		fuzzErr = c.fuzz(ctx, shortRound)
 	}
 	r.print(c.out)
 	return errors.Join(testErr, crashErr, fuzzErr)
