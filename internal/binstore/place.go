@@ -53,7 +53,7 @@ func (s *Store) Install(ctx context.Context, daemon string, p Place, force bool)
 	if outside == "" {
 		err = link(from, p.Path)
 	} else {
-		err = s.copy(from, p)
+		err = s.copy(ctx, from, p)
 	}
 	if _, kept := os.Lstat(from); err != nil && errors.Is(kept, fs.ErrNotExist) { // it was swept before it was claimed
 		return fmt.Errorf("find program %s: %w", p.Digest, ErrNotKept)
@@ -147,7 +147,7 @@ func flush(dir string) error {
 }
 
 // copy puts a content anywhere, where it isn't already.
-func (s *Store) copy(from string, p Place) error {
+func (s *Store) copy(ctx context.Context, from string, p Place) error {
 	if info, err := os.Lstat(p.Path); err == nil && info.Mode().IsRegular() && modeOf(info) == p.Mode && owns(p.Owner, info) {
 		if have, err := s.digestOf(p.Path); err == nil && have == p.Digest {
 			return nil
@@ -175,24 +175,19 @@ func (s *Store) copy(from string, p Place) error {
 	case err != nil:
 		return err
 	}
-	return unwritten(p.Path)
+	return unwritten(ctx, p.Path)
 }
 
 // verifying reads what r does, and ends with an error where that isn't the content of digest.
 func verifying(r io.Reader, digest string) io.Reader {
 	sum := sha256.New()
-	return io.MultiReader(io.TeeReader(r, sum), atEnd(func() error {
+	return io.MultiReader(io.TeeReader(r, sum), reading(func([]byte) (int, error) {
 		if have := prefix + hex.EncodeToString(sum.Sum(nil)); have != digest {
-			return fmt.Errorf("what was read has the digest %s, and not %s: %w", have, digest, ErrDamaged)
+			return 0, fmt.Errorf("what was read has the digest %s, and not %s: %w", have, digest, ErrDamaged)
 		}
-		return io.EOF
+		return 0, io.EOF
 	}))
 }
-
-// atEnd reads nothing, but what its function says.
-type atEnd func() error
-
-func (f atEnd) Read([]byte) (int, error) { return 0, f() }
 
 func modeOf(info fs.FileInfo) fs.FileMode {
 	return info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)

@@ -58,7 +58,7 @@ func (s *Store) receive(ctx context.Context, digits string, size, offset int64, 
 	if err != nil {
 		return err
 	}
-	got, err := io.Copy(io.MultiWriter(f, sum), &bounded{ctx, io.LimitReader(r, size-offset+1)})
+	got, err := io.Copy(io.MultiWriter(f, sum), until(ctx, io.LimitReader(r, size-offset+1)))
 	switch {
 	case noRoom(err):
 		return errors.Join(fmt.Errorf("write %s: %w: %w", path, err, ErrFull), os.Remove(path))
@@ -74,16 +74,16 @@ func (s *Store) receive(ctx context.Context, digits string, size, offset int64, 
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return s.adopt(path, digits)
+	return s.adopt(ctx, path, digits)
 }
 
 // adopt makes a complete file the content.
-func (s *Store) adopt(path, digits string) error {
+func (s *Store) adopt(ctx context.Context, path, digits string) error {
 	to := s.contentPath(digits)
 	if err := atomicfile.MkdirAll(filepath.Dir(to), 0o755, atomicfile.Durable); err != nil {
 		return err
 	}
-	if err := unwritten(path); err != nil {
+	if err := unwritten(ctx, path); err != nil {
 		return err
 	}
 	if err := atomicfile.Adopt(path, to, 0o755, atomicfile.Durable); err != nil {
@@ -117,18 +117,20 @@ func resume(f *os.File, size, offset int64) (hash.Hash, error) {
 	return sum, err
 }
 
-// bounded reads until ctx ends.
-type bounded struct {
-	ctx context.Context
-	r   io.Reader
+// until reads what r does, until ctx ends.
+func until(ctx context.Context, r io.Reader) io.Reader {
+	return reading(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	if err := b.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return b.r.Read(p)
-}
+// reading is a reader made of a function.
+type reading func(p []byte) (int, error)
+
+func (f reading) Read(p []byte) (int, error) { return f(p) }
 
 // noRoom tells whether an error says that a disk, or somebody's part of it, is full.
 func noRoom(err error) bool {

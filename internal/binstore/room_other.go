@@ -2,6 +2,8 @@
 
 package binstore
 
+import "context"
+
 func freeSpace(string) (free int64, known bool) { return 0, false }
 
-func unwritten(string) error { return nil }
+func unwritten(context.Context, string) error { return nil }
