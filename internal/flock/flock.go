@@ -18,7 +18,7 @@ var ErrHeld = errors.New("the lock is held")
 // Held is a lock that is held. It excludes other processes and other callers in this one. The race detector doesn't see the order it gives:
 // goroutines that share memory under it need a mutex as well.
 type Held struct {
-	f    *os.File // nil for a named lock on Linux
+	f    *os.File // nil for a named lock on Linux, and for a folder on Unix
 	free func()
 	once sync.Once
 }
@@ -68,10 +68,10 @@ func TryLock(path string) (*Held, error) {
 	}}, nil
 }
 
-// SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both. A named lock has no place for it.
+// SetInfo leaves info in the lock file for those who find it held. It stays there after Release, so ask Info for both. A named lock, or a folder's, has no place for it.
 func (h *Held) SetInfo(info []byte) error {
 	if h.f == nil {
-		return errors.New("describe the lock's holder: a named lock has no file of its own")
+		return errors.New("describe the lock's holder: it has no file of its own")
 	}
 	if err := h.f.Truncate(0); err != nil {
 		return fmt.Errorf("describe the lock's holder: %w", err)
@@ -108,4 +108,10 @@ func Info(path string) (info []byte, held bool, err error) {
 	info = make([]byte, 4096)
 	n, _ := f.ReadAt(info, 0) // the holder may be rewriting it: what is there is all there is to tell
 	return info[:n], held, nil
+}
+
+// LockDir waits for the lock of a folder that somebody works in, as Lock does for one at a path. On Unix it is the folder itself that is locked, so nothing is made in it, and all users of
+// the machine who may read it share the lock.
+func LockDir(ctx context.Context, dir string) (*Held, error) {
+	return wait(ctx, dir, func() (*Held, error) { return TryLockDir(dir) })
 }

@@ -34,6 +34,12 @@ func TestMain(m *testing.M) {
 var kinds = map[string]func(path, name string) (*Held, error){
 	"a file each":     func(path, name string) (*Held, error) { return TryLock(path + name) },
 	"a file together": TryLockNamed,
+	"a folder each": func(path, name string) (*Held, error) {
+		if err := os.MkdirAll(path+name, 0o700); err != nil {
+			return nil, err
+		}
+		return TryLockDir(path + name)
+	},
 }
 
 func TestTryLockExcludes(t *testing.T) {
@@ -87,6 +93,7 @@ func TestLockLetsOneInAtATime(t *testing.T) {
 	for kind, lock := range map[string]func() (*Held, error){
 		"a file each":     func() (*Held, error) { return Lock(t.Context(), filepath.Join(dir, "l")) },
 		"a file together": func() (*Held, error) { return LockNamed(t.Context(), filepath.Join(dir, "n"), "a") },
+		"a folder":        func() (*Held, error) { return LockDir(t.Context(), dir) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			var wg sync.WaitGroup

@@ -4,6 +4,7 @@ package flock
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -32,4 +33,20 @@ func flock(f *os.File, how int) error {
 			return err
 		}
 	}
+}
+
+// TryLockDir takes the lock of a folder, or returns an error that wraps ErrHeld. See LockDir.
+func TryLockDir(dir string) (*Held, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return &Held{free: func() {
+		unlock(f)
+		f.Close()
+	}}, nil
 }

@@ -2,6 +2,7 @@ package flock
 
 import (
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/windows"
 )
@@ -33,3 +34,6 @@ func lock(f *os.File, how uint32) error {
 	}
 	return err
 }
+
+// TryLockDir takes the lock of a folder, which is a file in it here, or returns an error that wraps ErrHeld. See LockDir.
+func TryLockDir(dir string) (*Held, error) { return TryLock(filepath.Join(dir, ".reconciler.lock")) }
