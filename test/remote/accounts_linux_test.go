@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -33,10 +35,10 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// declareHost writes a Host document for a host, with more lines of its spec, and has daemons name it.
+// declareHost writes a Host document for a host, with more lines of its spec, among the administrator's hosts.
 func (o *office) declareHost(name string, h *labhost.Host, lines ...string) {
 	o.t.Helper()
-	o.write("host-"+name+".yaml", fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: Host\nmetadata: {name: %s}\nspec:\n  address: %s\n  %s\n", name, h.Addr, strings.Join(lines, "\n  ")))
+	o.writeIn(filepath.Join(o.dir, "state", "hosts.d"), name+".yaml", fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: Host\nmetadata: {name: %s}\nspec:\n  address: %s\n  %s\n", name, h.Addr, strings.Join(lines, "\n  ")))
 }
 
 // keeps applies a daemon on a host that is called name, and shows that it is kept there by the account with that number: started once, looked at, healed, read and deleted.
@@ -66,6 +68,9 @@ func (o *office) keeps(name string, h *labhost.Host, user int, driver string) {
 
 // testUser is alice, who lingers: systemd starts her daemons at boot, and restarts them, without root's doing.
 func testUser(t *testing.T, o *office, far, _ *labhost.Host) {
+	if out, err := far.Command(t.Context(), "journalctl", "--flush").CombinedOutput(); err != nil { // to the disk, where users have journals of their own
+		t.Fatalf("%v: %s", err, out)
+	}
 	o.declareHost("hers", far, "user: alice")
 	o.keeps("hers", far, 1000, "systemd")
 	o.keeps("hers", far, 1000, "process")
@@ -114,7 +119,7 @@ func testBastion(t *testing.T, o *office, far, bastion *labhost.Host) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := sshlab.Sshd(t.Context(), far, "20-bastion"); err != nil {
+		if err := sshlab.Sshd(context.WithoutCancel(t.Context()), far, "20-bastion"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -130,7 +135,6 @@ func testBastion(t *testing.T, o *office, far, bastion *labhost.Host) {
 	if err := o.home.Configure("Host behind", "  HostName "+far.Addr, "  User root", "  ProxyJump alice@"+bastion.Addr); err != nil {
 		t.Fatal(err)
 	}
-	o.remove("host-inside.yaml")
 	o.keeps("behind", far, 0, "systemd")
 	if c := processes(o, bastion, isAgent); len(c) > 0 {
 		t.Errorf("the bastion has agents: %v", c)

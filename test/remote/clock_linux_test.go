@@ -20,7 +20,7 @@ func TestClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, enroll, err := home.Server("off")
+	files, enroll, err := home.Server("skewed")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +39,9 @@ func TestClock(t *testing.T) {
 	recent := func() {
 		t.Helper()
 		for _, driver := range []string{"process", "systemd"} {
-			o.ok("logs", "--host=off", "--since=10m", driver).said("is up")
+			o.ok("logs", "--host=skewed", "--since=10m", driver).said("is up")
 		}
-		o.ok("events", "--host=off", "--since=10m").said("process", "systemd")
+		o.ok("events", "--host=skewed", "--since=10m").said("process", "systemd")
 	}
 	recent()
 
@@ -86,7 +86,7 @@ func offManifest(driver, more string) string {
 kind: DaemonSpec
 metadata: {name: %[1]s}
 spec:
-  host: off
+  host: skewed
   driver: %[1]s
   binary: %[2]s
   args: [-name=%[1]s, -dir=%[3]s%[4]s]
@@ -106,7 +106,7 @@ func logIn(t *testing.T, home *sshlab.Home, s *labhost.Server) *login {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, chans, reqs, err := ssh.NewClientConn(raw, s.Addr+":22", home.Client("off", "root"))
+	conn, chans, reqs, err := ssh.NewClientConn(raw, s.Addr+":22", home.Client("skewed", "root"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -158,7 +158,13 @@ func (o *office) manifests() string { return filepath.Join(o.dir, "manifests") }
 // write writes a file of the folder as an editor does: a new one, which is renamed.
 func (o *office) write(name, text string) {
 	o.t.Helper()
-	path := filepath.Join(o.manifests(), name)
+	o.writeIn(o.manifests(), name, text)
+}
+
+// writeIn is write for another folder.
+func (o *office) writeIn(folder, name, text string) {
+	o.t.Helper()
+	path := filepath.Join(folder, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		o.t.Fatal(err)
 	}
