@@ -54,6 +54,11 @@ func isSshd(p labhost.Process) bool {
 	return strings.HasPrefix(p.Args[0], "sshd:") || strings.HasSuffix(p.Args[0], "/sshd")
 }
 
+// isSession tells those of sshd's processes that serve a connection from the one that listens.
+func isSession(p labhost.Process) bool {
+	return strings.HasPrefix(p.Args[0], "sshd:") && !strings.Contains(strings.Join(p.Args, " "), "listener")
+}
+
 // isAgent tells an agent by its command line: the program, and the verb.
 func isAgent(p labhost.Process) bool {
 	return strings.Contains(p.Args[0], "reconciler") && slices.Contains(p.Args[1:], "agent")

@@ -60,7 +60,7 @@ func testKey(t *testing.T, o *office, host *labhost.Host, wrong, right func(*off
 	if err := wrong(o); err != nil {
 		t.Fatal(err)
 	}
-	killAll(t, host, isSshd) // and so the link of the run
+	killAll(t, host, isSession) // and so the link of the run
 	first[loop] = loop.kill()
 	refused := o.run("apply", "--set=other", "-f", o.manifests())
 	if refused.wait() == 0 {
