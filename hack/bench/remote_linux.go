@@ -87,14 +87,15 @@ func (s *site) boot(ctx context.Context, lab *labhost.Lab) ([]*labhost.Host, err
 	if err != nil {
 		return nil, err
 	}
-	hosts, errs := make([]*labhost.Host, remoteHosts), make([]error, remoteHosts)
+	hosts, err := lab.StartAll(ctx, remoteHosts, labhost.Systemd, python()...)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, remoteHosts)
 	var all sync.WaitGroup
-	for i := range hosts {
+	for i, h := range hosts {
 		all.Go(func() {
-			hosts[i], errs[i] = lab.Start(ctx, labhost.Systemd, python()...)
-			if errs[i] == nil {
-				errs[i] = errors.Join(hosts[i].Put(filepath.Join(hostDir, "tinyd"), tinyd, 0o755), s.home.Enroll(ctx, hosts[i]))
-			}
+			errs[i] = errors.Join(h.Put(filepath.Join(hostDir, "tinyd"), tinyd, 0o755), s.home.Enroll(ctx, h))
 		})
 	}
 	all.Wait()

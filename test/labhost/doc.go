@@ -22,7 +22,8 @@
 //
 // Change anything of the machine: no mount outside of the lab's namespaces, no interface, no setting, no cgroup beside its own, labhost-RANDOM. Nor leave anything: a
 // host ends with its test; the lab ends with the test process, however that ends, because its standard input does; and the kernel kills what is in its PID namespace.
-// What a killed run leaves are empty cgroups, which the next run removes.
+// What a killed run leaves are empty cgroups, which the next run removes. What stays are the files of /run/lock/labhost, by whose locks all test programs of a machine share the
+// room that it has for hosts with systemd: a start waits for room.
 //
 // It needs root, as that is who may make namespaces of a machine. For others each test that wants a host is skipped, and says so.
 package labhost

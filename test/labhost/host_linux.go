@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"reconciler.dev/reconciler/internal/flock"
 )
 
 // patience is how long a host may take to boot or to go down. It takes less than a second; a machine with much else to do may take longer.
@@ -24,6 +27,7 @@ type Host struct {
 	Addr string
 
 	lab   *Lab
+	slot  *flock.Held // of the machine's room; nil where it takes none
 	spec  bootSpec
 	boots int
 	boot  *boot
@@ -33,15 +37,63 @@ type Host struct {
 // Bind is a file or directory of the machine that a host has, read-only, at another path or the same.
 type Bind struct{ From, To string }
 
-// Start boots a host and returns when it has booted.
+// Start boots a host and returns when it has booted. See StartAll for the room that it takes.
 func (l *Lab) Start(ctx context.Context, kind Kind, binds ...Bind) (*Host, error) {
+	hosts, err := l.StartAll(ctx, 1, kind, binds...)
+	if err != nil {
+		return nil, err
+	}
+	return hosts[0], nil
+}
+
+// StartAll boots n hosts side by side and returns when all have booted, or none runs. Where systemd boots them it waits, for some minutes at most, until the machine has room for all
+// of them beside those of other programs. Whoever has hosts and wants more at the same time asks for all at once.
+func (l *Lab) StartAll(ctx context.Context, n int, kind Kind, binds ...Bind) ([]*Host, error) {
 	if kind.machine() {
 		return nil, fmt.Errorf("start a %s host: it has no network by which it could be reached: use Test", kind)
 	}
+	var slots []*flock.Held
+	if kind.systemd() {
+		r, err := machineRoom()
+		if err == nil {
+			slots, err = r.take(ctx, n)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start a %s host: %w", kind, err)
+		}
+	}
+	hosts, errs := make([]*Host, n), make([]error, n)
+	var booted sync.WaitGroup
+	for i := range n {
+		var slot *flock.Held
+		if i < len(slots) {
+			slot = slots[i]
+		}
+		booted.Go(func() { hosts[i], errs[i] = l.startIn(ctx, slot, kind, binds) })
+	}
+	booted.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		return hosts, nil
+	}
+	for _, h := range hosts {
+		if h != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}
+	return nil, err
+}
+
+// startIn boots a host that has that slot of the machine's room.
+func (l *Lab) startIn(ctx context.Context, slot *flock.Held, kind Kind, binds []Bind) (*Host, error) {
 	h, err := l.newHost(ctx, kind, binds)
 	if err != nil {
+		if slot != nil {
+			slot.Release()
+		}
 		return nil, fmt.Errorf("start a %s host: %w", kind, err)
 	}
+	h.slot = slot
 	if err := h.powerOn(ctx); err != nil {
 		return nil, fmt.Errorf("start a %s host: %w", kind, errors.Join(err, h.Close()))
 	}
@@ -137,6 +189,9 @@ func (h *Host) Close() error {
 		if err := h.boot.end(); err != nil {
 			return err
 		}
+	}
+	if h.slot != nil {
+		h.slot.Release()
 	}
 	if err := h.removeDisk(); err != nil {
 		return err

@@ -92,6 +92,14 @@ func TestAKilledTestLeavesNothingThatRuns(t *testing.T) {
 	if len(children) < 3 { // the lab, and what boots each host
 		t.Fatalf("the test process has the children %q", children)
 	}
+	r, err := machineRoom()
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := fmt.Sprintf(", process %d has 1", cmd.Process.Pid)
+	if have := r.holders(); !strings.Contains(have, victim) {
+		t.Errorf("it has a host, and no room: %s", have)
+	}
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +108,9 @@ func TestAKilledTestLeavesNothingThatRuns(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("processes %q of its lab are left, or some of %q", processesIn(t, cgroup), children)
 		}
+	}
+	if have := r.holders(); strings.Contains(have, victim) {
+		t.Errorf("it keeps its room: %s", have)
 	}
 	if d := cmp.Diff(before, lookAtMachine(t)); d != "" {
 		t.Errorf("the machine changed:\n%s", d)

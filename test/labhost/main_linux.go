@@ -2,7 +2,6 @@ package labhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,25 +64,18 @@ func Start(t testing.TB, kind Kind, binds ...Bind) *Host {
 	return StartAll(t, 1, kind, binds...)[0]
 }
 
-// StartAll boots n hosts side by side, which are gone when the test ends.
+// StartAll boots n hosts side by side, which are gone when the test ends. A test that needs several asks for all of them at once: see Lab.StartAll.
 func StartAll(t testing.TB, n int, kind Kind, binds ...Bind) []*Host {
 	t.Helper()
 	l, began := theLab(t), time.Now()
-	hosts, errs := make([]*Host, n), make([]error, n)
-	var booted sync.WaitGroup
-	for i := range n {
-		booted.Go(func() { hosts[i], errs[i] = l.Start(t.Context(), kind, binds...) })
+	hosts, err := l.StartAll(t.Context(), n, kind, binds...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	booted.Wait()
 	var names []string
 	for _, h := range hosts {
-		if h != nil {
-			names = append(names, h.Name)
-			t.Cleanup(func() { h.end(t) })
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
+		names = append(names, h.Name)
+		t.Cleanup(func() { h.end(t) })
 	}
 	t.Logf("%s: %s booted in %s", strings.Join(names, ", "), kind, time.Since(began).Round(time.Millisecond))
 	return hosts
