@@ -20,8 +20,9 @@ func (i interrupted) Error() string {
 	return "interrupted: " + i.Signal.String()
 }
 
-// untilSignal returns a context that ends at the first ^C, SIGTERM or SIGHUP, so that the step in hand is finished. The second one ends the process at once.
-// SIGHUP stays ignored where the caller had ignored it, as nohup does.
+// untilSignal returns a context that ends at the first ^C, SIGTERM or SIGHUP, so that the step in hand is finished. The second ^C or SIGTERM ends the process at once. SIGHUP
+// counts as no second, and none after it does for that: systemd ends a session with SIGTERM and SIGHUP, in any order (SendSIGHUP= in systemd.kill(5)). It stays ignored where the
+// caller had ignored it, as nohup does.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := make(chan os.Signal, 2)
@@ -30,13 +31,15 @@ func untilSignal() (ctx context.Context, stop func()) {
 		signal.Notify(c, syscall.SIGHUP)
 	}
 	go func() {
-		s, ok := <-c
-		if !ok {
-			return
-		}
-		cancel(interrupted{s})
-		if _, ok := <-c; ok {
-			os.Exit(exitError)
+		asked := 0
+		for s := range c {
+			cancel(interrupted{s})
+			if s != syscall.SIGHUP {
+				asked++
+			}
+			if asked > 1 {
+				os.Exit(exitError)
+			}
 		}
 	}()
 	return ctx, func() {

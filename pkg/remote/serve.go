@@ -47,7 +47,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, l Local) error {
 	go func() { ended <- s.read(ctx, bufio.NewReaderSize(in, 32<<10)) }()
 	err := s.wait(ctx, ended)
 	cancel()
-	s.steps.Wait()
+	s.finish()
 	return err
 }
 
@@ -77,6 +77,7 @@ type server struct {
 	writing sync.Mutex
 
 	mu    sync.Mutex
+	over  bool // no further step is begun
 	calls map[uint32]*served
 	locks map[int]func()
 	taken int
@@ -193,8 +194,10 @@ func (s *server) call(base context.Context, id uint32, req request) {
 		return
 	}
 	if h.changes {
+		if !s.begin() {
+			return // the controller takes a call that isn't answered for one of which nothing is known
+		}
 		base = context.WithoutCancel(base)
-		s.steps.Add(1)
 	}
 	ctx, cancel := context.WithCancel(base)
 	w := &served{cancel: cancel, credit: window, more: make(chan struct{}, 1)}
@@ -216,6 +219,24 @@ func (s *server) call(base context.Context, id uint32, req request) {
 		s.mu.Unlock()
 		s.answer(id, result, err)
 	}()
+}
+
+// begin counts a step as one in hand, unless the agent is about to end.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.steps.Add(1)
+	}
+	return !s.over
+}
+
+// finish waits for the steps in hand and lets none begin any more.
+func (s *server) finish() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.steps.Wait()
 }
 
 // answer sends a result. One that can't be sent has nobody to be told to: the stream's end is noticed by who reads it.
