@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers/systemd"
 )
@@ -18,6 +19,9 @@ func main() {
 	spawn.Main()
 	ctx, stop := untilSignal()
 	if status, called := systemd.Tool(ctx, os.Args, os.Stderr); called {
+		os.Exit(status)
+	}
+	if status, called := sockets.Main(ctx, os.Args, os.Stdout); called {
 		os.Exit(status)
 	}
 	setUmask()

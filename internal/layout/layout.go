@@ -60,3 +60,6 @@ func (d Dirs) Make() error {
 	}
 	return nil
 }
+
+// Tool is where a copy of this program is that what outlives it can call: see internal/selfcopy.
+func (d Dirs) Tool() string { return filepath.Join(d.State, "bin", "reconciler") }
