@@ -75,8 +75,10 @@ func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 		k.tellFallback(h.at, s.host)
 	}
 	part := &part{Source: k.src.For(h.at, s.lookPath), turn: k.ledger.Turn, ask: h.ask}
+	link := &keptLink{looks: make(chan func(int)), lost: make(chan struct{})}
+	defer k.lose(h, link)
 	err = s.Run(ctx, part, reconcile.RunOptions{
-		Prune: k.p.pruneOptions(), Resync: k.resync, Holder: k.holder, Loaded: func() { k.loaded(h) },
+		Prune: k.p.pruneOptions(), Resync: k.resync, Holder: k.holder, Loaded: func() { k.loaded(h, link) }, Looks: link.looks,
 		Permit: func(share reconcile.Share) (bool, error) { return k.ledger.Ask(h.at, int(part.asked.Load()), share) },
 	})
 	switch {
@@ -107,7 +109,10 @@ func (k *keeper) dial(ctx context.Context, h *keptHost) (*session, error) {
 }
 
 // loaded is called once a host's manifests were loaded and everything there is watched.
-func (k *keeper) loaded(h *keptHost) {
+func (k *keeper) loaded(h *keptHost, link *keptLink) {
+	k.mu.Lock()
+	h.link = link
+	k.mu.Unlock()
 	switch h.told {
 	case noTrouble:
 	case unreachable, refusing:

@@ -37,6 +37,8 @@ type cli struct {
 	gather func(layout.Dirs) doctor.Facts
 	// boot is the machine's boot service.
 	boot bootService
+	// looks returns what tells a run to look at everything now, until stop is called.
+	looks func() (asked <-chan os.Signal, stop func())
 
 	stateDir string
 	drivers  string // what auto may choose from, the best first
@@ -50,7 +52,7 @@ type cli struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connect, ways: targets.Here, scan: scan, person: atTerminal, gather: doctor.Gather}
 	c.controller = sync.OnceValue(c.newController)
-	c.boot = systemdBoot{c}
+	c.boot, c.looks = systemdBoot{c}, lookSignal
 	return c.main(ctx, args)
 }
 

@@ -65,6 +65,28 @@ func TestRunKeepsAFleet(t *testing.T) {
 	}
 }
 
+// TestRunLooksWhenAskedTo: it says how many it has seen, and where it couldn't look.
+func TestRunLooksWhenAskedTo(t *testing.T) {
+	d := newFleetDesk(t)
+	d.looks = make(chan os.Signal)
+	out, _, interrupt := d.start("run", "-f", ".")
+	for _, at := range []string{" gpu-1: ", " gpu-2: "} {
+		out.shows(t, at+"daemon/web: created", 1)
+	}
+	out.shows(t, " ann@old: daemon/batch: created", 1)
+	out.shows(t, " daemon/db: created", 1)
+	d.looks <- os.Interrupt
+	out.shows(t, " looked: at 4 daemons on 4 hosts, in ", 1)
+	d.cut("gpu-2")
+	out.shows(t, "gpu-2: unreachable: ", 1)
+	d.looks <- os.Interrupt
+	out.shows(t, " looked: at 3 daemons on 3 hosts, in ", 1)
+	out.shows(t, "; not on gpu-2, which can't be reached", 1)
+	if code := interrupt(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
 // TestRunPrunesAFleet: what goes is weighed on all hosts together; a host that can't be reached isn't waited for, and is pruned when it is back.
 func TestRunPrunesAFleet(t *testing.T) {
 	d := newFleetDesk(t)

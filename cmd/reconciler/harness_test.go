@@ -38,6 +38,7 @@ type desk struct {
 	stdin  string
 	facts  doctor.Facts // what doctor gathers
 	boot   *fakeBoot
+	looks  chan os.Signal    // has a run look at everything
 	keys   map[string]string // of hosts, by their addresses
 	says   []string          // what is answered to questions, one after the other; none where nobody is at the terminal
 	script bytes.Buffer
@@ -62,7 +63,7 @@ func (d *desk) cli(stdout, stderr io.Writer) *cli {
 		gather: func(layout.Dirs) doctor.Facts { return d.facts },
 		in:     strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
 		ways:    func(declared []targets.Host) (*targets.Resolver, error) { return waysOf(declared), nil },
-		connect: d.connect, scan: d.scan, person: d.person,
+		connect: d.connect, scan: d.scan, person: d.person, looks: func() (<-chan os.Signal, func()) { return d.looks, func() {} },
 	}
 }
 

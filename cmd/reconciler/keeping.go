@@ -30,7 +30,7 @@ type keeper struct {
 	// fail ends the run with an error.
 	fail context.CancelCauseFunc
 
-	caring sync.WaitGroup  // of kept hosts
+	caring sync.WaitGroup  // of kept hosts, and of looking at them when asked to
 	named  map[string]bool // every host that the manifests ever named: what is left there is to be pruned
 
 	mu    sync.Mutex
@@ -49,12 +49,16 @@ type keptHost struct {
 	ask      chan struct{} // holds a token where the ledger wants to be asked again
 	told     trouble
 	failures int
+	// link is the run over the link that there is now, under keeper.mu; nil while there is none.
+	link *keptLink
 }
 
 // run keeps the fleet until ctx ends, or what keeps this machine fails. Daemons live on.
 func (k *keeper) run(ctx context.Context) error {
 	ctx, k.fail = context.WithCancelCause(ctx)
 	defer k.fail(nil)
+	asked, stop := k.c.looks()
+	defer stop()
 	fleet, err := k.src.Load(ctx)
 	if err != nil {
 		return err
@@ -65,6 +69,7 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 	k.say("", reconcile.Progress{Phase: "keep", Message: fmt.Sprintf("set %s on %s from %s; ^C ends this and leaves the daemons running", *k.p.set, someHosts(at), strings.Join(k.p.Files, ", "))})
 	k.follow(ctx, fleet)
+	k.caring.Go(func() { k.lookWhenAsked(ctx, asked) })
 	k.watch(ctx)
 	k.caring.Wait()
 	return context.Cause(ctx)

@@ -23,7 +23,7 @@ func (c *cli) runCmd() *cobra.Command {
 applied, what is unhealthy is reported or restarted. Manifests that don't load leave the last good ones in force.
 
 It prints a line for everything that it does. ^C ends it and leaves the daemons running; the next run goes on where this one
-ended, without touching them.`,
+ended, without touching them. SIGUSR1 has it look at everything at once, and not at the next resync, and say when it has.`,
 		Example: "  reconciler run -f manifests/ --prune",
 		Args:    noArgs,
 	}

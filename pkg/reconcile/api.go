@@ -142,6 +142,9 @@ type RunOptions struct {
 	Permit func(s Share) (ok bool, objection error)
 	// Resync is how often everything is looked at though nothing seems to have happened. Zero: ten minutes.
 	Resync time.Duration
+	// Looks has everything looked at now for each func received, and calls it, from any goroutine, once every daemon was looked at and what came of that was dealt
+	// with; daemons is how many they were. Where the run ends or the link is lost before that it is never called. May be nil.
+	Looks <-chan func(daemons int)
 	// Holder says who runs, for those who find the set held; its ID is the engine's Owner.Holder.
 	Holder drivers.Holder
 	// Loaded is called once the manifests were loaded and everything is watched; may be nil.

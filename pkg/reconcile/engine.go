@@ -43,7 +43,7 @@ func (e *Engine) report(name, phase, message string) {
 	e.opt.Report(Progress{Name: name, Phase: phase, Message: message})
 }
 
-// observe looks at names with every driver of the host, in one call each, and returns one Observed for each name in their order. Of a daemon that two drivers have,
+// observe looks at names with every driver of the host, in one call each and side by side, and returns one Observed for each name in their order. Of a daemon that two drivers have,
 // which only somebody else can have brought about, it is the lesser driver's: a plan then removes that one first.
 func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	merged := make([]spec.Observed, len(names))
@@ -53,10 +53,16 @@ func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed,
 	if len(names) == 0 {
 		return merged, nil
 	}
-	for _, d := range e.host.Drivers() {
-		found, err := d.Observe(ctx, names...)
-		if err != nil {
-			return nil, fmt.Errorf("look at the %s daemons of %s: %w", d.Kind(), e.host.Name(), err)
+	all := e.host.Drivers()
+	finds, errs := make([][]spec.Observed, len(all)), make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() { finds[i], errs[i] = d.Observe(ctx, names...) })
+	}
+	wg.Wait()
+	for i, found := range finds {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("look at the %s daemons of %s: %w", all[i].Kind(), e.host.Name(), errs[i])
 		}
 		for i, o := range found {
 			if merged[i].State == spec.Absent && merged[i].Foreign == "" || o.Stamp != nil {

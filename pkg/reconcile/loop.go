@@ -24,6 +24,7 @@ type loop struct {
 	entries    map[string]*entry
 	dependents map[string][]string
 	holders    map[string]drivers.Holder
+	passes     []*pass // that aren't over yet
 }
 
 // policy decides what becomes of an entry after each look. Its methods are called by the worker that has the entry, without locks.
@@ -139,6 +140,7 @@ func (l *loop) run(ctx context.Context) {
 		if names == nil {
 			return
 		}
+		passes := l.underWay()
 		found := l.look(ctx, names)
 		for i, name := range names {
 			slots <- struct{}{}
@@ -148,6 +150,9 @@ func (l *loop) run(ctx context.Context) {
 				again := l.handle(ctx, name, found[i])
 				l.rest()
 				l.queue.Done(name)
+				if ctx.Err() == nil && !l.cut() {
+					l.passed(name, passes)
+				}
 				if again > 0 {
 					l.queue.AddAfter(name, again)
 				}

@@ -152,6 +152,8 @@ func (k *keeping) keep(ctx context.Context) error {
 			k.all()
 		case <-resync.C:
 			k.all()
+		case done := <-k.opt.Looks:
+			k.pass(done)
 		case <-tidy.C:
 			if pause = min(2*pause, k.opt.Resync); k.housekeep(ctx) {
 				pause = min(soonTidy, k.opt.Resync)

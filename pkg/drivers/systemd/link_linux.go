@@ -83,23 +83,23 @@ func dialSocket(ctx context.Context, path string, isBus bool) (*link, error) {
 	return l, nil
 }
 
-// How long a property change may be held, where we wait for a job of the unit, whose end releases it, and where somebody only listens.
+// How long a property change may be held, where we wait for a job of the unit, whose end releases it, and where somebody only listens. Who listens hears of a first change at once.
 const (
 	holdForJob = 100 * time.Millisecond
 	holdForEar = 10 * time.Millisecond
 )
 
-// hold tells how long a property change of an object may wait for another one; 0 where nobody wants to hear of it.
-func (l *link) hold(path string) time.Duration {
+// hold tells how long a property change of an object may wait for another one, 0 where nobody wants to hear of it, and whether the first in that time goes on at once.
+func (l *link) hold(path string) (d time.Duration, firstAtOnce bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.waits[dbus.ObjectPath(path)] != nil:
-		return holdForJob
+		return holdForJob, false
 	case len(l.ears) > 0:
-		return holdForEar
+		return holdForEar, true
 	default:
-		return 0
+		return 0, false
 	}
 }
 

@@ -16,13 +16,13 @@ import (
 // tap is a connection that takes out of what the manager sends what nobody wants to know. On its private socket a manager tells everybody everything, a dozen signals for each start
 // of a unit, and to decode them costs more than all else that a start of many daemons takes here.
 //
-// Of the property changes of a service, each of which has all properties, only the last before a job of that ends is passed on, or the last of a short while. However much else the
-// manager has to say, none waits for longer than that.
+// Of the property changes of a service, each of which has all properties, only the last before a job of that ends is passed on; where nobody waits for one, the first and the last of a
+// short while. However much else the manager has to say, none waits for longer than that.
 type tap struct {
 	net.Conn
 	in *bufio.Reader
-	// hold tells how long a property change of an object may wait for the next one; 0: nobody wants to hear of it.
-	hold func(path string) time.Duration
+	// hold tells how long a property change of an object may wait for the next one, 0 where nobody wants to hear of it, and whether the first in that time goes on at once.
+	hold func(path string) (d time.Duration, firstAtOnce bool)
 	// begun is set by the last line of the greeting; before it there are no messages.
 	begun bool
 	ready bytes.Buffer
@@ -34,7 +34,9 @@ type tap struct {
 // heldChanges are the last property changes of an object, one of each interface.
 type heldChanges struct {
 	until time.Time
-	of    []heldChange
+	// atOnce says that they go on as soon as they are complete.
+	atOnce bool
+	of     []heldChange
 }
 
 type heldChange struct {
@@ -42,7 +44,7 @@ type heldChange struct {
 	message []byte
 }
 
-func newTap(c net.Conn, hold func(string) time.Duration) *tap {
+func newTap(c net.Conn, hold func(string) (time.Duration, bool)) *tap {
 	return &tap{Conn: c, in: bufio.NewReaderSize(c, 64<<10), hold: hold, held: map[string]*heldChanges{}}
 }
 
@@ -118,7 +120,7 @@ func (t *tap) take(m []byte) {
 		}
 	case s.member == "JobRemoved":
 		path := string(unitPath(s.unit))
-		if t.hold(path) == 0 {
+		if d, _ := t.hold(path); d == 0 {
 			return
 		}
 		t.release(path)
@@ -129,29 +131,39 @@ func (t *tap) take(m []byte) {
 	}
 }
 
-// keep holds a property change, instead of the one before of that interface.
+// keep holds a property change, instead of the one before of that interface. What is true of every unit the manager tells last.
 func (t *tap) keep(path string, c heldChange) {
-	hold := t.hold(path)
+	hold, atOnce := t.hold(path)
 	if hold == 0 {
 		return
 	}
 	h := t.held[path]
 	if h == nil {
-		h = &heldChanges{until: time.Now().Add(hold)}
+		h = &heldChanges{until: time.Now().Add(hold), atOnce: atOnce}
 		t.held[path] = h
 		if t.due.IsZero() || h.until.Before(t.due) {
 			t.due = h.until
 		}
 	}
 	h.of = append(slices.DeleteFunc(h.of, func(old heldChange) bool { return old.iface == c.iface }), c)
+	if h.atOnce && c.iface == unitInterface {
+		t.pass(h)
+		h.atOnce = false // what comes next is held
+	}
 }
 
-// release passes on what is held of an object.
+// pass passes on what is held of an object.
+func (t *tap) pass(h *heldChanges) {
+	for _, c := range h.of {
+		t.ready.Write(c.message)
+	}
+	h.of = nil
+}
+
+// release passes on what is held of an object, and holds it no more.
 func (t *tap) release(path string) {
 	if h := t.held[path]; h != nil {
-		for _, c := range h.of {
-			t.ready.Write(c.message)
-		}
+		t.pass(h)
 		delete(t.held, path)
 	}
 }
