@@ -1,17 +1,13 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"reconciler.dev/reconciler/internal/plaintext"
-	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -100,9 +96,12 @@ func (e *Engine) converge(ctx context.Context, items []Item, o ApplyOptions) ([]
 // waitsForAny says whether what happens to a daemon after its steps matters.
 func waitsForAny(items []Item, o ApplyOptions) bool {
 	return o.Wait || o.Settle || slices.ContainsFunc(items, func(it Item) bool {
-		return it.Want != nil && len(it.Want.Spec.DependsOn) > 0 || it.Action == Waiting
+		return gated(it) || it.Want != nil && len(it.Want.Spec.DependsOn) > 0 || it.Action == Waiting
 	})
 }
+
+// gated says whether what an item's steps bring about has to prove itself, though nobody waits for it.
+func gated(it Item) bool { return it.Want != nil && it.Want.Spec.Update != nil && proves(it.Steps) }
 
 // DefaultTimeout is how long an apply waits where nobody says.
 const DefaultTimeout = time.Minute
@@ -207,7 +206,7 @@ func (p *applying) needsHealth(en *entry) bool {
 
 // watches: where the apply waits for it, or another daemon does, and where it shall go.
 func (p *applying) watches(en *entry) bool {
-	if en.want == nil || p.opt.Settle || p.waits(en) {
+	if en.want == nil || en.want.Spec.Update != nil || p.opt.Settle || p.waits(en) {
 		return true
 	}
 	p.loop.mu.Lock()
@@ -217,7 +216,7 @@ func (p *applying) watches(en *entry) bool {
 
 // waits says whether the entry has to be Ready for the apply to end well.
 func (p *applying) waits(en *entry) bool {
-	return en.want != nil && (p.opt.Wait || p.opt.Settle && en.once.began || en.once.cause != nil)
+	return en.want != nil && (p.opt.Wait || en.trial != nil || gated(en.once.first) || p.opt.Settle && en.once.began || en.once.cause != nil)
 }
 
 func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.Duration {
@@ -230,15 +229,19 @@ func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.
 			en.once.item.Action = c.decision.Action
 		}
 	}
+	if u := en.updates(); u != nil && c.acted && c.err == nil && en.trial == nil && en.once.cause == nil && proves(c.decision.Steps) {
+		en.trial = newTrial(*u, en.exits, time.Now())
+		en.once.deadline = en.trial.deadline.Add(u.ReadyFor.D() + time.Second) // the trial ends before
+	}
 	en.once.item.Observed, en.once.unseen = c.observed, c.unseen
 	again, failure, done := p.settle(en, c)
 	if !done && failure == nil && time.Now().After(en.once.deadline) {
-		failure = fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), p.pending(en, c), ErrTimeout)
+		failure = fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), p.pending(c), ErrTimeout)
 	}
 	p.note(ctx, en, c)
 	switch {
 	case failure != nil:
-		return p.fail(ctx, en, failure)
+		return p.fail(ctx, en, c.observed, failure)
 	case done:
 		p.finish(ctx, en)
 		return 0
@@ -248,53 +251,6 @@ func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.
 		return again
 	}
 	return left
-}
-
-// fail settles an entry that didn't arrive, or turns it back to its previous revision.
-func (p *applying) fail(ctx context.Context, en *entry, failure error) time.Duration {
-	failure = p.withLog(ctx, en, failure)
-	item := &en.once.item
-	if en.once.cause != nil {
-		item.Action, item.Err = Failed, fmt.Errorf("%w\nand the previous revision could not be put back: %w", en.once.cause, failure)
-		p.finish(ctx, en)
-		return 0
-	}
-	prev := en.once.first.Observed.Stamp
-	if !p.opt.Rollback || prev == nil || !en.once.began || len(en.once.first.Changes) == 0 {
-		item.Action, item.Err = Failed, failure
-		p.finish(ctx, en)
-		return 0
-	}
-	back, err := p.loop.revive(ctx, *prev)
-	if err != nil {
-		item.Action, item.Err = Failed, fmt.Errorf("%w\nand the previous revision can't be put back: %w", failure, err)
-		p.finish(ctx, en)
-		return 0
-	}
-	p.loop.report(en.name, "roll back", failure.Error())
-	p.loop.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: "Warning", Reason: "RollingBack", Message: failure.Error()})
-	en.want, en.fails, en.exits = back, 0, 0
-	en.once.cause, en.once.deadline = failure, time.Now().Add(p.opt.Timeout)
-	return time.Nanosecond
-}
-
-// longestQuote is how much of a log line goes into a message.
-const longestQuote = 300
-
-// withLog adds the last lines of the daemon's log to what failed.
-func (p *applying) withLog(ctx context.Context, en *entry, failure error) error {
-	if en.want == nil || !en.once.began {
-		return failure
-	}
-	var b bytes.Buffer
-	if err := p.loop.host.Logs(ctx, en.name, &b, drivers.LogOptions{Tail: 5}); err != nil || b.Len() == 0 {
-		return failure
-	}
-	var last strings.Builder
-	for line := range strings.Lines(b.String()) {
-		last.WriteString("\n  | " + plaintext.Line(line, longestQuote)) // it ends on a terminal
-	}
-	return fmt.Errorf("%w\nits last log lines:%s", failure, last.String())
 }
 
 // over says that the entry is settled already.
@@ -308,8 +264,7 @@ func (p *applying) over(en *entry) bool {
 func (p *applying) finish(_ context.Context, en *entry) {
 	l, item := p.loop, &en.once.item
 	if en.once.cause != nil && item.Err == nil {
-		item.Action = RolledBack
-		item.Err = fmt.Errorf("%w\ngeneration %d was put back and is Ready", en.once.cause, en.once.first.Observed.Stamp.Generation)
+		item.Action, item.Err = p.turned(en)
 	}
 	l.mu.Lock()
 	en.over = true

@@ -80,7 +80,7 @@ func (l *loop) going() []string {
 func checkOf(en *entry, o spec.Observed) *spec.Health {
 	switch {
 	case en.want != nil:
-		return en.want.Spec.Health
+		return en.wanted().Spec.Health
 	case o.Stamp != nil:
 		return o.Stamp.Spec.Health
 	}

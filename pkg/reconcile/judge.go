@@ -20,6 +20,8 @@ func Judge(d Decision, o spec.Observed, h Health, stepErr error) []spec.Conditio
 		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "StepRefused", Message: stepErr.Error()}
 	case stepErr != nil:
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "Retrying", Message: stepErr.Error()}
+	case d.Rejected != "":
+		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "UpdateFailed", Message: d.Rejected}
 	case d.Action == Refused:
 		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "Conflict", Message: d.Reason}
 	case d.Action == Frozen:

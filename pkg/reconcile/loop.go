@@ -29,6 +29,8 @@ type loop struct {
 
 // policy decides what becomes of an entry after each look. Its methods are called by the worker that has the entry, without locks.
 type policy interface {
+	// prepare is told what a look found, before anything is planned.
+	prepare(ctx context.Context, en *entry, o spec.Observed)
 	// needsHealth says whether the entry's readiness matters to anybody.
 	needsHealth(en *entry) bool
 	// watches says whether anybody has to know at once what became of the entry's steps. Where nobody does it isn't looked at for each by itself.
@@ -66,6 +68,10 @@ type entry struct {
 	lastAct time.Time
 	lastWhy string
 	once    oneTime // for a one-time apply
+
+	trial   *trial // the change that was just made has yet to prove itself
+	verdict verdict
+	doomed  *spec.Revision // what failed just now, in case that can't be remembered on the disk
 
 	// Under loop.mu, for others: whether it runs, is Ready, is settled for good, and whether its last change has yet to prove itself.
 	up, ready, over, unproven bool
@@ -209,6 +215,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 	}
 	c := conclusion{observed: o, health: l.health(name, o)}
 	l.tellExit(en, o)
+	l.policy.prepare(ctx, en, o)
 	if c.decision = l.plan(ctx, en, o, c.health); len(c.decision.Steps) > 0 {
 		if wait := en.tooSoon(c.decision, time.Now()); wait > 0 {
 			c.decision = Decision{Action: Waiting, Reason: fmt.Sprintf("%s; done %d times in a row, the next time in %s", c.decision.Reason, en.acts, wait.Round(time.Millisecond)), LookAgain: wait}
@@ -263,6 +270,10 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 		return Decision{Action: Refused, Reason: err.Error(), Err: err}
 	}
 	d := l.permitted(ctx, in, Plan(in))
+	d.Rejected = en.verdict.why
+	if d.Action == Configured && (en.verdict.instead != nil || en.once.cause != nil) {
+		d.Action = RolledBack
+	}
 	for i := range d.Steps {
 		if d.Steps[i].Verb == spec.VerbStop && en.grace != nil {
 			d.Steps[i].Stop.GracePeriod = spec.Duration(*en.grace)
@@ -274,17 +285,17 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 // input gathers what Plan may know.
 func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 	in := Input{
-		Name: en.name, Want: en.want, Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
-		Driver: o.Driver,
+		Name: en.name, Want: en.wanted(), Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
+		Driver: o.Driver, Halt: en.verdict.halt,
 	}
-	if en.want != nil {
-		drv, err := l.driverFor(en.want)
+	if in.Want != nil {
+		drv, err := l.driverFor(in.Want)
 		if err != nil {
 			return in, err
 		}
 		in.Driver = drv.Kind()
 		in.MoveReason = l.moving(o.Driver, in.Driver)
-		if hc := en.want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready {
+		if hc := in.Want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready {
 			in.Unhealthy = h.LastError
 		}
 	}

@@ -30,6 +30,8 @@ type Input struct {
 	RestartOf string
 	// Unhealthy says why the health check wants the running instance replaced; empty where it doesn't.
 	Unhealthy string
+	// Halt says why it shall not run though it is wanted, as after a change that failed; empty where it may.
+	Halt string
 	// Blocked says which dependency isn't met yet (or, for one that is to go, which dependent still lives); empty where nothing blocks.
 	Blocked string
 }
@@ -43,6 +45,8 @@ type Decision struct {
 	Move *Move
 	// Reason is a sentence for people.
 	Reason string
+	// Rejected says why what the manifest asks for isn't what is planned for: it was tried, and failed. Plan leaves it empty.
+	Rejected string
 	// LookAgain is when to plan again though nothing happens; zero: only when something happens.
 	LookAgain time.Duration
 	// Err is why nothing may be done: it wraps ErrConflict, or ErrNotFound where what was to be restarted has gone.
@@ -153,6 +157,8 @@ func (p *planner) keep() Decision {
 	switch {
 	case p.Observed.Paused != nil:
 		return p.pause()
+	case p.Halt != "" && len(p.changes) == 0:
+		return p.halt()
 	case p.Observed.State == spec.Absent:
 		return p.start(Created, "it doesn't exist yet", 0, false)
 	case p.Observed.Driver != p.Driver:
@@ -180,6 +186,14 @@ func (p *planner) pause() Decision {
 		d.Steps = append(append(d.Steps, p.files(why)...), p.step(spec.VerbStamp, why))
 	}
 	return d
+}
+
+// halt ends a daemon that shall not run for now.
+func (p *planner) halt() Decision {
+	if p.alive() {
+		return Decision{Action: Stopped, Reason: p.Halt, Steps: []spec.Step{p.step(spec.VerbStop, p.Halt)}}
+	}
+	return Decision{Action: Unchanged, Reason: p.Halt}
 }
 
 // change plans a changed manifest by the dearest class among the changes.

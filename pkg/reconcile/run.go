@@ -295,6 +295,10 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 	if en.passive || l.cut() {
 		return 0
 	}
+	var again time.Duration
+	if en.want != nil {
+		again = k.prove(ctx, en, c)
+	}
 	l.tell(ctx, en, c)
 	if en.want == nil && c.observed.State == spec.Absent {
 		l.mu.Lock()
@@ -318,14 +322,14 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 	en.fails = 0
 	l.tellRefusal(en, c.decision)
 	if c.acted {
-		if st := c.observed.Stamp; st != nil && (c.decision.Action == Created || c.decision.Action == Configured) {
+		if st := c.observed.Stamp; st != nil && (c.decision.Action == Created || c.decision.Action == Configured || c.decision.Action == RolledBack) {
 			if err := l.host.Archive(ctx, spec.Revision{Stamp: *st}); err != nil {
 				l.opt.Log.Error(err, "keep a revision", "host", l.host.Name(), "name", en.name)
 			}
 		}
 		l.report(en.name, string(c.decision.Action), c.decision.Reason)
 	}
-	return c.decision.LookAgain
+	return sooner(again, c.decision.LookAgain)
 }
 
 func signal(c chan struct{}) {

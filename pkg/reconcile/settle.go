@@ -25,6 +25,14 @@ func (p *applying) settle(en *entry, c conclusion) (again time.Duration, failure
 		return 0, fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), d.Reason, drivers.ErrUnreachable), false
 	case en.want == nil:
 		return d.LookAgain, nil, c.acted || o.State == spec.Absent
+	case en.verdict.halt != "":
+		return 0, nil, o.State != spec.Running
+	case en.trial != nil:
+		again, why, proven := en.trial.judge(c, en.exits, time.Now())
+		if why != "" {
+			failure = fmt.Errorf("daemon %s on %s: %s", en.name, p.loop.host.Name(), why)
+		}
+		return sooner(again, d.LookAgain), failure, proven
 	case d.Action == Waiting:
 		if why := p.hopelessDependency(en); why != "" {
 			return 0, fmt.Errorf("daemon %s: %s", en.name, why), false
@@ -40,6 +48,14 @@ func (p *applying) settle(en *entry, c conclusion) (again time.Duration, failure
 		return 0, p.broken(en, o), false
 	}
 	return 0, p.crashing(en, o), false
+}
+
+// sooner is the shorter of two waits; zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // triesOfApply is how often an apply tries a step that failed.
@@ -76,18 +92,11 @@ func (p *applying) hopelessDependency(en *entry) string {
 }
 
 // pending says what an entry still waits for.
-func (p *applying) pending(en *entry, c conclusion) string {
-	switch {
-	case c.err != nil:
-		return c.err.Error()
-	case c.decision.Action == Waiting:
+func (p *applying) pending(c conclusion) string {
+	if c.decision.Action == Waiting && c.err == nil {
 		return c.decision.Reason
-	case c.observed.State == spec.Running && c.health.LastError != "":
-		return "it runs, but isn't Ready: " + c.health.LastError
-	case c.observed.State == spec.Running:
-		return "it runs, but isn't Ready yet"
 	}
-	return Ending(c.observed)
+	return lacking(c)
 }
 
 // inBackground is what to try with a daemon that looks like one that puts itself into the background: systemd ends what it left there, unless it is told.

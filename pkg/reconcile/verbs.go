@@ -175,7 +175,7 @@ func (e *Engine) Undo(ctx context.Context, name string, revision int64, o ApplyO
 func pick(past []spec.Revision, now *spec.Stamp, revision int64) (spec.Revision, error) {
 	for i := len(past) - 1; i >= 0; i-- {
 		r := past[i]
-		older := now == nil || r.Generation < now.Generation && r.Digest != now.Digest
+		older := r.Failed == "" && (now == nil || r.Generation < now.Generation && r.Digest != now.Digest)
 		if revision == 0 && older || revision != 0 && r.Generation == revision {
 			return r, nil
 		}

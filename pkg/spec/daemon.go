@@ -259,6 +259,8 @@ type Revision struct {
 	Stamp
 	// Ready says that this revision was seen Ready.
 	Ready bool `json:"ready,omitempty"`
+	// Failed says why this revision was given up on, in the place of which another one came or was left; empty where it wasn't.
+	Failed string `json:"failed,omitempty"`
 }
 
 // Secret is a value that formats, marshals and logs as "(secret)".

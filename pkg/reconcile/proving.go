@@ -1,0 +1,127 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/internal/plaintext"
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// prepare finds out what is remembered of changes of the daemon that failed, once for each generation of it, and whether what is applied has yet to prove itself, because
+// nobody was there to see it.
+func (k *keeping) prepare(ctx context.Context, en *entry, o spec.Observed) {
+	if en.want == nil || en.passive || en.want.Spec.Update == nil || o.Stamp == nil {
+		return
+	}
+	of := fmt.Sprintf("%d %s", o.Stamp.Generation, o.Stamp.Digest)
+	if en.verdict.of == of {
+		return
+	}
+	v, prior, err := k.remember(ctx, en.want, *o.Stamp, en.doomed)
+	if err != nil {
+		k.loop.report(en.name, "failed", err.Error())
+		k.loop.opt.Log.Error(err, "find out which changes failed", "host", k.loop.host.Name(), "name", en.name)
+		return // the next look tries again
+	}
+	v.of, en.verdict = of, v
+	if v.why == "" && prior && en.trial == nil && o.Stamp.Digest == en.want.Digest && time.Since(o.Stamp.AppliedAt) < resumed(*en.want.Spec.Update) {
+		en.trial = newTrial(*en.want.Spec.Update, en.exits, time.Now())
+	}
+}
+
+// resumed is how long after a change a run still finds that it has to prove itself, where the one who made it is gone: what is older has been lived with.
+func resumed(u spec.Update) time.Duration { return u.ReadyTimeout.D() + u.ReadyFor.D() + 5*time.Minute }
+
+// remember asks the history. unproven says that nobody saw the present revision Ready, and that there is one to go back to.
+func (k *keeping) remember(ctx context.Context, want *spec.Daemon, now spec.Stamp, doomed *spec.Revision) (v verdict, unproven bool, err error) {
+	past, err := k.loop.host.History(ctx, want.Name)
+	if err != nil {
+		return v, false, fmt.Errorf("read the history of daemon %s on %s: %w", want.Name, k.loop.host.Name(), err)
+	}
+	if doomed != nil {
+		past = append(past, *doomed)
+	}
+	unproven = goodBefore(past, now) != nil
+	for _, r := range past {
+		if r.Generation == now.Generation && r.Digest == now.Digest && r.Ready {
+			unproven = false
+		}
+	}
+	back, why := sentence(past, now, want)
+	switch u := want.Spec.Update; {
+	case why == "" || u.OnFailure == spec.UpdateContinue:
+		return verdict{}, unproven, nil
+	case u.OnFailure == spec.UpdateStop && now.Digest == want.Digest:
+		return verdict{why: why, halt: "its last change failed: " + why}, false, nil
+	case back == nil:
+		return verdict{why: why}, false, nil
+	}
+	v.why = why
+	v.instead, err = k.loop.revive(ctx, *back)
+	return v, false, err
+}
+
+// prove judges a change that has yet to prove itself, and returns when to look again.
+func (k *keeping) prove(ctx context.Context, en *entry, c conclusion) time.Duration {
+	if u := en.want.Spec.Update; en.trial == nil && u != nil && c.acted && c.err == nil && en.verdict.instead == nil && proves(c.decision.Steps) &&
+		(c.decision.Action == Created || c.decision.Action == Configured) {
+		en.trial = newTrial(*u, en.exits, time.Now())
+	}
+	if en.trial == nil || c.observed.Stamp == nil || c.observed.Stamp.Digest != en.want.Digest {
+		return 0
+	}
+	again, failure, proven := en.trial.judge(c, en.exits, time.Now())
+	switch {
+	case proven:
+		en.trial = nil
+		if err := k.loop.host.Archive(ctx, spec.Revision{Stamp: *c.observed.Stamp, Ready: c.health.Ready}); err != nil {
+			k.loop.opt.Log.Error(err, "keep a revision", "host", k.loop.host.Name(), "name", en.name)
+		}
+		return 0
+	case failure == "":
+		return again
+	}
+	why := k.loop.quoting(ctx, en.name, errors.New(failure)).Error()
+	en.doomed = &spec.Revision{Stamp: *c.observed.Stamp, Failed: why}
+	if err := k.loop.reject(ctx, en.name, *c.observed.Stamp, why); err != nil {
+		k.loop.report(en.name, "failed", err.Error()) // a full disk keeps nobody from going back
+	}
+	en.trial, en.verdict.of = nil, ""
+	return time.Nanosecond
+}
+
+// reject remembers, durably, that a revision failed, and tells of it.
+func (e *Engine) reject(ctx context.Context, name string, st spec.Stamp, why string) error {
+	if err := e.host.Archive(ctx, spec.Revision{Stamp: st, Failed: why}); err != nil {
+		return fmt.Errorf("remember that revision %d of daemon %s on %s failed (%s): %w", st.Generation, name, e.host.Name(), why, err)
+	}
+	reason := "UpdateFailed"
+	if u := st.Spec.Update; u == nil || u.OnFailure == spec.UpdateRollback {
+		reason = "RollingBack"
+	}
+	e.report(name, "update failed", why)
+	e.host.Record(spec.Event{At: time.Now(), Name: name, Type: "Warning", Reason: reason, Message: why})
+	return nil
+}
+
+// longestQuote is how much of a log line goes into a message.
+const longestQuote = 300
+
+// quoting adds the last lines of a daemon's log to what failed.
+func (e *Engine) quoting(ctx context.Context, name string, failure error) error {
+	var b bytes.Buffer
+	if err := e.host.Logs(ctx, name, &b, drivers.LogOptions{Tail: 5}); err != nil || b.Len() == 0 {
+		return failure
+	}
+	var last strings.Builder
+	for line := range strings.Lines(b.String()) {
+		last.WriteString("\n  | " + plaintext.Line(line, longestQuote)) // it ends on a terminal
+	}
+	return fmt.Errorf("%w\nits last log lines:%s", failure, last.String())
+}
