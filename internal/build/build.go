@@ -37,7 +37,7 @@ func New(o Options) *Builder { return &Builder{o} }
 type State struct {
 	// Digest is that of the inputs, the command, its environment and its compiler.
 	Digest string
-	// Due says why it has to be built, as in "rebuild: main.go changed". Empty: Program is what a build would make.
+	// Due says why it has to be built, as in "main.go changed". Empty: Program is what a build would make.
 	Due string
 	// Program is what was built last; its Path is empty where nothing was, or where that is gone or isn't what was built.
 	Program File
@@ -84,17 +84,17 @@ func (b *Builder) look(ctx context.Context, j Job) (State, error) {
 	}
 	s := State{Digest: src.digest(), source: src}
 	if old == nil {
-		s.Due = "build: it was never built here"
+		s.Due = "it was never built here"
 		return s, nil
 	}
 	s.Due, s.Took = src.due(old.Source), old.Took
 	switch now, err := readFile(j.output()); {
 	case errors.Is(err, fs.ErrNotExist):
-		s.Due = orElse(s.Due, "rebuild: "+j.Output+" is gone")
+		s.Due = orElse(s.Due, j.Output+" is gone")
 	case err != nil:
 		return State{}, fmt.Errorf("build %s: look at its output: %w", j.Name, err)
 	case now.Digest != old.Program.Digest:
-		s.Due = orElse(s.Due, "rebuild: "+j.Output+" isn't what was built")
+		s.Due = orElse(s.Due, j.Output+" isn't what was built")
 	default:
 		s.Program = now
 	}

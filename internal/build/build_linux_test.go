@@ -79,20 +79,20 @@ func TestBuildRunsOnlyWhereSomethingChanged(t *testing.T) {
 		change func()
 		due    string
 	}{
-		{"the first time", func() {}, "build: it was never built here"},
+		{"the first time", func() {}, "it was never built here"},
 		{"nothing", func() {}, ""},
 		{"a file that is no input", func() { w.write(t, "README", "x") }, ""},
 		{"the same content again", func() { w.write(t, "main.c", "one") }, ""},
-		{"an input", func() { w.write(t, "main.c", "two") }, "rebuild: main.c changed"},
+		{"an input", func() { w.write(t, "main.c", "two") }, "main.c changed"},
 		{"an input, and it back", func() { w.write(t, "main.c", "three"); w.write(t, "main.c", "two") }, ""},
-		{"two inputs", func() { w.write(t, "main.c", "3"); w.write(t, "lib/a.c", "b") }, "rebuild: lib/a.c changed and 1 more file"},
-		{"a new input", func() { w.write(t, "lib/b.c", "b") }, "rebuild: lib/b.c is new"},
-		{"an input that goes", func() { os.Remove(filepath.Join(w.dir(), "lib/b.c")) }, "rebuild: lib/b.c is gone"},
-		{"an input that can be executed now", func() { os.Chmod(filepath.Join(w.dir(), "main.c"), 0o755) }, "rebuild: main.c changed"},
-		{"the command", func() { j.Command = append(j.Command, "x") }, "rebuild: the command changed"},
-		{"the environment", func() { j.Env = map[string]string{"CGO_ENABLED": "0"} }, "rebuild: env CGO_ENABLED is new"},
-		{"the output was written over", func() { w.write(t, "bin/worker", "evil") }, "rebuild: bin/worker isn't what was built"},
-		{"the output is gone", func() { os.Remove(filepath.Join(w.dir(), "bin/worker")) }, "rebuild: bin/worker is gone"},
+		{"two inputs", func() { w.write(t, "main.c", "3"); w.write(t, "lib/a.c", "b") }, "lib/a.c changed and 1 more file"},
+		{"a new input", func() { w.write(t, "lib/b.c", "b") }, "lib/b.c is new"},
+		{"an input that goes", func() { os.Remove(filepath.Join(w.dir(), "lib/b.c")) }, "lib/b.c is gone"},
+		{"an input that can be executed now", func() { os.Chmod(filepath.Join(w.dir(), "main.c"), 0o755) }, "main.c changed"},
+		{"the command", func() { j.Command = append(j.Command, "x") }, "the command changed"},
+		{"the environment", func() { j.Env = map[string]string{"CGO_ENABLED": "0"} }, "env CGO_ENABLED is new"},
+		{"the output was written over", func() { w.write(t, "bin/worker", "evil") }, "bin/worker isn't what was built"},
+		{"the output is gone", func() { os.Remove(filepath.Join(w.dir(), "bin/worker")) }, "bin/worker is gone"},
 	} {
 		tt.change()
 		st, err := b.Look(t.Context(), j)
@@ -131,7 +131,7 @@ func TestAnotherCompilerIsAChange(t *testing.T) {
 		t.Fatalf("%+v, %v", st, err)
 	}
 	script("# version 2")
-	if st, err := b.Look(t.Context(), j); err != nil || st.Due != "rebuild: "+tool+" changed" {
+	if st, err := b.Look(t.Context(), j); err != nil || st.Due != tool+" changed" {
 		t.Errorf("due %q, %v", st.Due, err)
 	}
 }
@@ -234,7 +234,7 @@ func TestInputsThatChangeMeanwhile(t *testing.T) {
 	if _, err := b.Build(t.Context(), j, false, new(bytes.Buffer)); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := b.Look(t.Context(), j); err != nil || st.Due != "rebuild: main.c changed" {
+	if st, err := b.Look(t.Context(), j); err != nil || st.Due != "main.c changed" {
 		t.Errorf("due %q, %v", st.Due, err)
 	}
 }

@@ -158,18 +158,18 @@ func (s source) digest() string {
 func (s source) due(old source) string {
 	switch {
 	case !slices.Equal(s.Command, old.Command):
-		return "rebuild: the command changed"
+		return "the command changed"
 	case s.Output != old.Output:
-		return "rebuild: the output changed"
+		return "the output changed"
 	}
 	if names := changed(s.Env, old.Env); len(names) > 0 {
-		return "rebuild: env " + names[0] + how(s.Env, old.Env, names[0]) + andMore(len(names)-1, "variable")
+		return "env " + names[0] + how(s.Env, old.Env, names[0]) + andMore(len(names)-1, "variable")
 	}
 	if names := changed(s.Inputs, old.Inputs); len(names) > 0 {
-		return "rebuild: " + names[0] + how(s.Inputs, old.Inputs, names[0]) + andMore(len(names)-1, "file")
+		return names[0] + how(s.Inputs, old.Inputs, names[0]) + andMore(len(names)-1, "file")
 	}
 	if s.ToolDigest != old.ToolDigest {
-		return "rebuild: " + s.Tool + " changed"
+		return s.Tool + " changed"
 	}
 	return ""
 }
