@@ -1,0 +1,42 @@
+package program
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/internal/spawn"
+	"reconciler.dev/reconciler/test/labhost"
+)
+
+func TestMain(m *testing.M) {
+	spawn.Main()
+	labhost.Main(m)
+}
+
+func TestNoexec(t *testing.T) {
+	labhost.Test(t, labhost.Bare, func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "f")
+		for _, c := range []struct {
+			flags uintptr
+			want  bool
+		}{{0, false}, {unix.MS_NOEXEC, true}} {
+			if err := unix.Mount("tmpfs", dir, "tmpfs", c.flags, ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, made{}.bytes(), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if got := Check(path, Options{Arch: "amd64"}); strings.Contains(got, "mounted noexec") != c.want {
+				t.Errorf("%q, want it said: %v", got, c.want)
+			}
+			if err := unix.Unmount(dir, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
