@@ -1,15 +1,12 @@
 package spawn
 
 import (
-	"bufio"
-	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
-	"strings"
 	"syscall"
+
+	"reconciler.dev/reconciler/internal/program"
 )
 
 // Error says why a process couldn't be started.
@@ -88,66 +85,9 @@ func CheckProgram(path string, err error) string {
 	case errors.Is(err, syscall.EACCES):
 		return "its user may not execute it: look at the permissions of the file and of the directories on the way, and at the mount option noexec"
 	}
-	found := checkFormat(path)
+	found := program.Options{}.Format(path)
 	if found == "" && errors.Is(err, syscall.ENOEXEC) {
-		found = foreign(path)
+		found = "it is neither a program of this host nor a script with a #! line"
 	}
 	return found
-}
-
-// foreign says what a file is that this host can't execute.
-func foreign(path string) string {
-	f, err := elf.Open(path)
-	if err != nil {
-		return "it is neither a program of this host nor a script with a #! line"
-	}
-	defer f.Close()
-	return fmt.Sprintf("it was built for %s, %s, and this host is %s", f.Machine, f.Class, runtime.GOARCH)
-}
-
-// checkFormat looks into the file for what the kernel would need.
-func checkFormat(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return "" // executable, and not for us to read
-	}
-	defer f.Close()
-	var head [4]byte
-	if _, err := io.ReadFull(f, head[:]); err != nil {
-		return "it is empty, or too short to be a program"
-	}
-	if string(head[:]) == elf.ELFMAG {
-		return checkELF(f)
-	}
-	if head[0] != '#' || head[1] != '!' {
-		return "" // the kernel may know further formats: see binfmt_misc
-	}
-	line, _ := bufio.NewReader(io.NewSectionReader(f, 2, 256)).ReadString('\n')
-	interpreter, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if strings.HasSuffix(interpreter, "\r") || strings.HasSuffix(line, "\r\n") {
-		return "its first line ends with a carriage return: convert it to Unix line ends"
-	}
-	if _, err := os.Stat(interpreter); err != nil {
-		return fmt.Sprintf("its interpreter %q is missing", interpreter)
-	}
-	return ""
-}
-
-// checkELF looks for the program loader that the file names.
-func checkELF(f *os.File) string {
-	e, err := elf.NewFile(f)
-	if err != nil {
-		return "it is a damaged program: " + err.Error()
-	}
-	for _, p := range e.Progs {
-		if p.Type != elf.PT_INTERP {
-			continue
-		}
-		name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
-		loader := strings.TrimRight(string(name), "\x00")
-		if _, statErr := os.Stat(loader); err == nil && statErr != nil {
-			return fmt.Sprintf("its program loader %q is missing: it was built for another C library or architecture (%s, and this host is %s)", loader, e.Machine, runtime.GOARCH)
-		}
-	}
-	return ""
 }

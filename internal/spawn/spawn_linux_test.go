@@ -210,8 +210,8 @@ func TestTagReachesTheChildAlone(t *testing.T) {
 	}
 }
 
-// program writes an executable file and returns its path.
-func program(t *testing.T, content string, mode fs.FileMode) string {
+// executable writes an executable file and returns its path.
+func executable(t *testing.T, content string, mode fs.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
 	if err := os.WriteFile(path, []byte(content), mode); err != nil {
@@ -238,12 +238,12 @@ func TestErrorsSayWhatIsTheMatter(t *testing.T) {
 	}{
 		{"missing", "/does/not/exist", "/", "there is no such file", syscall.ENOENT},
 		{"directory", "/usr", "/", "it is a directory", syscall.EACCES},
-		{"not executable", program(t, "x", 0o644), "/", "chmod +x", syscall.EACCES},
-		{"text", program(t, "hello", 0o755), "/", "neither a program of this host nor a script", syscall.ENOEXEC},
-		{"missing interpreter", program(t, "#!/no/such/sh -e\n", 0o755), "/", `interpreter "/no/such/sh" is missing`, syscall.ENOENT},
-		{"carriage return", program(t, "#!/bin/sh\r\n", 0o755), "/", "carriage return", syscall.ENOENT},
-		{"other architecture", program(t, string(foreign), 0o755), "/", "it was built for EM_SPARC", syscall.ENOEXEC},
-		{"other C library", program(t, string(orphan), 0o755), "/", "built for another C library", syscall.ENOENT},
+		{"not executable", executable(t, "x", 0o644), "/", "chmod +x", syscall.EACCES},
+		{"text", executable(t, "hello", 0o755), "/", "neither a program of this host nor a script", syscall.ENOEXEC},
+		{"missing interpreter", executable(t, "#!/no/such/sh -e\n", 0o755), "/", `interpreter "/no/such/sh" is missing`, syscall.ENOENT},
+		{"carriage return", executable(t, "#!/bin/sh\r\n", 0o755), "/", "carriage return", syscall.ENOENT},
+		{"other architecture", executable(t, string(foreign), 0o755), "/", "it was built for EM_SPARC", syscall.ENOEXEC},
+		{"other C library", executable(t, string(orphan), 0o755), "/", "built for another C library", syscall.ENOENT},
 		{"working directory", "/bin/true", "/does/not/exist", "enter its working directory: there is no /does/not/exist", syscall.ENOENT},
 		{"working file", "/bin/true", "/etc/passwd", "/etc/passwd is no directory", syscall.ENOTDIR},
 	} {
@@ -257,7 +257,7 @@ func TestErrorsSayWhatIsTheMatter(t *testing.T) {
 			}
 		})
 	}
-	path := program(t, "#!/bin/sh\n", 0o755)
+	path := executable(t, "#!/bin/sh\n", 0o755)
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
