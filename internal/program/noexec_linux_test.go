@@ -1,4 +1,4 @@
-package program
+package program_test
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/program"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/test/labhost"
 )
@@ -20,6 +21,10 @@ func TestMain(m *testing.M) {
 func TestNoexec(t *testing.T) {
 	labhost.Test(t, labhost.Bare, func(t *testing.T) {
 		dir := t.TempDir()
+		self, err := os.ReadFile("/proc/self/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
 		path := filepath.Join(dir, "f")
 		for _, c := range []struct {
 			flags uintptr
@@ -28,10 +33,10 @@ func TestNoexec(t *testing.T) {
 			if err := unix.Mount("tmpfs", dir, "tmpfs", c.flags, ""); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, made{}.bytes(), 0o755); err != nil {
+			if err := os.WriteFile(path, self, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if got := Check(path, Options{Arch: "amd64"}); strings.Contains(got, "mounted noexec") != c.want {
+			if got := program.Check(path, program.Options{}); strings.Contains(got, "mounted noexec") != c.want {
 				t.Errorf("%q, want it said: %v", got, c.want)
 			}
 			if err := unix.Unmount(dir, 0); err != nil {
