@@ -55,13 +55,13 @@ func unmarshal(params json.RawMessage, p any) error {
 }
 
 // onDriver makes a handler of a function of a driver.
-func onDriver(changes bool, f func(ctx context.Context, d drivers.Driver, names []string) (any, error)) handler {
+func onDriver(changes bool, f func(ctx context.Context, d drivers.Driver) (any, error)) handler {
 	return asked(changes, func(ctx context.Context, s *server, p driverParams) (any, error) {
 		d, err := s.driver(p.Driver)
 		if err != nil {
 			return nil, err
 		}
-		return f(ctx, d, p.Names)
+		return f(ctx, d)
 	})
 }
 
@@ -77,9 +77,9 @@ func (s *server) driver(kind spec.DriverKind) (drivers.Driver, error) {
 // handlers are the calls that an agent answers, by their names.
 func handlers() map[string]handler {
 	return map[string]handler{
-		"list":    onDriver(false, func(ctx context.Context, d drivers.Driver, _ []string) (any, error) { return d.List(ctx) }),
-		"observe": onDriver(false, observe),
-		"housekeep": onDriver(true, func(ctx context.Context, d drivers.Driver, _ []string) (any, error) {
+		"list":    onDriver(false, func(ctx context.Context, d drivers.Driver) (any, error) { return d.List(ctx) }),
+		"observe": asked(false, observe),
+		"housekeep": onDriver(true, func(ctx context.Context, d drivers.Driver) (any, error) {
 			if h, ok := drivers.Find[drivers.Housekeeper](d); ok {
 				return h.Housekeep(ctx)
 			}
@@ -117,15 +117,6 @@ func handlers() map[string]handler {
 		"holders":  asked(false, func(ctx context.Context, s *server, _ any) (any, error) { return s.Host.Holders(ctx) }),
 		"lookpath": asked(false, lookPath),
 	}
-}
-
-func observe(ctx context.Context, d drivers.Driver, names []string) (any, error) {
-	found, err := d.Observe(ctx, names...)
-	all := make([]observed, len(found))
-	for i, o := range found {
-		all[i] = packObserved(o)
-	}
-	return all, err
 }
 
 // apply does a step, with the contents that were put before.

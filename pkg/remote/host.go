@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -270,6 +269,7 @@ func (h *Host) Close() error {
 type driver struct {
 	c     *conn
 	facts driverFacts
+	known memory
 }
 
 var (
@@ -283,23 +283,8 @@ func (d *driver) Kind() spec.DriverKind { return d.facts.Kind }
 func (d *driver) StartsWait() bool      { return d.facts.Patient }
 
 func (d *driver) List(ctx context.Context) (names []string, err error) {
-	err = d.c.do(ctx, "list", driverParams{Driver: d.Kind()}, &names, nil)
+	err = d.c.do(ctx, "list", driverParams{d.Kind()}, &names, nil)
 	return names, err
-}
-
-func (d *driver) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
-	var found []observed
-	if err := d.c.do(ctx, "observe", driverParams{d.Kind(), names}, &found, nil); err != nil {
-		return nil, err
-	}
-	if !slices.EqualFunc(found, names, func(o observed, name string) bool { return o.Name == name }) {
-		return nil, fmt.Errorf("look at daemons of host %s: the agent answers for others than it was asked for: %w", d.c.name, drivers.ErrUnreachable)
-	}
-	all := make([]spec.Observed, len(found))
-	for i, o := range found {
-		all[i] = o.unpack()
-	}
-	return all, nil
 }
 
 // Apply puts the contents that the step needs, and has it done.
@@ -322,7 +307,7 @@ func (d *driver) Apply(ctx context.Context, s spec.Step) error {
 }
 
 func (d *driver) Watch(ctx context.Context, changed func(name string)) error {
-	return d.c.do(ctx, "watch", driverParams{Driver: d.Kind()}, nil, lines(func(line []byte) error {
+	return d.c.do(ctx, "watch", driverParams{d.Kind()}, nil, lines(func(line []byte) error {
 		var names []string
 		if err := json.Unmarshal(line, &names); err != nil {
 			return fmt.Errorf("read what changed on host %s: %w", d.c.name, err)
@@ -340,7 +325,7 @@ func (d *driver) Check(ctx context.Context, w *spec.Daemon) (lost []spec.Loss, e
 }
 
 func (d *driver) Housekeep(ctx context.Context) (busy bool, err error) {
-	err = d.c.do(ctx, "housekeep", driverParams{Driver: d.Kind()}, &busy, nil)
+	err = d.c.do(ctx, "housekeep", driverParams{d.Kind()}, &busy, nil)
 	return busy, err
 }
 

@@ -224,7 +224,15 @@ func TestHostileAgents(t *testing.T) {
 			return err
 		},
 		"a look at others": func(w io.Writer, id uint32) error {
-			_, err := w.Write(frame{kind: frameResult, id: id, body: []byte(`{"result":[{"name":"other","state":"Absent"}]}`)}.encode())
+			_, err := w.Write(frame{kind: frameResult, id: id, body: []byte(`{"result":{"found":[{"at":0,"observed":{"name":"other","state":"Absent"}}]}}`)}.encode())
+			return err
+		},
+		"a look beside the names": func(w io.Writer, id uint32) error {
+			_, err := w.Write(frame{kind: frameResult, id: id, body: []byte(`{"result":{"found":[{"at":1,"observed":{"name":"web","state":"Absent"}}]}}`)}.encode())
+			return err
+		},
+		"as before, where there is no before": func(w io.Writer, id uint32) error {
+			_, err := w.Write(frame{kind: frameResult, id: id, body: []byte(`{"result":{"now":7}}`)}.encode())
 			return err
 		},
 	} {

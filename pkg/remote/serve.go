@@ -42,7 +42,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, l Local) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &server{Local: l, out: out, handlers: handlers(), calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
+	s := &server{Local: l, began: time.Now(), out: out, handlers: handlers(), calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(ctx, bufio.NewReaderSize(in, 32<<10)) }()
 	err := s.wait(ctx, ended)
@@ -69,6 +69,7 @@ func greetingOf(l Local) greeting {
 // server answers one controller.
 type server struct {
 	Local
+	began    time.Time
 	out      io.Writer
 	handlers map[string]handler
 	// steps are those in hand.

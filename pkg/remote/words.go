@@ -24,7 +24,6 @@ type response struct {
 type (
 	driverParams struct {
 		Driver spec.DriverKind `json:"driver"`
-		Names  []string        `json:"names,omitempty"`
 	}
 	stepParams struct {
 		Driver spec.DriverKind `json:"driver"`
