@@ -29,10 +29,10 @@ func (p points) fingerprint(o Options) [sha256.Size]byte {
 // names lists what matters in a folder, sorted.
 func (p points) names(dir string, o Options) []string {
 	names := maps.Clone(p[dir].names)
-	if p[dir].all {
+	if p[dir].all || p[dir].trees != nil {
 		entries, _ := os.ReadDir(dir) // one that can't be read differs from one that can, by its names
 		for _, e := range entries {
-			if p.relevant(filepath.Join(dir, e.Name()), o) {
+			if path := filepath.Join(dir, e.Name()); p.relevant(path, o) || p.inTrees(path) {
 				names[e.Name()] = true
 			}
 		}

@@ -3,8 +3,15 @@ package filewatch
 import (
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"reconciler.dev/reconciler/internal/glob"
 )
 
 // points are the folders to watch, by their paths without symbolic links.
@@ -14,6 +21,7 @@ type points map[string]*point
 type point struct {
 	all   bool            // every name that isn't noise and that Options.Match accepts
 	names map[string]bool // and these
+	trees []inTree        // and what these mean
 }
 
 func (p points) at(dir string) *point {
@@ -129,4 +137,63 @@ func (p points) file(path string) {
 	if final, ok := p.follow(path); ok {
 		p.at(filepath.Dir(final)).names[filepath.Base(final)] = true
 	}
+}
+
+// inTree is where a folder stands in a Tree.
+type inTree struct {
+	set glob.Set
+	rel string // the folder in it, "." for the tree's own
+	but string
+}
+
+// means says whether a name in the folder is a file that matters, or leads to some.
+func (t inTree) means(name string, isFolder func() bool) bool {
+	rel := path.Join(t.rel, name)
+	return rel != t.but && t.set.Match(rel) || t.set.Below(rel) && isFolder()
+}
+
+// tree adds what must be watched for a Tree.
+func (p points) tree(t Tree) {
+	set, err := glob.Parse(t.Patterns)
+	final, ok := p.follow(t.Dir)
+	if err != nil || !ok || !isFolder(final) {
+		return
+	}
+	p.branch(final, inTree{set, ".", path.Clean(t.But)})
+}
+
+func (p points) branch(dir string, t inTree) {
+	at := p.at(dir)
+	at.trees = append(at.trees, t)
+	entries, _ := os.ReadDir(dir) // as in folder
+	for _, e := range entries {
+		rel := path.Join(t.rel, e.Name())
+		switch {
+		case e.Type()&fs.ModeSymlink != 0 && t.set.Match(rel):
+			p.file(filepath.Join(dir, e.Name()))
+		case e.IsDir() && t.set.Below(rel):
+			p.branch(filepath.Join(dir, e.Name()), inTree{t.set, rel, t.but})
+		}
+	}
+}
+
+// treeQuiet is how long it must have been quiet where only files of trees changed.
+const treeQuiet = 30 * time.Millisecond
+
+// quiet is how long it must be quiet after what happened before it is told; 0: it is nothing to tell.
+func (p points) quiet(ev fsnotify.Event, o Options) time.Duration {
+	switch {
+	case p.relevant(ev.Name, o) && ev.Op != fsnotify.Chmod:
+		return o.Quiet
+	case p.inTrees(ev.Name): // also where only its mode changed: whether it can be executed is part of it
+		return min(treeQuiet, o.Quiet)
+	}
+	return 0
+}
+
+// inTrees says whether something at path is part of a tree.
+func (p points) inTrees(at string) bool {
+	dir, name := filepath.Split(at)
+	folder := p[filepath.Clean(dir)]
+	return folder != nil && slices.ContainsFunc(folder.trees, func(t inTree) bool { return t.means(name, func() bool { return isFolder(at) }) })
 }

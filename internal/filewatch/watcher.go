@@ -41,8 +41,9 @@ type Watcher struct {
 
 	mu    sync.Mutex
 	files []string
+	trees []Tree
 
-	moved chan struct{} // files changed
+	moved chan struct{} // files or trees changed
 	poked chan struct{}
 }
 
@@ -96,6 +97,27 @@ func (w *Watcher) SetFiles(files []string) {
 	defer w.mu.Unlock()
 	if !slices.Equal(files, w.files) {
 		w.files = files
+		signal(w.moved)
+	}
+}
+
+// Tree is a folder of which some files matter, however deep they lie.
+type Tree struct {
+	// Dir is the folder.
+	Dir string
+	// Patterns are those of package glob that mean the files; one that can't be understood means none. But is a file that they don't mean, relative to Dir, with slashes.
+	Patterns []string
+	But      string
+}
+
+// SetTrees replaces the trees that are watched, as SetFiles does the files. What changes in them is told sooner than Options.Quiet says: whoever works on them reads them again, and again,
+// at no harm.
+func (w *Watcher) SetTrees(trees []Tree) {
+	trees = slices.Clone(trees)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.EqualFunc(trees, w.trees, func(a, b Tree) bool { return a.Dir == b.Dir && a.But == b.But && slices.Equal(a.Patterns, b.Patterns) }) {
+		w.trees = trees
 		signal(w.moved)
 	}
 }
@@ -156,7 +178,7 @@ type round struct {
 func (r *round) arm() {
 	w := r.w
 	w.mu.Lock()
-	files := w.files
+	files, trees := w.files, w.trees
 	w.mu.Unlock()
 	r.points = points{}
 	for _, root := range w.o.Roots {
@@ -164,6 +186,9 @@ func (r *round) arm() {
 	}
 	for _, f := range files {
 		r.points.file(f)
+	}
+	for _, t := range trees {
+		r.points.tree(t)
 	}
 	if r.kernel != nil {
 		r.blind = r.hold()
@@ -242,15 +267,15 @@ func (r *round) wait(ctx context.Context) (tell bool, err error) {
 		if !ok {
 			return false, errors.New("watch the manifests: the kernel's watch ended")
 		}
-		if ev.Op != fsnotify.Chmod && r.points.relevant(ev.Name, r.w.o) {
-			r.burst.add(time.Now(), r.w.o)
+		if quiet := r.points.quiet(ev, r.w.o); quiet > 0 {
+			r.burst.add(time.Now(), quiet, r.w.o)
 			if r.held[ev.Name] != nil && !ev.Has(fsnotify.Create) {
 				delete(r.held, ev.Name) // the kernel lets go of a folder that moved or went
 			}
 		}
 		return false, nil
 	case <-r.errors:
-		r.burst.add(time.Now(), r.w.o) // events were lost
+		r.burst.add(time.Now(), r.w.o.Quiet, r.w.o) // events were lost
 		return false, nil
 	case <-r.burst.over():
 		return true, nil
@@ -266,18 +291,20 @@ func (r *round) wait(ctx context.Context) (tell bool, err error) {
 
 // burst is a number of changes that are told as one.
 type burst struct {
-	first time.Time // zero: there is none
+	first time.Time     // zero: there is none
+	quiet time.Duration // the longest that one of the changes asks for
 	timer *time.Timer
 }
 
 // add counts a change at now: the burst is over when it has been quiet, but not later than the longest wait after the first.
-func (b *burst) add(now time.Time, o Options) {
+func (b *burst) add(now time.Time, quiet time.Duration, o Options) {
+	b.quiet = max(b.quiet, quiet)
 	if b.timer == nil {
 		b.first = now
-		b.timer = time.NewTimer(o.Quiet)
+		b.timer = time.NewTimer(quiet)
 		return
 	}
-	b.timer.Reset(max(min(o.Quiet, b.first.Add(o.Longest).Sub(now)), 0))
+	b.timer.Reset(max(min(b.quiet, b.first.Add(o.Longest).Sub(now)), 0))
 }
 
 // over is nil, and so never ready, where there is no burst.

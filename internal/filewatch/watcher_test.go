@@ -207,6 +207,38 @@ func TestSetFiles(t *testing.T) {
 	told()
 }
 
+func TestSetTrees(t *testing.T) {
+	f := newTree(t)
+	f.mkdir("m")
+	f.write("src/main.go", "1")
+	f.write("src/dist/worker", "1")
+	f.write("elsewhere/shared.go", "1")
+	f.link("../elsewhere/shared.go", "src/shared.go")
+	f.link("src", "here")
+	w := New(Options{Roots: []string{f.path("m")}, Quiet: 20 * time.Millisecond})
+	told := running(t, w)
+	w.SetTrees([]Tree{{Dir: f.path("here"), Patterns: []string{"**/*.go", "dist", "tools"}, But: "dist/worker"}})
+	told() // they may have changed before they were watched
+	for _, change := range []func(){
+		func() { f.write("src/main.go", "2") },
+		func() { f.write("src/main.go~", "3"); f.rename("src/main.go~", "src/main.go") },
+		func() { f.write("src/dist/map", "1") },
+		func() { f.write("src/tools", "1") },
+		func() { f.ok(os.Chmod(f.path("src/tools"), 0o755)) },
+		func() { f.mkdir("src/a/b") },
+		func() { f.write("src/a/b/c.go", "1") },
+		func() { f.rename("src/a", "src/z") },
+		func() { f.write("src/z/b/c.go", "2") },
+		func() { f.remove("src/z") },
+		func() { f.write("elsewhere/shared.go", "2") },
+		func() { f.remove("here"); f.link("elsewhere", "here") },
+		func() { f.write("elsewhere/new.go", "1") },
+	} {
+		change()
+		told()
+	}
+}
+
 func TestPoke(t *testing.T) {
 	f := newTree(t)
 	w := New(Options{Roots: []string{f.dir}})
@@ -353,6 +385,7 @@ func TestBurstsAreToldOnce(t *testing.T) {
 	const ms = time.Millisecond
 	f := newTree(t)
 	f.mkdir("m")
+	f.mkdir("src")
 	write := fsnotify.Event{Name: f.path("m/web.yaml"), Op: fsnotify.Write}
 	for _, tt := range []struct {
 		name   string
@@ -384,6 +417,24 @@ func TestBurstsAreToldOnce(t *testing.T) {
 			k.events <- fsnotify.Event{Name: f.path("m/web.yaml"), Op: fsnotify.Chmod}
 			k.events <- fsnotify.Event{Name: f.path("other"), Op: fsnotify.Create}
 		}, []time.Duration{0}},
+		{"what changes in a tree is told sooner", func(k *fakeKernel, w *Watcher) {
+			w.SetTrees([]Tree{{Dir: f.path("src"), Patterns: []string{"**/*.go"}, But: "x.go"}})
+			synctest.Wait()
+			k.events <- fsnotify.Event{Name: f.path("src/main.go"), Op: fsnotify.Write}
+		}, []time.Duration{0, 0, treeQuiet}},
+		{"and not what is no part of it", func(k *fakeKernel, w *Watcher) {
+			w.SetTrees([]Tree{{Dir: f.path("src"), Patterns: []string{"**/*.go"}, But: "x.go"}})
+			synctest.Wait()
+			for _, name := range []string{"src/main.c", "src/x.go", "src/.git", "src/.main.go.swp"} {
+				k.events <- fsnotify.Event{Name: f.path(name), Op: fsnotify.Write}
+			}
+		}, []time.Duration{0, 0}},
+		{"with a manifest, it waits for that", func(k *fakeKernel, w *Watcher) {
+			w.SetTrees([]Tree{{Dir: f.path("src"), Patterns: []string{"**/*.go"}}})
+			synctest.Wait()
+			k.events <- write
+			k.events <- fsnotify.Event{Name: f.path("src/main.go"), Op: fsnotify.Write}
+		}, []time.Duration{0, 0, 100 * ms}},
 		{"events that were lost", func(k *fakeKernel, _ *Watcher) { k.errs <- fsnotify.ErrEventOverflow }, []time.Duration{0, 100 * ms}},
 		{"further files don't cut a burst off", func(k *fakeKernel, w *Watcher) {
 			k.events <- write
