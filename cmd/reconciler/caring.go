@@ -74,7 +74,7 @@ func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 	if h.told == noTrouble {
 		k.tellFallback(h.at, s.host)
 	}
-	part := &part{Source: k.src.For(h.at, s.lookPath), turn: k.ledger.Turn, ask: h.ask}
+	part := &part{Source: k.src.For(h.at, reconcile.Reached{LookPath: s.lookPath}), turn: k.ledger.Turn, ask: h.ask}
 	link := &keptLink{looks: make(chan func(int)), lost: make(chan struct{})}
 	defer k.lose(h, link)
 	err = s.Run(ctx, part, reconcile.RunOptions{

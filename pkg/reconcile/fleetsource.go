@@ -69,7 +69,7 @@ func (s *FleetSource) Load(ctx context.Context) (Fleet, error) {
 	if err := ctx.Err(); err != nil {
 		return Fleet{}, err
 	}
-	fleet, hosts, err := s.load()
+	fleet, hosts, err := s.load(ctx)
 	s.files.tryAgain(err != nil)
 	if err != nil {
 		return Fleet{}, err
@@ -86,7 +86,7 @@ func (s *FleetSource) Load(ctx context.Context) (Fleet, error) {
 	return fleet, nil
 }
 
-func (s *FleetSource) load() (Fleet, map[string]*hostWants, error) {
+func (s *FleetSource) load(ctx context.Context) (Fleet, map[string]*hostWants, error) {
 	docs, err := s.files.read()
 	if err != nil {
 		return Fleet{}, nil, err
@@ -107,16 +107,18 @@ func (s *FleetSource) load() (Fleet, map[string]*hostWants, error) {
 	if err != nil {
 		return Fleet{}, nil, err
 	}
-	hosts, err := s.resolve(placements)
+	hosts, err := s.resolve(ctx, placements)
 	return Fleet{Placements: placements, Hosts: docs.Hosts}, hosts, err
 }
 
 // resolve makes the daemons of all hosts effective, as far as that goes without the hosts.
-func (s *FleetSource) resolve(placements []spec.Placement) (map[string]*hostWants, error) {
-	hosts := make(map[string]*hostWants, len(placements))
+func (s *FleetSource) resolve(ctx context.Context, placements []spec.Placement) (map[string]*hostWants, error) {
+	find, hosts := s.o.begin(), make(map[string]*hostWants, len(placements))
 	var problems spec.Problems
 	for _, p := range placements {
-		daemons, err := spec.Resolve(p.Daemons, s.resolveOptions(p.Host, nil))
+		o := s.resolveOptions(p.Host)
+		o.Program = find.on(ctx, p.Host)
+		daemons, err := spec.Resolve(p.Daemons, o)
 		var ps spec.Problems
 		if err != nil && !errors.As(err, &ps) {
 			return nil, err
@@ -130,11 +132,12 @@ func (s *FleetSource) resolve(placements []spec.Placement) (map[string]*hostWant
 	return hosts, nil
 }
 
-func (s *FleetSource) resolveOptions(host string, lookPath func(string) (string, error)) spec.ResolveOptions {
+// resolveOptions are those for a host, as far as nothing is known of it.
+func (s *FleetSource) resolveOptions(host string) spec.ResolveOptions {
 	o := s.o.Resolve
 	o.Remote = nil
 	if host != "" {
-		o.Remote = &spec.RemoteResolve{LookPath: lookPath}
+		o.Remote, o.ProgramDir = &spec.RemoteResolve{}, ""
 	}
 	return o
 }
@@ -154,19 +157,39 @@ func (s *FleetSource) Fleet() Fleet {
 	return s.fleet
 }
 
-// Watch watches all manifests, and every file that they name, until ctx ends. It loads them once that is so, and after every change; changed is called whenever that
-// succeeded, with what there is then. It can be called once at a time.
+// Watch watches all manifests, and every file that they name or build from, until ctx ends. It loads them once that is so, and after every change, which ends a load that is still under way;
+// changed is called whenever that succeeded, with what there is then, and not concurrently. It can be called once at a time.
 func (s *FleetSource) Watch(ctx context.Context, changed func(Fleet)) error {
+	stop := func() {}
+	defer func() { stop() }()
 	return s.files.Watch(ctx, func() {
-		fleet, err := s.Load(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		s.tell(err)
-		if err == nil {
-			changed(fleet)
-		}
+		stop()
+		stop = aside(ctx, func(ctx context.Context) {
+			fleet, err := s.Load(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			s.tell(err)
+			if err == nil {
+				changed(fleet)
+			}
+		})
 	})
+}
+
+// aside does something until it is done, or until the function that it returns is called, which waits for it.
+func aside(ctx context.Context, do func(ctx context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer cancel()
+		do(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // tell tells a new problem, and the end of one.

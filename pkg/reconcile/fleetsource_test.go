@@ -153,7 +153,7 @@ func TestAFleetIsReadOnceForAllItsHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]string{"": "web", "gpu-1": "train", "gpu-2": "train", "gpu-3": ""} {
-		if got := f.loadHost(f.fleet.For(host, nil)); got != want {
+		if got := f.loadHost(f.fleet.For(host, Reached{})); got != want {
 			t.Errorf("host %q is to have %q, want %q", host, got, want)
 		}
 	}
@@ -161,14 +161,14 @@ func TestAFleetIsReadOnceForAllItsHosts(t *testing.T) {
 
 func TestWhoAsksFirstLoads(t *testing.T) {
 	f := newFleetDir(t)
-	if got := f.loadHost(f.fleet.For("gpu-1", nil)); got != "train" {
+	if got := f.loadHost(f.fleet.For("gpu-1", Reached{})); got != "train" {
 		t.Errorf("gpu-1 is to have %q", got)
 	}
 	if got := toldFleet(f.fleet.Fleet()); got == "" {
 		t.Error("nothing was loaded")
 	}
 	broken := NewFleetSource([]string{filepath.Join(f.dir, "none")}, FleetOptions{})
-	if _, err := broken.For("gpu-1", nil).Load(t.Context()); err == nil {
+	if _, err := broken.For("gpu-1", Reached{}).Load(t.Context()); err == nil {
 		t.Error("a source that can't be loaded declares something")
 	}
 }
@@ -177,7 +177,7 @@ func TestHostsComeAndGoWithTheirManifests(t *testing.T) {
 	f := newFleetDir(t)
 	told := f.watchFleet()
 	await(t, told, ": web, gpu-1: train, gpu-2: train")
-	two := f.fleet.For("gpu-2", nil)
+	two := f.fleet.For("gpu-2", Reached{})
 	toldTwo := f.follow(two)
 	toldTwo() // that it is armed
 	f.write("hosts.d/gpu-3.yaml", fmt.Sprintf(hostOf, "gpu-3"))
@@ -196,11 +196,11 @@ func TestOnlyThoseHostsAreToldWhoseWantsChanged(t *testing.T) {
 	f := newFleetDir(t)
 	told := f.watchFleet()
 	await(t, told, ": web, gpu-1: train, gpu-2: train")
-	one, here := f.fleet.For("gpu-1", nil), make(chan struct{}, 10)
+	one, here := f.fleet.For("gpu-1", Reached{}), make(chan struct{}, 10)
 	toldOne := f.follow(one)
 	toldOne()
 	run(t, func(ctx context.Context) error {
-		return f.fleet.For("", nil).Watch(ctx, func() { here <- struct{}{} })
+		return f.fleet.For("", Reached{}).Watch(ctx, func() { here <- struct{}{} })
 	})
 	<-here
 	digest := func() string {
@@ -246,7 +246,7 @@ func TestABrokenManifestChangesNothingAnywhere(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			for host, want := range map[string]string{"": "web", "gpu-1": "train", "gpu-2": "train"} {
-				if got := f.loadHost(f.fleet.For(host, nil)); got != want {
+				if got := f.loadHost(f.fleet.For(host, Reached{})); got != want {
 					t.Errorf("host %q is to have %q, want %q", host, got, want)
 				}
 			}
@@ -272,10 +272,10 @@ func TestProgramsAreLookedUpOnTheirHostOnceForAChange(t *testing.T) {
 	f.write("manifests/named.yaml", strings.Replace(fmt.Sprintf(manifestOf, "named"), "/bin/true", "tool", 1)+"  host: gpu-1\n")
 	asked := map[string]int{}
 	answer := errors.New("the link is down")
-	one := f.fleet.For("gpu-1", func(_ context.Context, name string) (string, error) {
+	one := f.fleet.For("gpu-1", Reached{LookPath: func(_ context.Context, name string) (string, error) {
 		asked[name]++
 		return "/opt/" + name, answer
-	})
+	}})
 	if _, err := one.Load(t.Context()); !errors.Is(err, answer) || !strings.Contains(err.Error(), "gpu-1") {
 		t.Errorf("Load = %v", err)
 	}

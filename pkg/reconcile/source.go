@@ -17,10 +17,33 @@ import (
 
 // FileOptions say how a FileSource reads and watches its manifests.
 type FileOptions struct {
-	Load    spec.LoadOptions
+	Load spec.LoadOptions
+	// Resolve is for this machine. Its Program is not looked at: see Programs.
 	Resolve spec.ResolveOptions
+	// Programs begins a load: what it returns finds, or makes, the programs of that load's manifests. It may take as long as it takes; a newer save ends its context. Nil leaves out which
+	// programs are installed.
+	Programs func() FindProgram
 	// Report is told why changes are seen later than they could be, as where the kernel can't watch a file. May be nil.
 	Report func(error)
+}
+
+// FindProgram finds, or makes, the program of a manifest that is for host; dir is what its paths are relative to. Program.Digest is empty where only the host can make it.
+type FindProgram func(ctx context.Context, host string, m *spec.Manifest, dir string) (*spec.Program, error)
+
+// on is the finder of programs for one host, as spec.ResolveOptions has it; nil where there is none.
+func (f FindProgram) on(ctx context.Context, host string) func(*spec.Manifest, string) (*spec.Program, error) {
+	if f == nil {
+		return nil
+	}
+	return func(m *spec.Manifest, dir string) (*spec.Program, error) { return f(ctx, host, m, dir) }
+}
+
+// begin is Programs where there is one.
+func (o *FileOptions) begin() FindProgram {
+	if o.Programs == nil {
+		return nil
+	}
+	return o.Programs()
 }
 
 // retryLoad is how soon a set that couldn't be loaded is tried again though no file seems to have changed: what is missing, a binary for
@@ -47,7 +70,9 @@ func (s *FileSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
 	docs, err := s.read()
 	var ds []*spec.Daemon
 	if err == nil {
-		ds, err = spec.Resolve(docs.Daemons, s.o.Resolve)
+		o := s.o.Resolve
+		o.Program = s.o.begin().on(ctx, "")
+		ds, err = spec.Resolve(docs.Daemons, o)
 	}
 	s.tryAgain(err != nil)
 	return ds, err
@@ -67,6 +92,7 @@ type manifestFiles struct {
 }
 
 func newManifestFiles(paths []string, o FileOptions) *manifestFiles {
+	o.Resolve.Program = nil
 	o.Load.Resolve = &o.Resolve
 	roots := append(slices.DeleteFunc(slices.Clone(paths), isStdin), o.Load.Hosts...)
 	return &manifestFiles{paths: paths, o: o, every: retryLoad, watch: filewatch.New(filewatch.Options{
@@ -94,6 +120,7 @@ func (s *manifestFiles) read() (spec.Documents, error) {
 		return docs, spec.Problems{{File: strings.Join(s.paths, ", "), Message: "there are hosts in here, and no daemon"}}
 	}
 	s.watch.SetFiles(named(docs.Daemons))
+	s.watch.SetTrees(sources(docs.Daemons))
 	return docs, nil
 }
 
@@ -110,18 +137,25 @@ func (s *manifestFiles) readStdin() ([]byte, error) {
 	return s.stdin, nil
 }
 
-// named lists the files that manifests name: config files and secrets.
+// beside is where a path of a manifest leads.
+func beside(m *spec.Manifest, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(m.File), path)
+}
+
+// named lists the files that manifests name: config files, secrets and programs.
 func named(ms []spec.Manifest) []string {
 	var files []string
 	for _, m := range ms {
 		add := func(path string) {
-			switch {
-			case path == "":
-			case filepath.IsAbs(path):
-				files = append(files, path)
-			default:
-				files = append(files, filepath.Join(filepath.Dir(m.File), path))
+			if path != "" {
+				files = append(files, beside(&m, path))
 			}
+		}
+		if in := m.Spec.Install; in != nil && !strings.Contains(in.From, "://") {
+			add(in.From)
 		}
 		for _, f := range m.Spec.Files {
 			add(f.From)
@@ -131,6 +165,17 @@ func named(ms []spec.Manifest) []string {
 		}
 	}
 	return files
+}
+
+// sources are the trees that programs are built from.
+func sources(ms []spec.Manifest) []filewatch.Tree {
+	var trees []filewatch.Tree
+	for _, m := range ms {
+		if b := m.Spec.Build; b != nil {
+			trees = append(trees, filewatch.Tree{Dir: beside(&m, b.Dir), Patterns: b.Inputs, But: b.Output})
+		}
+	}
+	return trees
 }
 
 // tryAgain arms the retry of a failed load, as long as somebody watches, or ends it.

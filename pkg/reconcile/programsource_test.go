@@ -1,0 +1,208 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// builtOf declares a program that is built from src/**/*.go, for a host.
+const builtOf = `apiVersion: reconciler.dev/v1
+kind: DaemonSpec
+metadata: {name: worker}
+spec:
+  host: HOST
+  build: {command: [go, build], dir: ../src, inputs: ["**/*.go"], output: bin/worker, on: PLACE}
+`
+
+func built(host, place string) string {
+	return strings.NewReplacer("HOST", host, "PLACE", place).Replace(builtOf)
+}
+
+// compiler makes of src/main.go the program of that digest, after as long as the test wants.
+type compiler struct {
+	f *fleetDir
+
+	mu    sync.Mutex
+	begun []string
+	hold  map[string]chan struct{} // builds of that content wait until it is closed
+}
+
+func (c *compiler) programs() FindProgram {
+	return func(ctx context.Context, host string, m *spec.Manifest, dir string) (*spec.Program, error) {
+		text, err := os.ReadFile(filepath.Join(dir, m.Spec.Build.Dir, "main.go"))
+		if err != nil {
+			return nil, err
+		}
+		digest := strings.TrimSpace(string(text))
+		c.mu.Lock()
+		c.begun = append(c.begun, host+":"+digest)
+		hold := c.hold[digest]
+		c.mu.Unlock()
+		if digest == "broken" {
+			return nil, errors.New("it doesn't compile")
+		}
+		if hold != nil {
+			select {
+			case <-hold:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		if m.Spec.Build.On == spec.BuildOnHost {
+			return &spec.Program{Build: "of " + digest, Stale: "on the host"}, nil
+		}
+		return &spec.Program{Digest: "sha256:" + digest, Build: "of " + digest}, nil
+	}
+}
+
+// newBuiltDir has worker on a host, and a compiler.
+func newBuiltDir(t *testing.T, manifest string) (*fleetDir, *compiler) {
+	f := newFleetDir(t)
+	c := &compiler{f: f, hold: map[string]chan struct{}{}}
+	f.fleet.files.o.Programs = c.programs
+	f.fleet.o.Programs = c.programs
+	f.fleet.files.o.Resolve.ProgramDir, f.fleet.o.Resolve.ProgramDir = "/here/bin", "/here/bin"
+	f.write("manifests/worker.yaml", manifest)
+	f.write("src/main.go", "1")
+	return f, c
+}
+
+// worker is what worker is to be on a host.
+func (f *fleetDir) worker(src Source) *spec.Daemon {
+	f.t.Helper()
+	ds, err := src.Load(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, d := range ds {
+		if d.Name == "worker" {
+			return d
+		}
+	}
+	f.t.Fatal("there is no worker")
+	return nil
+}
+
+func TestASaveIsBuilt(t *testing.T) {
+	f, c := newBuiltDir(t, built("desk", "controller"))
+	told := f.watchFleet()
+	told()
+	here := f.fleet.For("", Reached{})
+	for _, text := range []string{"1", "2", "3"} {
+		if text != "1" {
+			f.write("src/main.go", text)
+			told()
+		}
+		d := f.worker(here)
+		if d.Program.Digest != "sha256:"+text || d.Spec.Binary != "/here/bin/"+text+"/worker" || d.Spec.Build.Digest != "of "+text {
+			t.Errorf("%s: %+v runs %s", text, d.Program, d.Spec.Binary)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.begun) < 3 || len(c.begun) > 6 {
+		t.Errorf("built %v", c.begun)
+	}
+}
+
+// TestANewerSaveEndsAnOlderLoad, however long that would take.
+func TestANewerSaveEndsAnOlderLoad(t *testing.T) {
+	f, c := newBuiltDir(t, built("desk", "controller"))
+	told := f.watchFleet()
+	told()
+	never := make(chan struct{})
+	c.mu.Lock()
+	c.hold["2"] = never
+	c.mu.Unlock()
+	f.write("src/main.go", "2")
+	for begun := false; !begun; {
+		time.Sleep(time.Millisecond)
+		c.mu.Lock()
+		begun = c.begun[len(c.begun)-1] == ":2"
+		c.mu.Unlock()
+	}
+	f.write("src/main.go", "3")
+	told()
+	if d := f.worker(f.fleet.For("", Reached{})); d.Program.Digest != "sha256:3" {
+		t.Errorf("it is %+v", d.Program)
+	}
+	if len(f.news) > 0 {
+		t.Errorf("a load that was ended is told as a problem: %s", <-f.news)
+	}
+}
+
+// TestAFailedBuildChangesNothing, is told once, and is over with the next save that can be built.
+func TestAFailedBuildChangesNothing(t *testing.T) {
+	f, _ := newBuiltDir(t, built("desk", "controller"))
+	told := f.watchFleet()
+	told()
+	f.write("src/main.go", "broken")
+	if news := <-f.news; !strings.Contains(news, "keep the last good set") || !strings.Contains(news, "it doesn't compile") {
+		t.Errorf("told %q", news)
+	}
+	f.write("src/other.go", "x") // and it goes on being broken
+	if d := f.worker(f.fleet.For("", Reached{})); d.Program.Digest != "sha256:1" {
+		t.Errorf("it is %+v", d.Program)
+	}
+	f.write("src/main.go", "2")
+	told()
+	if news := <-f.news; news != ": <nil>" {
+		t.Errorf("told %q", news)
+	}
+}
+
+// TestAHostRunsProgramsWhereItKeepsThem: the program is that of the load, and its place the host's.
+func TestAHostRunsProgramsWhereItKeepsThem(t *testing.T) {
+	f, c := newBuiltDir(t, built("gpu-1", "controller"))
+	if _, err := f.fleet.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.write("src/main.go", "2") // nobody loaded that
+	d := f.worker(f.fleet.For("gpu-1", Reached{ProgramDir: "/there/bin"}))
+	if d.Program.Digest != "sha256:1" || d.Spec.Binary != "/there/bin/1/worker" {
+		t.Errorf("%+v runs %s", d.Program, d.Spec.Binary)
+	}
+	if len(c.begun) != 1 {
+		t.Errorf("it was built for %v", c.begun)
+	}
+}
+
+// TestAHostMakesItsOwn program, once for each change.
+func TestAHostMakesItsOwn(t *testing.T) {
+	f, _ := newBuiltDir(t, built("gpu-1", "host"))
+	made := 0
+	at := Reached{ProgramDir: "/there/bin", Program: func(_ context.Context, host string, m *spec.Manifest, dir string) (*spec.Program, error) {
+		made++
+		if host != "gpu-1" || m.Metadata.Name != "worker" || dir != filepath.Join(f.dir, "manifests") {
+			t.Errorf("asked for %s of %s in %s", m.Metadata.Name, host, dir)
+		}
+		return &spec.Program{Digest: "sha256:there", Build: "of 1"}, nil
+	}}
+	src := f.fleet.For("gpu-1", at)
+	for range 3 {
+		if d := f.worker(src); d.Spec.Install.Digest != "sha256:there" || d.Spec.Binary != "/there/bin/there/worker" || d.Spec.Build.Digest != "of 1" {
+			t.Errorf("%+v runs %s", d.Program, d.Spec.Binary)
+		}
+	}
+	if made != 1 {
+		t.Errorf("it was made %d times", made)
+	}
+}
+
+// TestAProgramBesideTheManifestIsWatched as its other files are.
+func TestAProgramBesideTheManifestIsWatched(t *testing.T) {
+	f := newFleetDir(t)
+	f.write("manifests/worker.yaml", "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: worker}\nspec: {install: {from: ../dist/worker}}\n")
+	told := f.watchFleet()
+	told()
+	f.write("dist/worker", "1")
+	told()
+}
