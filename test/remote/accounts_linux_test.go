@@ -60,6 +60,7 @@ func (o *office) keeps(name string, h *labhost.Host, user int, driver string) {
 	o.ok("logs", "--host", name, d.name).said("is up")
 	d.isOnce(-1)
 	o.ok("delete", "-f", o.manifests())
+	o.remove(d.file())
 	if c := d.copies(); len(c) > 0 {
 		o.t.Errorf("deleted, and there: %v", c)
 	}

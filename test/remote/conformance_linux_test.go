@@ -14,7 +14,10 @@ import (
 	"reconciler.dev/reconciler/test/sshlab"
 )
 
-// testConformance: the service managers of all hosts, each through its sshd, keep every promise of pkg/drivers; one of the hosts' plain processes do, too.
+// shares are how many of the hosts it takes for a whole suite: each case is run on every other host.
+const shares = 2
+
+// testConformance: the service managers of all hosts, at the same time and each through its sshd, keep every promise of pkg/drivers.
 func testConformance(t *testing.T, s *site) {
 	for i, h := range s.hosts {
 		if err := sshlab.Sshd(t.Context(), h, "15-sessions", "MaxSessions 1000"); err != nil { // cases have agents of their own
@@ -25,61 +28,56 @@ func testConformance(t *testing.T, s *site) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		kinds := []spec.DriverKind{spec.DriverSystemd}
-		if i == 0 {
-			kinds = append(kinds, spec.DriverProcess)
-		}
-		for _, kind := range kinds {
-			t.Run(h.Name+" "+string(kind), func(t *testing.T) {
-				t.Parallel()
-				m, cases := newMachine(t, h, string(kind)), &atomic.Int64{}
-				driverstest.Run(t, func(t *testing.T) driverstest.Subject { return subject(t, conn, m, kind, cases.Add(1)) })
+		t.Run(h.Name, func(t *testing.T) {
+			t.Parallel()
+			m, cases := newMachine(t, h, "systemd"), &atomic.Int64{}
+			driverstest.RunShare(t, i%shares, shares, func(t *testing.T) driverstest.Subject {
+				dir, prefix := m.Dir(t), fmt.Sprintf("s%d-", cases.Add(1))
+				open := func() drivers.Driver {
+					return driverstest.Rename(driverBehind(t, conn, h.Name, agentAt, spec.DriverSystemd, dir), prefix)
+				}
+				return driverstest.Subject{
+					Driver: open(), Reopen: open, Machine: m, Dirs: []string{m.seen(dir)}, Supervises: true, EndsWithMain: true,
+					Foreign: func(name string) error {
+						return m.Write("/etc/systemd/system/"+prefix+name+".service", driverstest.File{Content: []byte("[Service]\nExecStart=/bin/true\n"), Mode: 0o644})
+					},
+				}
 			})
-		}
+		})
 	}
 }
 
-// subject is a driver of a host behind a link, with a directory of its own there.
-func subject(t *testing.T, conn link.Opener, m machine, kind spec.DriverKind, n int64) driverstest.Subject {
-	dir, prefix := m.Dir(t), fmt.Sprintf("%.1s%d-", kind, n)
-	open := func() drivers.Driver {
-		ctx := context.WithoutCancel(t.Context()) // it is asked for when a case is cleaned up, too
-		stream, err := conn.Open(ctx, "exec env RECONCILER_STATE_DIR="+dir+" "+agentAt+" agent")
-		if err != nil {
-			t.Fatal(err)
-		}
-		host, err := remote.Connect(ctx, stream, remote.ConnectOptions{Name: m.h.Name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := host.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		d, err := host.Driver(kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checker, ok := drivers.Find[drivers.Checker](d)
-		if !ok {
-			t.Fatalf("the %s driver of %s is no Checker", kind, m.h.Name)
-		}
-		return driverstest.Rename(struct {
-			drivers.Driver
-			drivers.Checker
-		}{d, checker}, prefix)
+// checked is a driver that checks daemons, too.
+type checked struct {
+	drivers.Driver
+	drivers.Checker
+}
+
+// driverBehind starts an agent, that program, which keeps its state in dir, at the end of a link, and returns its driver of that kind. It lives as long as the test.
+func driverBehind(t *testing.T, conn link.Opener, name, agent string, kind spec.DriverKind, dir string) checked {
+	ctx := context.WithoutCancel(t.Context()) // it is asked for when a case is cleaned up, too
+	stream, err := conn.Open(ctx, "exec env RECONCILER_STATE_DIR="+dir+" "+agent+" agent")
+	if err != nil {
+		t.Fatal(err)
 	}
-	systemd := kind == spec.DriverSystemd
-	one := driverstest.Subject{
-		Driver: open(), Reopen: open, Machine: m, Dirs: []string{m.seen(dir)}, Supervises: systemd, EndsWithMain: systemd,
+	host, err := remote.Connect(ctx, stream, remote.ConnectOptions{Name: name})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if systemd {
-		one.Foreign = func(name string) error {
-			return m.Write("/etc/systemd/system/"+prefix+name+".service", driverstest.File{Content: []byte("[Service]\nExecStart=/bin/true\n"), Mode: 0o644})
+	t.Cleanup(func() {
+		if err := host.Close(); err != nil {
+			t.Error(err)
 		}
+	})
+	d, err := host.Driver(kind)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return one
+	checker, ok := drivers.Find[drivers.Checker](d)
+	if !ok {
+		t.Fatalf("the %s driver of %s is no Checker", kind, name)
+	}
+	return checked{d, checker}
 }
 
 // agentAt is where hosts have the program under test, for those who don't have it copied.

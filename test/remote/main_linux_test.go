@@ -31,10 +31,10 @@ func (w whole) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	// Most of a test is waiting for hosts, so more of them than there are CPUs run side by side.
+	// Most of a test is waiting for hosts, so more of them than there are CPUs run side by side; not so many that their agents' watches use up what the hosts leave of inotify.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		if err := parallel.Value.Set(strconv.Itoa(8 * runtime.GOMAXPROCS(0))); err != nil {
+		if err := parallel.Value.Set(strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 8))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -49,10 +49,17 @@ var (
 	testprogram = built("testprog", testprog.Package)
 )
 
-// built returns a function that builds a package of this module once, and returns the program's path.
+// hostBin is where a host that runs a test of this package has the programs.
+const hostBin = "/lab/bin"
+
+// built returns a function that builds a package of this module once, and returns the program's path. A host that runs a test of this package has it already.
 func built(name, pkg string) func(t testing.TB) string {
 	build := sync.OnceValues(func() (string, error) {
-		path := filepath.Join(bin, name)
+		path := filepath.Join(hostBin, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		path = filepath.Join(bin, name)
 		cmd := exec.Command("go", "build", "-o", path, pkg)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

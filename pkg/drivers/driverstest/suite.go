@@ -69,7 +69,11 @@ type testCase struct {
 }
 
 // Run proves that a driver keeps every promise of pkg/drivers. newSubject is called for each case and must give each a state of its own; cases run in parallel.
-func Run(t *testing.T, newSubject func(t *testing.T) Subject) {
+func Run(t *testing.T, newSubject func(t *testing.T) Subject) { RunShare(t, 0, 1, newSubject) }
+
+// RunShare is Run for one share, from 0, of so many equal ones into which the cases are dealt, for those who have many machines on which to prove the same.
+func RunShare(t *testing.T, share, of int, newSubject func(t *testing.T) Subject) {
+	n := 0
 	here := sync.OnceValues(func() (Machine, error) { return newHere(t) })
 	for _, group := range []struct {
 		name  string
@@ -81,6 +85,9 @@ func Run(t *testing.T, newSubject func(t *testing.T) Subject) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {
+				if n++; n%of != share {
+					continue
+				}
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					s := newSubject(t)
