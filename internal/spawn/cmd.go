@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +26,8 @@ type Cmd struct {
 	Rlimits []Rlimit
 	// Stdout and Stderr are its outputs. Its standard input is /dev/null.
 	Stdout, Stderr *os.File
+	// Listeners are sockets that it is given as in sd_listen_fds(3): descriptors from 3 on, and the variables LISTEN_PID, which is its own number, LISTEN_FDS and LISTEN_FDNAMES.
+	Listeners []Listener
 	// Tag marks it and its descendants; 0: it inherits what this process has.
 	Tag uint64
 	// Cgroup is a descriptor of the directory of a cgroup v2 that it is in from its first instant (CLONE_INTO_CGROUP, Linux 5.7); 0: that of this process.
@@ -33,6 +36,31 @@ type Cmd struct {
 	NoNewPrivileges bool
 	// Capabilities, by their numbers, are all that it and its children can ever have, and what it starts with; nil: what its account has. See MayDropCapabilities.
 	Capabilities []int
+}
+
+// Listener is a socket under a name without colons.
+type Listener struct {
+	File *os.File
+	Name string
+}
+
+// listenVars begins the names of the variables that tell a process of its sockets.
+const listenVars = "LISTEN_"
+
+// listening is env with what tells of listeners in place of what it said of others. Who the sockets are for only the process itself knows.
+func listening(env []string, listeners []Listener) []string {
+	if len(listeners) == 0 {
+		return env
+	}
+	names := make([]string, len(listeners))
+	for i, l := range listeners {
+		names[i] = l.Name
+	}
+	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains([]string{listenVars + "PID", listenVars + "FDS", listenVars + "FDNAMES"}, name)
+	})
+	return append(env, listenVars+"FDS="+strconv.Itoa(len(listeners)), listenVars+"FDNAMES="+strings.Join(names, ":"))
 }
 
 // Rlimit is a process limit: see getrlimit(2).

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,18 +17,22 @@ import (
 	"reconciler.dev/reconciler/internal/procfs"
 )
 
-// Process limits belong to a whole process, so a child can't inherit them from one that doesn't want them itself: they are set between fork(2) and execve(2). A
-// child of a Go program can't run Go code there, so it executes this program again, as a launcher, which sets them and then becomes the daemon in place: same
-// process, same tag.
+// Process limits belong to a whole process, so a child can't inherit them from one that doesn't want them itself: they are set between fork(2) and execve(2). So is what only the
+// process to be knows, its own number. A child of a Go program can't run Go code there, so it executes this program again, as a launcher, which sets them and then becomes the daemon in
+// place: same process, same tag.
 
-// launcherName is argv[0] of the launcher.
+// launcherName is argv[0] of the launcher; argv[1] is how many sockets the daemon is given.
 const launcherName = "reconciler-launch"
 
-// The launcher's descriptors beside the standard ones: what to do, and where to say what went wrong. Neither outlives the second execve.
-const (
-	fdSettings = 3
-	fdReport   = 4
-)
+// firstListener is the descriptor of the first of these sockets: SD_LISTEN_FDS_START.
+const firstListener = 3
+
+// channel are the launcher's descriptors behind those that the daemon has: what to do, and where to say what went wrong. Neither outlives the second execve.
+type channel struct{ settings, report int }
+
+func channelBehind(listeners int) channel {
+	return channel{firstListener + listeners, firstListener + listeners + 1}
+}
 
 // settings are what the launcher is told, in a file that exists in memory only: it may hold secrets, which argv would show to everybody.
 // Strings are bytes there: nothing says that a path, an argument or a secret is UTF-8, which JSON would make of it.
@@ -48,7 +53,7 @@ type settings struct {
 // launch starts c by way of the launcher. It returns when the program has been executed.
 func (s *Spawner) launch(c Cmd) (Process, error) {
 	data, err := json.Marshal(settings{
-		[]byte(c.Path), toBytes(c.Args), toBytes(c.Env), []byte(c.Dir), c.Umask, c.Nice, c.Rlimits, c.Account, c.NoNewPrivileges, c.Capabilities,
+		[]byte(c.Path), toBytes(c.Args), toBytes(listening(c.Env, c.Listeners)), []byte(c.Dir), c.Umask, c.Nice, c.Rlimits, c.Account, c.NoNewPrivileges, c.Capabilities,
 	})
 	if err != nil {
 		return Process{}, fmt.Errorf("describe the process to be: %w", err)
@@ -63,8 +68,12 @@ func (s *Spawner) launch(c Cmd) (Process, error) {
 		return Process{}, err
 	}
 	defer report.Close()
-	p, err := fork(procfs.Tag(c.Tag), "/proc/self/exe", []string{launcherName}, &syscall.ProcAttr{
-		Dir: "/", Files: append(s.files(c), told.Fd(), reports.Fd()),
+	files := s.files(c)
+	for _, l := range c.Listeners {
+		files = append(files, l.File.Fd())
+	}
+	p, err := fork(procfs.Tag(c.Tag), "/proc/self/exe", []string{launcherName, strconv.Itoa(len(c.Listeners))}, &syscall.ProcAttr{
+		Dir: "/", Files: append(files, told.Fd(), reports.Fd()),
 		Sys: inCgroup(&syscall.SysProcAttr{Setsid: true}, c.Cgroup),
 	})
 	reports.Close()
@@ -141,36 +150,42 @@ const (
 	atNice
 	atAccount
 	atRights
+	atListeners
 	atDir
 	atExec
 )
 
-var stages = [...]string{"read its settings", "set its process limits", "set its priority", "become its user", "give up rights", "enter its working directory", ""}
+var stages = [...]string{"read its settings", "set its process limits", "set its priority", "become its user", "give up rights", "be given its sockets", "enter its working directory", ""}
 
 // Main becomes a daemon where this process was started to do so, and never returns then; else it does nothing. Call it first in main, and in TestMain of test programs
 // that start daemons.
 func Main() {
-	if len(os.Args) == 0 || os.Args[0] != launcherName {
+	if len(os.Args) != 2 || os.Args[0] != launcherName {
+		return
+	}
+	listeners, err := strconv.Atoi(os.Args[1])
+	if err != nil {
 		return
 	}
 	runtime.LockOSThread() // the priority belongs to the thread that executes the program
 	debug.SetGCPercent(-1) // nothing may need memory once limits are set
-	stage, err := becomeDaemon()
+	to := channelBehind(listeners)
+	stage, err := becomeDaemon(to, listeners)
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		errno = syscall.EINVAL
 	}
 	b := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(stage)), uint32(errno))
-	syscall.Write(fdReport, b) // nobody is left to tell about an error
+	syscall.Write(to.report, b) // nobody is left to tell about an error
 	syscall.Exit(127)
 }
 
 // becomeDaemon returns only on an error, with the stage it occurred at.
-func becomeDaemon() (int, error) {
-	syscall.CloseOnExec(fdSettings)
-	syscall.CloseOnExec(fdReport)
+func becomeDaemon(from channel, listeners int) (int, error) {
+	syscall.CloseOnExec(from.settings)
+	syscall.CloseOnExec(from.report)
 	var set settings
-	data, err := io.ReadAll(io.NewSectionReader(os.NewFile(fdSettings, "settings"), 0, 1<<30))
+	data, err := io.ReadAll(io.NewSectionReader(os.NewFile(uintptr(from.settings), "settings"), 0, 1<<30))
 	if err != nil {
 		return atSettings, err
 	}
@@ -198,10 +213,27 @@ func becomeDaemon() (int, error) {
 			return atRights, err
 		}
 	}
+	env := toStrings(set.Env)
+	if listeners > 0 {
+		env = append(env, listenVars+"PID="+strconv.Itoa(os.Getpid()))
+	}
+	if err := makeBlocking(listeners); err != nil {
+		return atListeners, err
+	}
 	if err := syscall.Chdir(string(set.Dir)); err != nil {
 		return atDir, err
 	}
-	return atExec, syscall.Exec(string(set.Path), toStrings(set.Args), toStrings(set.Env))
+	return atExec, syscall.Exec(string(set.Path), toStrings(set.Args), env)
+}
+
+// makeBlocking makes of sockets what they were when they were opened, as systemd does (NonBlocking= in systemd.service(5)): whoever had them before may have made it otherwise.
+func makeBlocking(listeners int) error {
+	for fd := firstListener; fd < firstListener+listeners; fd++ {
+		if err := syscall.SetNonblock(fd, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setNice sets the priority. The default is no reason to fail: an inherited lower priority can't be shed without privilege.

@@ -109,11 +109,11 @@ func dispose(n int, how uintptr) {
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0) // where it fails the signal is as it was
 }
 
-// Start starts c in a session of its own, with only descriptors 0, 1 and 2, all signals at their default and none blocked. It returns when the program has been
+// Start starts c in a session of its own, with only descriptors 0, 1 and 2 and those of its listeners, all signals at their default and none blocked. It returns when the program has been
 // executed. The error is an *Error where the child couldn't become what c says; nothing is left of it then.
 func (s *Spawner) Start(c Cmd) (Process, error) {
 	switch {
-	case len(c.Rlimits) > 0 || c.NoNewPrivileges || c.Capabilities != nil:
+	case len(c.Rlimits) > 0 || len(c.Listeners) > 0 || c.NoNewPrivileges || c.Capabilities != nil:
 		return s.launch(c)
 	case c.Umask == s.umask && c.Nice == s.nice:
 		return s.direct(c)
