@@ -86,6 +86,16 @@ func (b book) drop(name string, keep []Socket) (closed bool) {
 	return closed
 }
 
+// dropFamily closes what a family has.
+func (b book) dropFamily(family string) {
+	for key, h := range b {
+		if h.wantedBy(family) {
+			h.close()
+			delete(b, key)
+		}
+	}
+}
+
 // wantedBy tells whether one of a family wants the socket.
 func (h *held) wantedBy(family string) bool {
 	for name := range h.by {

@@ -56,7 +56,16 @@ func (c *Client) Take(ctx context.Context, name string, want []Socket) ([]*os.Fi
 
 // Release lets go of what name had. It is no error that there was nothing.
 func (c *Client) Release(ctx context.Context, name string) error {
-	a, fds, err := c.ask(ctx, request{Family: Family(name), Name: name}, false)
+	return c.release(ctx, request{Family: Family(name), Name: name})
+}
+
+// ReleaseFamily lets go of what any name of name's Family had.
+func (c *Client) ReleaseFamily(ctx context.Context, name string) error {
+	return c.release(ctx, request{Family: Family(name), All: true})
+}
+
+func (c *Client) release(ctx context.Context, r request) error {
+	a, fds, err := c.ask(ctx, r, false)
 	closeAll(fds)
 	switch {
 	case errors.Is(err, errNobody):

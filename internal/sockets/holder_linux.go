@@ -148,6 +148,10 @@ func (h *holder) answer(c *net.UnixConn, r request) {
 	case r.List:
 		_ = send(c, answer{Held: h.held.list()})
 		return
+	case r.All:
+		h.held.dropFamily(r.Family)
+		_ = send(c, answer{})
+		return
 	case len(r.Sockets) > most:
 		_ = send(c, answer{Error: fmt.Sprintf("hold sockets: %d are asked for, and a daemon may have %d", len(r.Sockets), most)})
 		return

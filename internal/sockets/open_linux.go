@@ -49,6 +49,20 @@ func open(s Socket) (*held, error) {
 	return h, nil
 }
 
+// Try tells whether this process could have the address of a socket, whoever else has it now. Nobody is listened to, and of a path nothing is looked at.
+func Try(s Socket) error {
+	if s.Network != "tcp" {
+		return nil
+	}
+	h := &held{Socket: s, fd: -1}
+	err := h.openTCP()
+	h.close()
+	if err == nil || errors.Is(err, unix.EADDRINUSE) {
+		return nil
+	}
+	return fmt.Errorf("listen on %s: %w", s, err)
+}
+
 func (h *held) openTCP() error {
 	host, port, err := splitPort(h.Address)
 	if err != nil {

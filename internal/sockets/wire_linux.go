@@ -23,6 +23,8 @@ type request struct {
 	Family  string   `json:"family"`
 	Name    string   `json:"name"`
 	Sockets []Socket `json:"sockets,omitempty"`
+	// All is to let go of what any of the family has.
+	All bool `json:"all,omitempty"`
 	// List asks what is held, and changes nothing.
 	List bool `json:"list,omitempty"`
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Die string
 	// HTTP is an address to serve: POST /stop exits with status 0, POST /reload is an event, /status/N answers N.
 	HTTP string
+	// Accept has it accept connections on the sockets that it was given as in sd_listen_fds(3): each gets a line with the number of the descriptor and that of the process.
+	Accept bool
 	// Rest are the arguments after the options.
 	Rest []string
 }
@@ -69,6 +71,7 @@ func (o *Options) set() *flag.FlagSet {
 	f.IntVar(&o.Exit, "exit", -1, "")
 	f.StringVar(&o.Die, "die", "", "")
 	f.StringVar(&o.HTTP, "http", "", "")
+	f.BoolVar(&o.Accept, "accept", false, "")
 	return f
 }
 
@@ -97,6 +100,9 @@ func (o Options) Args() []string {
 	args = append(args, "-exit", fmt.Sprint(o.Exit), "-linger", o.Linger.String(), "-after", o.After.String())
 	if o.Background {
 		args = append(args, "-background")
+	}
+	if o.Accept {
+		args = append(args, "-accept")
 	}
 	return append(append(args, "--"), o.Rest...)
 }

@@ -12,7 +12,7 @@ import (
 func TestArgsAndParseAreInverse(t *testing.T) {
 	want := Options{
 		Report: "/r", Role: "child", Child: Orphan, Background: true, Say: "hello", Complain: "-oh", Ignore: "SIGTERM,SIGINT", Note: "SIGHUP",
-		Linger: time.Second, After: time.Minute, Exit: 3, Die: "SIGSEGV", HTTP: "127.0.0.1:1", Rest: []string{"-x", "", "a\nb"},
+		Linger: time.Second, After: time.Minute, Exit: 3, Die: "SIGSEGV", HTTP: "127.0.0.1:1", Accept: true, Rest: []string{"-x", "", "a\nb"},
 	}
 	got, err := Parse(want.Args())
 	if err != nil {

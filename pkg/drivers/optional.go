@@ -65,3 +65,10 @@ type Linked interface {
 	// Err says why Done was closed; nil before. It wraps ErrUnreachable where the link was lost.
 	Err() error
 }
+
+// Listening is a Driver that holds the sockets of daemons that don't run, so that connections wait for the next start.
+type Listening interface {
+	// Unlisten closes those that are held for name, which a user has stopped: who connects is to be refused, and not to wait for nobody. The next start opens them again. The caller
+	// holds the daemon's lock.
+	Unlisten(ctx context.Context, name string) error
+}

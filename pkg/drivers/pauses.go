@@ -93,8 +93,17 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 				return err
 			}
 			failpoint.Hit(failpoint.PauseIntended)
-			return p.book.set(ctx, step.Name, &spec.Pause{At: time.Now(), By: step.By})
+			if err := p.book.set(ctx, step.Name, &spec.Pause{At: time.Now(), By: step.By}); err != nil {
+				return err
+			}
+			return p.unlisten(ctx, step.Name)
 		})
+	case spec.VerbStop:
+		err := p.Driver.Apply(ctx, step)
+		if paused, bookErr := p.book.read(); err != nil || bookErr != nil || paused[step.Name] == (spec.Pause{}) {
+			return err
+		}
+		return p.change(ctx, step, func() error { return p.unlisten(ctx, step.Name) })
 	case spec.VerbResume:
 		return p.change(ctx, step, func() error {
 			if err := p.book.set(ctx, step.Name, nil); err != nil {
@@ -136,6 +145,23 @@ func (p *pauses) atBoot(ctx context.Context, name string, start bool) error {
 		return nil
 	}
 	return b.AtBoot(ctx, name, start)
+}
+
+// unlisten closes the sockets that are held for a daemon that is paused and doesn't run.
+func (p *pauses) unlisten(ctx context.Context, name string) error {
+	l, ok := Find[Listening](p.Driver)
+	if !ok {
+		return nil
+	}
+	paused, err := p.book.read()
+	if err != nil || paused[name] == (spec.Pause{}) {
+		return nil // nobody is known to have stopped it: whoever connects waits
+	}
+	o, err := observeOne(ctx, p.Driver, name)
+	if err != nil || o.State != spec.Exited && o.State != spec.Absent {
+		return err
+	}
+	return l.Unlisten(ctx, name)
 }
 
 // change runs f under the name's lock.

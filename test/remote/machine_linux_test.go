@@ -2,8 +2,10 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -44,6 +46,15 @@ func (m machine) Program() string { return programAt }
 
 func (m machine) Broken() map[string]string {
 	return map[string]string{"missing": m.dir + "/missing", "not executable": m.dir + "/plain", "a directory": m.dir}
+}
+
+// ports counts the ports that were given away, so that each is on one host only. They are below those that the kernel gives to who asks for any.
+var ports atomic.Int64
+
+func (m machine) Port(*testing.T) int { return 20000 + int(ports.Add(1)) }
+
+func (m machine) Dial(port int) (net.Conn, error) {
+	return m.h.Dial(context.Background(), "tcp", fmt.Sprintf("%s:%d", m.h.Addr, port))
 }
 
 func (m machine) Root() bool { return true }

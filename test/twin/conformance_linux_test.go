@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
@@ -18,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) {
 	spawn.Main()
+	if status, called := sockets.Main(context.Background(), os.Args, os.Stdout); called {
+		os.Exit(status)
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
@@ -19,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) {
 	spawn.Main()
+	if status, called := sockets.Main(context.Background(), os.Args, os.Stdout); called {
+		os.Exit(status)
+	}
 	if driverstest.ToBeKilled() {
 		beKilled()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // Subject is what Run needs to prove the fake.
 func (f *Fake) Subject() Subject {
 	return Subject{
-		Driver: f, Reopen: func() drivers.Driver { return f.Reopen() }, Machine: simulated{f.w},
+		Driver: f, Reopen: func() drivers.Driver { return f.Reopen() }, Machine: simulated{f.w}, Lacks: []string{"spec.listen"},
 		Foreign: func(name string) error { f.Foreign(name, "a unit file"); return nil },
 	}
 }
@@ -76,6 +77,12 @@ func (m simulated) Remove(path string) error {
 // MakeDir does nothing: the simulated machine has every directory.
 func (simulated) MakeDir(string) error { return nil }
 
+// Port is none that anybody could connect to: the simulated machine has no sockets.
+func (simulated) Port(*testing.T) int { return 1 }
+
+// Dial finds nobody.
+func (simulated) Dial(int) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+
 func (m simulated) Name(path string) error {
 	m.w.do(func() { m.w.names = append(m.w.names, path) })
 	return nil
@@ -98,6 +105,9 @@ func (f *Fake) check(d *spec.Daemon) ([]spec.Loss, error) {
 	l := f.w.lost(d.Spec.Cgroup)
 	if c := d.Spec.Cgroup; c != nil && c.Required && len(l) > 0 {
 		return l, fmt.Errorf("%s can't be enforced here, and cgroup.required is set: %w", l[0].Field, drivers.ErrUnsupported)
+	}
+	if len(d.Spec.Listen) > 0 {
+		return l, fmt.Errorf("spec.listen: the simulated machine has no sockets: %w", drivers.ErrUnsupported)
 	}
 	for what, broken := range (simulated{}).Broken() {
 		if d.Spec.Binary == broken {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,5 +108,19 @@ func (here) Write(path string, f File) error {
 func (here) Remove(path string) error { return os.Remove(path) }
 
 func (here) MakeDir(path string) error { return os.MkdirAll(path, 0o755) }
+
+func (here) Port(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (here) Dial(port int) (net.Conn, error) {
+	return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
 
 func (h here) Name(path string) error { return os.Symlink(h.program, path) }

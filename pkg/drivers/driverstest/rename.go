@@ -84,6 +84,15 @@ func (r *renamed) Watch(ctx context.Context, changed func(string)) error {
 	})
 }
 
+// Unlisten is the driver's, if it has one.
+func (r *renamed) Unlisten(ctx context.Context, name string) error {
+	l, ok := r.d.(drivers.Listening)
+	if !ok {
+		return nil
+	}
+	return r.say(l.Unlisten(ctx, r.prefix+name))
+}
+
 // say takes the prefix out of what an error says.
 func (r *renamed) say(err error) error {
 	if err == nil {

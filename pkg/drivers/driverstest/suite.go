@@ -2,6 +2,7 @@ package driverstest
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -58,6 +59,10 @@ type Machine interface {
 	MakeDir(path string) error
 	// Name gives Program another path.
 	Name(path string) error
+	// Port is a TCP port that nobody has.
+	Port(t *testing.T) int
+	// Dial connects to a port, on whatever address it is listened on; an error wraps syscall.ECONNREFUSED where nobody listens.
+	Dial(port int) (net.Conn, error)
 	// Root tells whether daemons may be given to other users.
 	Root() bool
 }
@@ -82,6 +87,7 @@ func RunShare(t *testing.T, share, of int, newSubject func(t *testing.T) Subject
 		{"observe", observeCases()}, {"start", startCases()}, {"environment", environmentCases()}, {"exit", exitCases()}, {"stop", stopCases()},
 		{"stamp", stampCases()}, {"reload", reloadCases()}, {"remove", removeCases()}, {"files", fileCases()}, {"pause", pauseCases()},
 		{"watch", watchCases()}, {"adopt", adoptCases()}, {"refuse", refuseCases()}, {"supervise", superviseCases()},
+		{"listen", listenCases()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {

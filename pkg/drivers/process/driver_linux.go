@@ -12,6 +12,7 @@ import (
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/pidfd"
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -29,7 +30,9 @@ type Driver struct {
 	strays strays
 	asking asking
 	watch  watching
-	starts chan struct{} // holds a value for each start under way
+	// sockets holds what daemons listen on.
+	sockets sockets.Client
+	starts  chan struct{} // holds a value for each start under way
 }
 
 // startsAtOnce is how many starts are under way at once. Forks follow one another anyway; a few starts ahead of the fork keep it busy, and more only
@@ -42,6 +45,7 @@ var (
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
 	_ drivers.Knower      = (*Driver)(nil)
+	_ drivers.Listening   = (*Driver)(nil)
 )
 
 // New returns the process driver, or an error that wraps ErrUnsupported where this kernel can't carry it. The program must call spawn.Main first thing in main.
@@ -74,8 +78,9 @@ func NewWith(o Options, trees Trees) (*Driver, error) {
 	}
 	return &Driver{
 		dirs: o.Dirs, own: own, spawn: o.Spawner, trees: trees, store: newStore(o.Dirs, trees.Kind()),
-		self:   actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
-		starts: make(chan struct{}, startsAtOnce),
+		self:    actor{PID: me.PID, StartTicks: me.Start, BootID: boot},
+		sockets: sockets.Client{Dir: o.Dirs.Run, Tool: o.Dirs.Tool(), Spawner: o.Spawner},
+		starts:  make(chan struct{}, startsAtOnce),
 	}, nil
 }
 

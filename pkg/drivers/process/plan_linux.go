@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -23,6 +24,8 @@ type launch struct {
 	// account is who it runs as, also where cmd needn't change to that.
 	account *spawn.Account
 	log     string
+	// sockets are held for it, and handed to it.
+	sockets []sockets.Socket
 }
 
 // prepare works out how want is started. Its errors are those that a second try can't mend.
@@ -39,7 +42,11 @@ func (d *Driver) prepare(want *spec.Daemon) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{account: a, log: d.logPath(want.Name, s), cmd: spawn.Cmd{
+	listen, err := drivers.Sockets(s, a)
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{sockets: listen, account: a, log: d.logPath(want.Name, s), cmd: spawn.Cmd{
 		Path: s.Binary, Args: slices.Concat([]string{s.Binary}, s.Args), Env: env, Dir: s.WorkingDir, Umask: defaultUmask, Nice: s.Nice,
 	}}
 	if l.cmd.Dir == "" {
@@ -164,6 +171,9 @@ func (d *Driver) Check(_ context.Context, want *spec.Daemon) ([]spec.Loss, error
 			return err
 		}
 		if _, err := d.trees.Place(want.Name, &want.Spec); err != nil {
+			return err
+		}
+		if err := drivers.CheckSockets(l.sockets); err != nil {
 			return err
 		}
 		return l.program().Check()

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -18,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	spawn.Main()
+	if status, called := sockets.Main(context.Background(), os.Args, os.Stdout); called {
+		os.Exit(status)
+	}
 	if driverstest.ToBeKilled() {
 		beKilled()
 	}

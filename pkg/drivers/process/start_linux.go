@@ -111,6 +111,11 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 	defer done()
 	l.cmd.Cgroup = into
 	failpoint.Hit(failpoint.StartPlaced)
+	handed, err := d.listen(ctx, rec.Name, l) // once this process is where it stays: a holder that is started is its child
+	if err != nil {
+		return errors.Join(err, d.trees.Remove(in.tree()))
+	}
+	defer handed()
 	p, err := d.spawn.Start(l.cmd)
 	var spawnErr *spawn.Error
 	if errors.As(err, &spawnErr) && !spawnErr.Temporary() {

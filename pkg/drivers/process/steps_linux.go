@@ -71,7 +71,7 @@ func signalMain(i *spec.Instance, name spec.Signal) error {
 }
 
 // remove forgets a daemon that has ended. The lock file stays: to remove it would let two processes hold the same lock.
-func (d *Driver) remove(_ context.Context, step spec.Step) error {
+func (d *Driver) remove(ctx context.Context, step spec.Step) error {
 	f, err := d.settleTree(step.Name, d.trees.Marks)
 	if err != nil || f.rec == nil {
 		return err
@@ -86,6 +86,9 @@ func (d *Driver) remove(_ context.Context, step spec.Step) error {
 		if err := d.trees.Remove(f.rec.tree()); err != nil { // before the record: what is found without one is taken for a daemon whose record is lost
 			return err
 		}
+	}
+	if err := d.sockets.Release(ctx, step.Name); err != nil { // before the record, which is what they are known by
+		return err
 	}
 	failpoint.Hit(failpoint.RemoveRecord)
 	if err := d.store.remove(step.Name); err != nil {

@@ -33,6 +33,9 @@ func (r *renderer) execStart(s *spec.Spec) {
 	if r.unit.UsesTool {
 		line = r.toolLine(carried)
 	}
+	if len(s.Listen) > 0 {
+		r.refuse("spec.listen", "this driver can't hold sockets: use the driver cgroup or process")
+	}
 	r.sized(s)
 	if len(line) > maxLine {
 		r.refuse("spec.args", "they take %d bytes in a unit, and systemd reads no line of more than %d", len(line), maxLine)

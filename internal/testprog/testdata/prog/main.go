@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -51,6 +52,9 @@ func main() {
 	}
 	if o.HTTP != "" {
 		serve(o, self)
+	}
+	if o.Accept {
+		accept()
 	}
 	report(o, self)
 	go leave(o)
@@ -145,6 +149,27 @@ func serve(o testprog.Options, self testprog.Line) {
 	case err := <-ready:
 		check(err)
 	default:
+	}
+}
+
+// accept answers on the sockets that were handed to this very process.
+func accept() {
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	check(err)
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		check(fmt.Errorf("the sockets are for process %s, and this is %d", os.Getenv("LISTEN_PID"), os.Getpid()))
+	}
+	for fd := 3; fd < 3+n; fd++ {
+		l, err := net.FileListener(os.NewFile(uintptr(fd), "socket"))
+		check(err)
+		go func() {
+			for {
+				c, err := l.Accept()
+				check(err)
+				fmt.Fprintf(c, "%d %d\n", fd, os.Getpid())
+				c.Close()
+			}
+		}()
 	}
 }
 
