@@ -68,6 +68,9 @@ type Host interface {
 	Get(ctx context.Context, digest string) ([]byte, error)
 	// Logs copies the daemon's log to w, rotated files first, and with opts.Follow goes on until ctx ends.
 	Logs(ctx context.Context, daemon string, w io.Writer, opts LogOptions) error
+	// Stats returns a Sample of each daemon that q asks for, in the order of the names, or by name where it names none. A daemon that can't be looked at is Unknown, with a message; an
+	// error means that nothing could be looked at. However many ask, a host is read once for an age that they accept.
+	Stats(ctx context.Context, q StatsQuery) ([]spec.Sample, error)
 	// Journal is what is remembered of daemons beside their stamps.
 	Journal
 	// Lock takes the owner set's lock for as long as this process lives, or until the returned release. A set that is held gives an error that
@@ -103,6 +106,16 @@ type Holder struct {
 	PID     int       `json:"pid"`
 	Command string    `json:"command"`
 	Since   time.Time `json:"since"`
+}
+
+// StatsQuery says what is wanted of Host.Stats.
+type StatsQuery struct {
+	// Names are the daemons; none: all that are managed on the host.
+	Names []string `json:"names,omitempty"`
+	// MaxAge is how old the figures may be; 0: they are read after the call began.
+	MaxAge time.Duration `json:"maxAgeNs,omitempty"`
+	// Ports asks for Sample.Ports, which costs a look at every open file of every process.
+	Ports bool `json:"ports,omitempty"`
 }
 
 // LogOptions select log lines.

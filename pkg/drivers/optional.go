@@ -28,6 +28,26 @@ type Tree interface {
 	PIDs(ctx context.Context, name string) ([]int, error)
 }
 
+// Placer is a Driver that can tell at little cost what runs, and where.
+type Placer interface {
+	// Places returns a Place for each name, in their order, or, where there is none, of all daemons that List returns. A daemon that can't be looked at is Unknown, with a message; an error
+	// means that nothing could be looked at. It changes nothing.
+	Places(ctx context.Context, names ...string) ([]Place, error)
+}
+
+// Place is where an instance of a daemon is that runs.
+type Place struct {
+	Name string
+	// State is Running, Exited, Absent or Unknown; Message says why it is that. Of one that is being started or stopped it is Running where there are processes of it.
+	State   spec.State
+	Message string
+	// Instance is the ID of the instance that runs.
+	Instance string
+	// Cgroup is as in Observed, Dir the directory of it; empty where it has none of its own. Then PIDs are its processes, those included that have ended and whose parent hasn't noticed.
+	Cgroup, Dir string
+	PIDs        []int
+}
+
 // Logger is a Driver whose daemons' output doesn't go to the log file of the tool's own, as that of units goes to the journal.
 type Logger interface {
 	// Logs is as Host.Logs. handled is false where this daemon's output goes to a file after all; then nothing was written.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,6 +100,7 @@ func handlers() map[string]handler {
 		"logs": streamed(func(ctx context.Context, s *server, p logsParams, part func([]byte) error) error {
 			return s.Host.Logs(ctx, p.Name, writer(part), p.Options)
 		}),
+		"stats": streamed(stats),
 		"statuses": asked(false, func(ctx context.Context, s *server, names []string) (any, error) {
 			return s.Host.Statuses(ctx, names...)
 		}),
@@ -208,6 +210,18 @@ func (c *changes) take() []string {
 	names := c.names
 	c.names = nil
 	return names
+}
+
+func stats(ctx context.Context, s *server, q drivers.StatsQuery, part func([]byte) error) error {
+	all, err := s.Host.Stats(ctx, q)
+	var b bytes.Buffer
+	for enc := json.NewEncoder(&b); err == nil && len(all) > 0; all = all[1:] {
+		if err = enc.Encode(all[0]); err == nil && (b.Len() >= maxPart || len(all) == 1) {
+			err = part(b.Bytes())
+			b.Reset()
+		}
+	}
+	return err
 }
 
 func events(ctx context.Context, s *server, p eventsParams, part func([]byte) error) error {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,6 +185,25 @@ func (h *Host) Logs(ctx context.Context, name string, w io.Writer, o drivers.Log
 		_, err := w.Write(part)
 		return err
 	})
+}
+
+// Stats returns what daemons there have used. They come one by one, so that a host may have any number of them.
+func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) (all []spec.Sample, err error) {
+	err = h.c.do(ctx, "stats", q, nil, lines(func(line []byte) error {
+		var s spec.Sample
+		if err := json.Unmarshal(line, &s); err != nil {
+			return fmt.Errorf("read what a daemon of host %s uses: %w", h.Name(), err)
+		}
+		all = append(all, s)
+		return nil
+	}))
+	if err == nil && len(q.Names) > 0 && !slices.EqualFunc(all, q.Names, func(s spec.Sample, name string) bool { return s.Name == name }) {
+		err = fmt.Errorf("read what daemons of host %s use: the agent answers for others than it was asked for: %w", h.Name(), drivers.ErrUnreachable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // Statuses returns what the last looks came to.

@@ -23,6 +23,7 @@ func rooms() []room {
 		{"pkg/reconcile", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"pkg/remote", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"pkg/remote/*", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
+		{"internal/usage", []string{"pkg/spec", "internal/*"}}, // it fills in a spec.Sample, and a second type with all its figures would only be copied
 		{"internal/*", []string{"internal/*"}},
 		{"cmd/*", []string{"pkg/*", "internal/*"}},
 		{"examples", []string{"pkg/spec"}}, // a test loads the manifests

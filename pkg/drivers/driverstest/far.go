@@ -147,6 +147,11 @@ func (h *farHost) Probe(ctx context.Context, daemon string, check spec.Health) e
 	return h.over(ctx, func(ctx context.Context) error { return h.Host.Probe(ctx, daemon, check) })
 }
 
+func (h *farHost) Stats(ctx context.Context, q drivers.StatsQuery) (all []spec.Sample, err error) {
+	err = h.over(ctx, func(ctx context.Context) error { all, err = h.Host.Stats(ctx, q); return err })
+	return all, err
+}
+
 func (h *farHost) Statuses(ctx context.Context, names ...string) (all map[string]spec.Status, err error) {
 	err = h.over(ctx, func(ctx context.Context) error { all, err = h.Host.Statuses(ctx, names...); return err })
 	return all, err

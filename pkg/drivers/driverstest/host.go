@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -29,6 +30,8 @@ type hostState struct {
 	probe   func(context.Context, string, spec.Health) error
 	probes  map[string]int
 	lacks   []*drivers.Unavailable
+	uses    func(*spec.Sample)
+	began   time.Time
 }
 
 var _ drivers.Host = (*Host)(nil)
@@ -39,7 +42,7 @@ func NewHost(ds ...drivers.Driver) *Host {
 		ds = []drivers.Driver{NewFake()}
 	}
 	return &Host{drivers: ds, Journal: newJournal(), s: &hostState{
-		blobs: map[string][]byte{}, holders: map[string]drivers.Holder{}, probes: map[string]int{},
+		blobs: map[string][]byte{}, holders: map[string]drivers.Holder{}, probes: map[string]int{}, began: time.Now(),
 	}}
 }
 

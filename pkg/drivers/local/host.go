@@ -30,6 +30,7 @@ type Host struct {
 	http    *http.Client
 	spawner func() (*spawn.Spawner, error)
 	events  eventLog
+	sampler *sampler
 
 	mu       sync.Mutex
 	releases map[int]func() // of the set locks that are held
@@ -43,7 +44,7 @@ var _ drivers.Host = (*Host)(nil)
 // New returns this machine with the drivers that it has, the best first. What all drivers share, config files and pauses, is added to them here. dirs is where
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
-	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, releases: map[int]func(){}, answered: map[string]string{}}
+	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
 	h.Besides(ds...)
 	h.chosen = len(ds)
 	return h

@@ -1,0 +1,181 @@
+package usage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// readGroup fills in what a cgroup's files say. Where a controller isn't there, what only that tells stays nil, with the reason.
+func (r *Reader) readGroup(s *spec.Sample, dir string) error {
+	text, err := r.buf.read(dir + "/cgroup.controllers")
+	if err != nil {
+		return fmt.Errorf("read cgroup %s: %w", dir, err)
+	}
+	have := func(controller string) bool {
+		return slices.ContainsFunc(bytes.Fields(text), func(w []byte) bool { return string(w) == controller })
+	}
+	g := group{Reader: r, s: s, dir: dir, cpu: have("cpu"), memory: have("memory"), io: have("io"), pids: have("pids")}
+	g.processes()
+	g.cpuTime()
+	g.memoryUse()
+	g.others()
+	return nil
+}
+
+// group is a look at one cgroup.
+type group struct {
+	*Reader
+	s                     *spec.Sample
+	dir                   string
+	cpu, memory, io, pids bool
+}
+
+// into reads a file and has parse take it apart. A file that the kernel hasn't, because it is too old or a controller isn't there, is no figure, and why is the reason; empty: one that nobody
+// can do something about.
+func into[T any](g *group, file, field, why string, set func(T), parse func([]byte) (T, error)) {
+	text, err := g.buf.read(g.dir + "/" + file)
+	if err == nil {
+		var v T
+		if v, err = parse(text); err == nil {
+			set(v)
+			return
+		}
+	}
+	switch {
+	case !isGone(err) && !errors.Is(err, unix.EOPNOTSUPP):
+		missing(g.s, field, fmt.Sprintf("read %s of the cgroup: %v", file, err))
+	case why != "":
+		missing(g.s, field, why)
+	}
+}
+
+// processes lists the processes in the cgroup and in those below it.
+func (g *group) processes() {
+	pids, err := g.pidsIn(g.dir)
+	if err != nil {
+		missing(g.s, "pids", fmt.Sprintf("list the processes of the cgroup: %v", err))
+		return
+	}
+	slices.Sort(pids)
+	g.s.PIDs = slices.Compact(pids)
+}
+
+func (g *group) pidsIn(dir string) (pids []int, err error) {
+	text, err := g.buf.list(dir + "/cgroup.procs")
+	if err != nil && !isGone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // EOPNOTSUPP: a threaded cgroup, whose processes its root lists
+		return nil, err
+	}
+	for word := range bytes.FieldsSeq(text) {
+		if n, err := number(word); err == nil && n > 0 { // 0: in a PID namespace that we don't see
+			pids = append(pids, int(n))
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil || st.Nlink <= 2 {
+		return pids, nil // there are none below
+	}
+	below, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range below {
+		if e.IsDir() {
+			more, err := g.pidsIn(filepath.Join(dir, e.Name()))
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, more...)
+		}
+	}
+	return pids, nil
+}
+
+func (g *group) cpuTime() {
+	into(g, "cpu.stat", "cpu", "", func(u spec.CPUUse) { g.s.CPU = u }, cpuStat)
+	if g.cpu {
+		into(g, "cpu.max", "cpu.limit", "", func(b *spec.Bound) { g.s.CPU.Limit = b }, cpuBound)
+		return
+	}
+	unlimited(&g.s.CPU.Limit) // what doesn't count it doesn't limit it
+}
+
+func unlimited(to **spec.Bound) {
+	most := spec.Unbounded
+	*to = &most
+}
+
+func (g *group) memoryUse() {
+	if !g.memory {
+		unlimited(&g.s.Memory.Limit)
+		return
+	}
+	m := &g.s.Memory
+	into(g, "memory.current", "memory.current", "", func(n *int64) { m.Current = n }, single)
+	into(g, "memory.peak", "memory.peak", "this kernel doesn't keep it (Linux 5.19)", func(n *int64) { m.Peak = n }, single)
+	into(g, "memory.max", "memory.limit", "", func(b *spec.Bound) { m.Limit = b }, bound)
+	into(g, "memory.stat", "memory.anon", "", func(v [2]*int64) { m.Anon, m.File = v[0], v[1] }, memoryStat)
+	into(g, "memory.events", "oomKills", "", func(n *int64) { g.s.OOMKills = n }, func(text []byte) (kills *int64, err error) {
+		err = keyed(text, func(key []byte, n int64) {
+			if string(key) == "oom_kill" {
+				kills = &n
+			}
+		})
+		return kills, err
+	})
+}
+
+// memoryStat reads the two figures of memory.stat that are wanted, which come first in it.
+func memoryStat(text []byte) (v [2]*int64, err error) {
+	for i, key := range []string{"anon ", "file "} {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		if !strings.HasPrefix(string(line), key) {
+			return v, fmt.Errorf("%w: %q", errFormat, line)
+		}
+		if v[i], err = single(line[len(key):]); err != nil {
+			return v, err
+		}
+		text = rest
+	}
+	return v, nil
+}
+
+func (g *group) others() {
+	if g.io {
+		into(g, "io.stat", "io", "", func(u spec.IOUse) { g.s.IO = u }, func(text []byte) (spec.IOUse, error) { return ioStat(text, g.counts) })
+	}
+	if g.pids {
+		into(g, "pids.current", "tasks", "", func(n *int64) { g.s.Tasks = n }, single)
+		into(g, "pids.max", "taskLimit", "", func(b *spec.Bound) { g.s.TaskLimit = b }, bound)
+	} else {
+		unlimited(&g.s.TaskLimit)
+	}
+	const none = "this kernel doesn't measure it (CONFIG_PSI, psi=1)"
+	p := &g.s.Pressure
+	into(g, "cpu.pressure", "pressure.cpu", none, func(s *spec.Stalls) { p.CPU = s }, pressure)
+	into(g, "memory.pressure", "pressure.memory", none, func(s *spec.Stalls) { p.Memory = s }, pressure)
+	into(g, "io.pressure", "pressure.io", none, func(s *spec.Stalls) { p.IO = s }, pressure)
+}
+
+// counts tells whether a block device, MAJOR:MINOR, is made of no others: see /sys/block/DEVICE/slaves in the kernel's documentation of sysfs.
+func (r *Reader) counts(device string) bool {
+	yes, known := r.devices[device]
+	if !known {
+		below, err := os.ReadDir("/sys/dev/block/" + filepath.Base(device) + "/slaves")
+		yes = err != nil || len(below) == 0
+		if r.devices == nil {
+			r.devices = map[string]bool{}
+		}
+		r.devices[device] = yes
+	}
+	return yes
+}

@@ -1,0 +1,99 @@
+package usage
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Reader reads figures, and remembers of one pass what the next needs. It is for one goroutine at a time. The zero Reader is ready for use.
+type Reader struct {
+	tallies map[string]*tally // by daemon
+	devices map[string]bool
+	own     string // network namespace
+	buf     scratch
+}
+
+// Forget forgets daemons that aren't there any more.
+func (r *Reader) Forget(gone func(name string) bool) {
+	maps.DeleteFunc(r.tallies, func(name string, _ *tally) bool { return gone(name) })
+}
+
+// Read fills in what the instance that s names has used.
+func (r *Reader) Read(s *spec.Sample, of Subject) {
+	s.At, s.Clock = time.Now(), procfs.SinceBoot()
+	if of.Dir != "" {
+		if err := r.readGroup(s, of.Dir); err != nil {
+			s.State, s.Message = spec.Unknown, err.Error()
+			return
+		}
+	} else {
+		s.PIDs = slices.Sorted(slices.Values(of.PIDs))
+		unlimited(&s.CPU.Limit)
+		unlimited(&s.Memory.Limit)
+		unlimited(&s.TaskLimit)
+		const why = "without a cgroup nobody counts it"
+		for _, field := range []string{"memory.peak", "oomKills", "pressure"} {
+			missing(s, field, why)
+		}
+	}
+	if len(s.PIDs) == 0 {
+		return
+	}
+	r.readTree(s)
+	r.network(s)
+}
+
+// network reads what went over the interfaces of a network namespace of the daemon's own.
+func (r *Reader) network(s *spec.Sample) {
+	if r.own == "" {
+		r.own, _ = os.Readlink("/proc/self/ns/net")
+	}
+	dir := "/proc/" + strconv.Itoa(s.PIDs[0])
+	switch ns, err := os.Readlink(dir + "/ns/net"); {
+	case err != nil && isGone(err):
+		return
+	case err != nil:
+		missing(s, "net", fmt.Sprintf("look for its network namespace: %v", err))
+		return
+	case ns == r.own:
+		missing(s, "net", "it has no network namespace of its own, and for the host's the kernel counts all processes together")
+		return
+	}
+	text, err := r.buf.list(dir + "/net/dev")
+	if err == nil {
+		s.Net, err = netDev(text)
+	}
+	if err != nil && !isGone(err) {
+		missing(s, "net", fmt.Sprintf("read what its network namespace counts: %v", err))
+	}
+}
+
+// netDev adds up what /proc/PID/net/dev says of each interface but lo: see proc_pid_net(5).
+func netDev(text []byte) (spec.NetUse, error) {
+	var rx, tx int64
+	for line := range bytes.Lines(text) {
+		name, rest, ok := bytes.Cut(line, []byte(":"))
+		if !ok || string(bytes.TrimSpace(name)) == "lo" {
+			continue // two lines of headings have no colon
+		}
+		words := bytes.Fields(rest)
+		if len(words) < 9 {
+			return spec.NetUse{}, fmt.Errorf("%w: %q", errFormat, line)
+		}
+		in, err := number(words[0])
+		out, err2 := number(words[8])
+		if err != nil || err2 != nil {
+			return spec.NetUse{}, fmt.Errorf("%w: %q", errFormat, line)
+		}
+		rx, tx = rx+in, tx+out
+	}
+	return spec.NetUse{RxBytes: &rx, TxBytes: &tx}, nil
+}

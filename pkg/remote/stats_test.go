@@ -1,0 +1,46 @@
+package remote
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// TestStatsOfAnyNumberOfDaemonsTravel sends more than a frame could hold.
+func TestStatsOfAnyNumberOfDaemonsTravel(t *testing.T) {
+	near := driverstest.NewHost()
+	for i := range 500 {
+		want := &spec.Daemon{Metadata: spec.Metadata{Name: fmt.Sprintf("d%03d", i)}, Spec: spec.Spec{Binary: "/bin/d"}, Digest: "sha256:0"}
+		if err := near.Fake().Apply(t.Context(), spec.Step{Verb: spec.VerbStart, Name: want.Name, Want: want, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	near.Uses(func(s *spec.Sample) {
+		s.Tasks = new(int64)
+		s.Missing = []spec.Loss{{Field: "net", Reason: strings.Repeat("long ", 8<<10)}}
+	})
+	far := connect(t, Local{Host: near.Reopen()})
+	for _, q := range []drivers.StatsQuery{{}, {Names: []string{"d007", "none", "d003"}, Ports: true}} {
+		want, err := near.Stats(t.Context(), q)
+		got, err2 := far.Stats(t.Context(), q)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		for i := range want {
+			want[i].At, want[i].Clock = got[i].At, got[i].Clock
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	near.Fake().Unreachable("asleep")
+	if got, err := far.Stats(t.Context(), drivers.StatsQuery{}); err == nil || !strings.Contains(err.Error(), "asleep") {
+		t.Errorf("got %d, %v", len(got), err)
+	}
+}
