@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -143,4 +144,14 @@ func (m *machine) connect(agent *exec.Cmd) wired {
 		m.t.Fatal(err)
 	}
 	return wired{host, w}
+}
+
+// An agent's errors have the name by which the controller knows its machine, and not its own.
+func TestAgentCallsItsMachineAsTheControllerDoes(t *testing.T) {
+	m := newMachine(t)
+	host := m.connect(m.command("agent"))
+	defer host.Close()
+	if err := host.Logs(t.Context(), "none", io.Discard, drivers.LogOptions{}); err == nil || !strings.Contains(err.Error(), "none on far: ") {
+		t.Errorf("it says %v", err)
+	}
 }

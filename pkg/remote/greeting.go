@@ -67,6 +67,8 @@ type hello struct {
 	Protocol int `json:"protocol"`
 	// Silence is how many milliseconds without a sign of the controller mean that the link is lost.
 	Silence int64 `json:"silence"`
+	// Host is how the controller calls the agent's machine.
+	Host string `json:"host,omitempty"`
 }
 
 // errNoAgent marks a stream on which nobody greets.

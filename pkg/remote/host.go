@@ -48,7 +48,7 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser, o ConnectOptions) (
 	}
 	leave := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	r := bufio.NewReaderSize(stream, 32<<10)
-	said, err := greet(r, stream, o.Ping)
+	said, err := greet(r, stream, o.Name, o.Ping)
 	if !leave() && err == nil {
 		err = ctx.Err()
 	}
@@ -66,7 +66,7 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser, o ConnectOptions) (
 	return h, nil
 }
 
-func greet(r *bufio.Reader, w io.Writer, ping time.Duration) (*greeting, error) {
+func greet(r *bufio.Reader, w io.Writer, name string, ping time.Duration) (*greeting, error) {
 	said, err := scanGreeting(r)
 	switch {
 	case err != nil:
@@ -77,7 +77,7 @@ func greet(r *bufio.Reader, w io.Writer, ping time.Duration) (*greeting, error) 
 	case said.Error != nil:
 		return nil, fmt.Errorf("it can't open its machine: %w: %w", said.Error.unpack(), drivers.ErrPermanent)
 	}
-	b, err := json.Marshal(hello{Protocol: Protocol, Silence: (silences * ping).Milliseconds()})
+	b, err := json.Marshal(hello{Protocol: Protocol, Silence: (silences * ping).Milliseconds(), Host: name})
 	if err != nil {
 		return nil, err
 	}

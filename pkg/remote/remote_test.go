@@ -186,7 +186,7 @@ func TestSilenceIsNoticed(t *testing.T) {
 						}
 						ended <- time.Since(start)
 					}()
-					if _, err := greet(bufio.NewReader(ours), ours, time.Second); err != nil {
+					if _, err := greet(bufio.NewReader(ours), ours, "far", time.Second); err != nil {
 						t.Fatal(err)
 					}
 				}

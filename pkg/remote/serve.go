@@ -17,7 +17,7 @@ import (
 
 // Local is the machine that an agent answers for.
 type Local struct {
-	// Host is the machine; where it is nil, Err says why it couldn't be opened, and the controller is told.
+	// Host is the machine; one that has a method Called is told there how the controller calls it. Where it is nil, Err says why it couldn't be opened, and the controller is told.
 	Host drivers.Host
 	Err  error
 	// Facts are told to the controller.
@@ -140,6 +140,9 @@ func (s *server) frame(ctx context.Context, f frame) error {
 		var h hello
 		if err := json.Unmarshal(f.body, &h); err != nil || h.Protocol != Protocol {
 			return fmt.Errorf("greet the controller: it speaks protocol %d, and this agent %d: %w", h.Protocol, Protocol, drivers.ErrUnsupported)
+		}
+		if called, ok := s.Host.(interface{ Called(name string) }); ok && h.Host != "" {
+			called.Called(h.Host)
 		}
 		if d := time.Duration(h.Silence) * time.Millisecond; d > 0 {
 			s.silence <- d

@@ -2,8 +2,10 @@ package twin
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"reconciler.dev/reconciler/internal/layout"
@@ -68,4 +70,24 @@ func TestConformance(t *testing.T) {
 		}
 		return driverstest.Subject{Driver: open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log}}
 	})
+}
+
+// TestErrorsNameTheHost: what goes wrong there is told with the name by which the host is known here.
+func TestErrorsNameTheHost(t *testing.T) {
+	dirs := layout.Under(t.TempDir())
+	d, err := process.New(process.Options{Dirs: dirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := twin(t, local.New(dirs, d))
+	_, notKept := far.Get(t.Context(), "sha256:"+strings.Repeat("0", 64))
+	for what, err := range map[string]error{
+		"logs of none": far.Logs(t.Context(), "none", io.Discard, drivers.LogOptions{}),
+		"a content":    notKept,
+		"a check":      far.Probe(t.Context(), "none", spec.Health{Exec: []string{"true"}}),
+	} {
+		if err == nil || what != "a check" && !strings.Contains(err.Error(), "on far") || strings.Contains(err.Error(), "localhost") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }

@@ -21,6 +21,7 @@ import (
 
 // Host is this machine. Its methods may be called concurrently.
 type Host struct {
+	name    string
 	dirs    layout.Dirs
 	drivers []drivers.Driver // those that auto chooses from, and the others after them
 	chosen  int              // how many auto chooses from
@@ -44,7 +45,7 @@ var _ drivers.Host = (*Host)(nil)
 // New returns this machine with the drivers that it has, the best first. What all drivers share, config files and pauses, is added to them here. dirs is where
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
-	h := &Host{dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
+	h := &Host{name: "localhost", dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
 	h.Besides(ds...)
 	h.chosen = len(ds)
 	return h
@@ -58,8 +59,11 @@ func (h *Host) Besides(ds ...drivers.Driver) {
 	}
 }
 
-// Name is localhost.
-func (h *Host) Name() string { return "localhost" }
+// Name is localhost, or what Called said.
+func (h *Host) Name() string { return h.name }
+
+// Called sets how messages call this machine, for those who work on it from another one. Call it before the host is used.
+func (h *Host) Called(name string) { h.name = name }
 
 // Drivers returns the drivers of this machine, the best first, those of Besides last.
 func (h *Host) Drivers() []drivers.Driver { return h.drivers }
