@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -68,7 +69,11 @@ func (c *cli) apply(ctx context.Context, a *applyFlags, plan *savedPlan) error {
 	if a.dryRun.value == dryClient {
 		return c.applyNowhere(ctx, a)
 	}
-	rs, err := c.review(ctx, &a.planning, c.acting(*a.set, a.force))
+	purpose := programs.Make
+	if a.dryRun.value == dryServer {
+		purpose = programs.Look
+	}
+	rs, err := c.review(ctx, &a.planning, purpose, c.acting(*a.set, a.force))
 	if err != nil {
 		return err
 	}
@@ -111,7 +116,7 @@ func (c *cli) applyNowhere(ctx context.Context, a *applyFlags) error {
 	if err != nil {
 		return err
 	}
-	wants, err := c.resolveAll(ctx, d)
+	wants, err := c.resolveAll(ctx, d, nil)
 	if err != nil {
 		return err
 	}

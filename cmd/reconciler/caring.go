@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -61,6 +62,16 @@ func (h *keptHost) tell(k *keeper, why trouble, err error) {
 	k.say(h.at, reconcile.Progress{Phase: phase, Message: err.Error()})
 }
 
+// reached is what a host knows, and does, for its manifests; nothing of this machine, which is asked already.
+func (k *keeper) reached(s *session) reconcile.Reached {
+	if s.lookPath == nil {
+		return reconcile.Reached{}
+	}
+	return reconcile.Reached{LookPath: s.lookPath, ProgramDir: s.facts.Programs, Program: func(ctx context.Context, _ string, m *spec.Manifest, dir string) (*spec.Program, error) {
+		return k.maker.Begin(programs.Make).There(ctx, s.host, m, dir)
+	}}
+}
+
 // once connects to a host and keeps it until ctx ends or the link is lost.
 func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 	s, err := k.dial(ctx, h)
@@ -74,7 +85,7 @@ func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 	if h.told == noTrouble {
 		k.tellFallback(h.at, s.host)
 	}
-	part := &part{Source: k.src.For(h.at, reconcile.Reached{LookPath: s.lookPath}), turn: k.ledger.Turn, ask: h.ask}
+	part := &part{Source: k.src.For(h.at, k.reached(s)), turn: k.ledger.Turn, ask: h.ask}
 	link := &keptLink{looks: make(chan func(int)), lost: make(chan struct{})}
 	defer k.lose(h, link)
 	err = s.Run(ctx, part, reconcile.RunOptions{

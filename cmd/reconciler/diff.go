@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 )
 
@@ -75,7 +76,7 @@ func (c *cli) diff(ctx context.Context, cmd *cobra.Command, p *planning, format 
 	if err := p.check(cmd); err != nil {
 		return false, err
 	}
-	rs, err := c.review(ctx, p, c.acting(*p.set, p.force))
+	rs, err := c.review(ctx, p, programs.Look, c.acting(*p.set, p.force))
 	if err != nil {
 		return false, err
 	}

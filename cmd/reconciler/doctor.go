@@ -91,7 +91,7 @@ func (c *cli) patients(ctx context.Context, in inputs, h hostFlags) (inv *invent
 	d, err := c.declared(in, h, true)
 	var all [][]*spec.Daemon
 	if err == nil {
-		all, err = c.resolveAll(ctx, d)
+		all, err = c.resolveAll(ctx, d, nil)
 	}
 	var wrong spec.Problems
 	switch {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -18,6 +18,7 @@ type inputs struct {
 	Files     []string
 	Recursive bool
 	Selector  string
+	names     []string // of those, only these; none: all
 }
 
 func (c *cli) inputFlags(cmd *cobra.Command, in *inputs) {
@@ -58,8 +59,9 @@ func (c *cli) loadOptions(in inputs) spec.LoadOptions {
 
 // chosen are the manifests that the selector matches. That there are none is an error: it would be taken for "nothing is wanted".
 func (in inputs) chosen(sel spec.Selector, all []spec.Manifest) ([]spec.Manifest, error) {
-	if in.Selector == "" {
-		return all, nil
+	all, err := in.called(all)
+	if err != nil || in.Selector == "" {
+		return all, err
 	}
 	var kept []spec.Manifest
 	for _, m := range all {
@@ -69,6 +71,26 @@ func (in inputs) chosen(sel spec.Selector, all []spec.Manifest) ([]spec.Manifest
 	}
 	if kept == nil {
 		return nil, usagef("none of the %s in %s matches -l %s", plural(len(all), "daemon"), strings.Join(in.Files, ", "), in.Selector)
+	}
+	return kept, nil
+}
+
+// called are the manifests of the daemons that are named, all where none is.
+func (in inputs) called(all []spec.Manifest) ([]spec.Manifest, error) {
+	if len(in.names) == 0 {
+		return all, nil
+	}
+	var kept []spec.Manifest
+	for _, name := range in.names {
+		before := len(kept)
+		for _, m := range all {
+			if m.Metadata.Name == name {
+				kept = append(kept, m)
+			}
+		}
+		if len(kept) == before {
+			return nil, usagef("none of the %s in %s is called %s", plural(len(all), "daemon"), strings.Join(in.Files, ", "), name)
+		}
 	}
 	return kept, nil
 }
@@ -121,13 +143,23 @@ func (d declaration) at() []string {
 	return at
 }
 
-// resolve makes the manifests of one host effective: what they name is found and read. lookPath finds programs on another machine; where it is nil their names stay.
-func (c *cli) resolve(ctx context.Context, p spec.Placement, lookPath reconcile.LookPath) ([]*spec.Daemon, error) {
+// resolve makes the manifests of one host effective: what they name is found and read. Another machine is s, which finds programs by their names; where it is nil they stay names. round finds
+// the programs that are installed; nil leaves them out, for a check.
+func (c *cli) resolve(ctx context.Context, p spec.Placement, s *session, round *programs.Round) ([]*spec.Daemon, error) {
 	o := c.resolveOptions()
 	if p.Host != "" {
-		o.Remote = &spec.RemoteResolve{}
-		if lookPath != nil {
-			o.Remote.LookPath = func(name string) (string, error) { return lookPath(ctx, name) }
+		o.Remote, o.ProgramDir = &spec.RemoteResolve{}, ""
+	}
+	if p.Host != "" && s != nil {
+		o.Remote.LookPath = func(name string) (string, error) { return s.lookPath(ctx, name) }
+		o.ProgramDir = s.facts.Programs
+	}
+	if round != nil {
+		o.Program = func(m *spec.Manifest, dir string) (*spec.Program, error) {
+			if p.Host != "" && s != nil {
+				return round.There(ctx, s.host, m, dir)
+			}
+			return round.Find(ctx, p.Host, m, dir)
 		}
 	}
 	ds, err := spec.Resolve(p.Daemons, o)
@@ -138,16 +170,19 @@ func (c *cli) resolve(ctx context.Context, p spec.Placement, lookPath reconcile.
 }
 
 // resolveAll is resolve for all hosts of a declaration, before any of them is contacted: whatever is wrong here is told then, all of it.
-func (c *cli) resolveAll(ctx context.Context, d declaration) ([][]*spec.Daemon, error) {
+func (c *cli) resolveAll(ctx context.Context, d declaration, round *programs.Round) ([][]*spec.Daemon, error) {
 	wants := make([][]*spec.Daemon, len(d.places))
 	var all spec.Problems
 	for i, p := range d.places {
-		ds, err := c.resolve(ctx, p, nil)
+		ds, err := c.resolve(ctx, p, nil, round)
 		var wrong spec.Problems
 		if err != nil && !errors.As(err, &wrong) {
 			return nil, err
 		}
 		wants[i], all = ds, append(all, wrong...)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	if len(all) > 0 {
 		return nil, &exit{exitInput, all}
@@ -156,7 +191,11 @@ func (c *cli) resolveAll(ctx context.Context, d declaration) ([][]*spec.Daemon, 
 }
 
 func (c *cli) resolveOptions() spec.ResolveOptions {
-	return spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")}
+	o := spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")}
+	if dirs, err := c.dirs(); err == nil {
+		o.ProgramDir = dirs.Programs() // who needs the directories is told what is wrong with them
+	}
+	return o
 }
 
 func parseSelector(s string) (spec.Selector, error) {

@@ -12,6 +12,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/sdnotify"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -24,6 +25,7 @@ type keeper struct {
 	holder drivers.Holder
 	src    *reconcile.FleetSource
 	ledger *reconcile.Ledger
+	maker  *programs.Maker
 	say    func(at string, p reconcile.Progress)
 	// dialing has room for those that connect at once.
 	dialing chan struct{}

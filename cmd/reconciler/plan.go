@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 )
 
@@ -33,7 +34,7 @@ or refuses where the manifests or what is live have moved since.`,
 }
 
 func (c *cli) plan(ctx context.Context, p *planning, file string) error {
-	rs, err := c.review(ctx, p, c.acting(*p.set, p.force))
+	rs, err := c.review(ctx, p, programs.Look, c.acting(*p.set, p.force))
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,9 @@ func (c *cli) plan(ctx context.Context, p *planning, file string) error {
 	if file == "" {
 		return nil
 	}
+	if err := unbuilt(rs.planned()); err != nil {
+		return err
+	}
 	saved, err := makePlan(p, rs.planned())
 	if err != nil {
 		return err
@@ -55,6 +59,19 @@ func (c *cli) plan(ctx context.Context, p *planning, file string) error {
 		return err
 	}
 	c.note("Saved. To do exactly this: reconciler apply --plan %s", file)
+	return nil
+}
+
+// unbuilt refuses to save a plan for programs of which it isn't known yet what they will be.
+func unbuilt(all []done) error {
+	for _, d := range all {
+		for _, it := range d.items {
+			if it.Want != nil && it.Want.Program != nil && it.Want.Program.Stale != "" {
+				return &exit{exitRefused, fmt.Errorf("save the plan: the program of daemon %s is still to be made (%s), so nobody could review what it will be; make it with reconciler build, and plan again",
+					it.Name, it.Want.Program.Stale)}
+			}
+		}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -25,14 +26,18 @@ type reviews struct {
 	guard error // set where the prune guard stops the prune, on every host
 }
 
-// review plans for all hosts that the manifests name, and with --prune for those that are declared. Nothing is contacted before all manifests were read and are sound.
+// review plans for all hosts that the manifests name, after what purpose says was done about their programs, and with --prune for those that are declared. Nothing is contacted before all manifests were read and are sound.
 // An error means that there is no plan at all; then nothing is left open. A host that can't be reached, or for which there is no plan, is among the reviews.
-func (c *cli) review(ctx context.Context, p *planning, o func(at string) reconcile.Options) (*reviews, error) {
+func (c *cli) review(ctx context.Context, p *planning, purpose programs.Purpose, o func(at string) reconcile.Options) (*reviews, error) {
 	d, err := c.declared(p.inputs, p.hostFlags, p.prune)
 	if err != nil {
 		return nil, err
 	}
-	wants, err := c.resolveAll(ctx, d)
+	round, err := c.round(purpose)
+	if err != nil {
+		return nil, err
+	}
+	wants, err := c.resolveAll(ctx, d, round)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +59,7 @@ func (c *cli) review(ctx context.Context, p *planning, o func(at string) reconci
 		if prune.Elsewhere = d.total - len(r.wants); !alone {
 			prune.Guard = -1 // weighed in sum
 		}
-		r.plan(ctx, c, prune)
+		r.plan(ctx, c, round, prune)
 	})
 	if alone {
 		rs.guard = rs.all[0].guard()
@@ -86,14 +91,14 @@ func (p *planning) withInventory(d declaration) declaration {
 }
 
 // plan plans for one host.
-func (r *reviewed) plan(ctx context.Context, c *cli, prune reconcile.PruneOptions) {
+func (r *reviewed) plan(ctx context.Context, c *cli, round *programs.Round, prune reconcile.PruneOptions) {
 	began := time.Now()
 	defer func() { r.took += time.Since(began) }()
 	if r.lost != nil {
 		return
 	}
 	if r.lookPath != nil && len(r.wants) > 0 {
-		if r.wants, r.err = c.resolve(ctx, r.place, r.lookPath); r.err != nil {
+		if r.wants, r.err = c.resolve(ctx, r.place, r.session, round); r.err != nil {
 			return
 		}
 	}

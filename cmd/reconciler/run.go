@@ -51,8 +51,13 @@ func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error
 		holder: drivers.Holder{ID: rand.Text(), Set: *p.set, PID: os.Getpid(), Command: strings.Join(os.Args, " "), Since: time.Now()},
 	}
 	k.ledger = reconcile.NewLedger(*p.set, p.guard, k.askAgain)
-	var err error
-	if k.src, err = c.source(p.inputs, k.say); err != nil {
+	maker, closeShop, err := c.runsMaker(k.say)
+	if err != nil {
+		return err
+	}
+	defer closeShop()
+	k.maker = maker
+	if k.src, err = c.source(p.inputs, maker, k.say); err != nil {
 		return err
 	}
 	err = k.run(ctx)

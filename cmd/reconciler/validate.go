@@ -29,7 +29,7 @@ away from the machine it is meant for, --static leaves that out.`,
 			return err
 		}
 		if !*static {
-			if _, err := c.resolveAll(cmd.Context(), d); err != nil {
+			if _, err := c.resolveAll(cmd.Context(), d, nil); err != nil {
 				return err
 			}
 		}

@@ -91,12 +91,14 @@ func (c *Cache) Look(ctx context.Context, s Source) (Program, error) {
 		return whole, err
 	}
 	known := c.memberOf(whole.Digest, s)
-	if known.Digest == "" {
-		return Program{Missing: "it wasn't unpacked yet: " + s.String()}, nil
+	switch {
+	case known.Digest != "":
+		return c.cached(ctx, known, s)
+	case whole.Missing != "":
+		return Program{Missing: whole.Missing}, nil
 	}
-	return c.cached(ctx, known, s)
+	return Program{Missing: "it wasn't unpacked yet: " + s.String()}, nil
 }
-
 // lookWhole is Look for the archive, where the program is in one.
 func (c *Cache) lookWhole(ctx context.Context, s Source) (Program, error) {
 	if s.File == "" {

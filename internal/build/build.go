@@ -23,8 +23,8 @@ type Options struct {
 	Env map[string]string
 	// Spawner starts commands. It is called when the first is needed.
 	Spawner func() (*spawn.Spawner, error)
-	// Boot tells one boot of the machine from another; empty where that isn't known.
-	Boot string
+	// Begun is called when a command is about to be run, with why. May be nil.
+	Begun func(j Job, why string)
 }
 
 // Builder builds programs, and remembers what it built. It may be used by any number of goroutines, and of processes with the same Dir.
@@ -158,6 +158,9 @@ func (b *Builder) Build(ctx context.Context, j Job, force bool, out io.Writer) (
 	if err := b.ready(ctx, j); err != nil {
 		return State{}, fmt.Errorf("build %s: %w", j.Name, err)
 	}
+	if b.o.Begun != nil {
+		b.o.Begun(j, orElse(s.Due, "by force"))
+	}
 	began := time.Now()
 	if err := b.command(ctx, j, s.source.Tool, out); err != nil {
 		return State{}, err
@@ -192,7 +195,7 @@ func (b *Builder) ready(ctx context.Context, j Job) error {
 	switch ok, err := readJSON(b.unfinished(j), &left); {
 	case err != nil:
 		return fmt.Errorf("look for what a build left that was cut off: %w", err)
-	case ok && left.Boot == b.o.Boot:
+	case ok:
 		if err := spawn.KillTree(ctx, left.Tag); err != nil {
 			return err
 		}
@@ -215,7 +218,7 @@ func (b *Builder) command(ctx context.Context, j Job, tool string, out io.Writer
 		return fmt.Errorf("build %s: %w", j.Name, err)
 	}
 	cmd := spawn.Cmd{Path: tool, Args: j.Command, Env: j.environ(b.o.Env), Dir: j.Dir, Umask: 0o022, Tag: spawn.NewTag()}
-	if err := writeJSON(b.unfinished(j), pending{cmd.Tag, b.o.Boot}); err != nil {
+	if err := writeJSON(b.unfinished(j), pending{cmd.Tag}); err != nil {
 		return fmt.Errorf("build %s: %w", j.Name, err)
 	}
 	kept := keep(b.Log(j))

@@ -57,11 +57,7 @@ func (w workshop) write(t *testing.T, name, text string) {
 }
 
 func (w workshop) builder() *Builder {
-	boot, err := procfs.BootID()
-	if err != nil {
-		panic(err)
-	}
-	return New(Options{Dir: filepath.Join(w.root, "builds"), Env: map[string]string{"PATH": "/usr/bin:/bin"}, Boot: boot, Spawner: sync.OnceValues(spawn.New)})
+	return New(Options{Dir: filepath.Join(w.root, "builds"), Env: map[string]string{"PATH": "/usr/bin:/bin"}, Spawner: sync.OnceValues(spawn.New)})
 }
 
 // job is a shell script that makes bin/worker.

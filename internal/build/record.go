@@ -23,10 +23,10 @@ type record struct {
 	Took    time.Duration `json:"took"`
 }
 
-// pending is what is written down before a command is started, for whoever finds it unfinished: the tree of processes that carries the tag is to be ended.
+// pending is what is written down before a command is started, for whoever finds it unfinished: the tree of processes that carries
+// the tag, which no other process ever has, in whatever boot, is to be ended.
 type pending struct {
-	Tag  uint64 `json:"tag"`
-	Boot string `json:"boot"`
+	Tag uint64 `json:"tag"`
 }
 
 // folder is where everything about builds in one folder is kept.

@@ -47,6 +47,9 @@ func Under(root string) Dirs {
 // Programs is where programs are kept by their content: in HASH/NAME each.
 func (d Dirs) Programs() string { return filepath.Join(d.State, "bin") }
 
+// Builds is where is kept what is known of programs that are built here.
+func (d Dirs) Builds() string { return filepath.Join(d.State, "builds") }
+
 // Make makes the directories that are missing, with their parents. Run is for its owner alone: records and locks in it are trusted. So is
 // what lies in State; but others may pass through it, to the programs that daemons of theirs are started by.
 func (d Dirs) Make() error {

@@ -12,7 +12,7 @@ type room struct {
 	may  []string
 }
 
-// rooms are searched in order, the first that matches counts. spec <- drivers <- drivers/*; spec, drivers <- reconcile; spec, drivers, remote/link <- remote;
+// rooms are searched in order, the first that matches counts. spec <- drivers <- drivers/*; spec, drivers <- reconcile, programs; spec, drivers, remote/link <- remote;
 // everything <- cmd.
 func rooms() []room {
 	return []room{
@@ -21,6 +21,7 @@ func rooms() []room {
 		{"pkg/drivers/cgroup", []string{"pkg/drivers", "pkg/drivers/process", "pkg/spec", "internal/*"}}, // a cgroup daemon is a plain process in a leaf
 		{"pkg/drivers/*", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"pkg/reconcile", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
+		{"pkg/programs", []string{"pkg/drivers", "pkg/spec", "internal/*"}},
 		{"pkg/remote", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"pkg/remote/*", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"internal/usage", []string{"pkg/spec", "internal/*"}}, // it fills in a spec.Sample, and a second type with all its figures would only be copied
