@@ -15,16 +15,11 @@ import (
 	"reconciler.dev/reconciler/pkg/reconcile"
 )
 
-// round begins to find the programs of one command. What it makes it makes below the state directory, which is made for it where it may make any.
+// round begins to find the programs of one command.
 func (c *cli) round(purpose programs.Purpose) (*programs.Round, error) {
 	dirs, err := c.dirs()
 	if err != nil {
 		return nil, err
-	}
-	if purpose != programs.Look {
-		if err := dirs.Make(); err != nil {
-			return nil, err
-		}
 	}
 	tell := func(daemon, what string) { c.note("daemon/%s: %s", daemon, what) }
 	o, err := c.makerOptions(dirs, tell)
@@ -39,9 +34,6 @@ func (c *cli) round(purpose programs.Purpose) (*programs.Round, error) {
 func (c *cli) runsMaker(say func(at string, p reconcile.Progress)) (*programs.Maker, func(), error) {
 	dirs, err := c.dirs()
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := dirs.Make(); err != nil {
 		return nil, nil, err
 	}
 	o, err := c.makerOptions(dirs, func(daemon, what string) { say("", reconcile.Progress{Name: daemon, Phase: "build", Message: what}) })
@@ -68,7 +60,7 @@ func (c *cli) makerOptions(dirs layout.Dirs, tell func(daemon, what string)) (pr
 			Begun: func(j build.Job, why string) { tell(j.Name, "building "+j.Output+": "+why) },
 		}),
 		Cache: artifact.New(artifact.Options{Dir: filepath.Join(cache, "programs"), Progress: c.fetching()}),
-		Tell:  tell,
+		Tell:  tell, Prepare: sync.OnceValue(dirs.Make),
 	}, nil
 }
 

@@ -99,6 +99,7 @@ func (c *Cache) Look(ctx context.Context, s Source) (Program, error) {
 	}
 	return Program{Missing: "it wasn't unpacked yet: " + s.String()}, nil
 }
+
 // lookWhole is Look for the archive, where the program is in one.
 func (c *Cache) lookWhole(ctx context.Context, s Source) (Program, error) {
 	if s.File == "" {

@@ -26,6 +26,8 @@ type Options struct {
 	Shop    *build.Shop
 	// Cache finds programs that aren't built.
 	Cache *artifact.Cache
+	// Prepare is called before anything is made, as often as that happens. May be nil.
+	Prepare func() error
 	// Output returns where goes what the command prints that builds a daemon's program. It is called when a build begins, and closed when it has ended.
 	Output func(daemon string) io.WriteCloser
 	// Tell tells a person what is being done, and what was. It may be called concurrently. May be nil.
@@ -39,6 +41,9 @@ type Maker struct{ o Options }
 func New(o Options) *Maker {
 	if o.Tell == nil {
 		o.Tell = func(string, string) {}
+	}
+	if o.Prepare == nil {
+		o.Prepare = func() error { return nil }
 	}
 	return &Maker{o}
 }
@@ -121,6 +126,12 @@ func (r *Round) find(ctx context.Context, m *spec.Manifest, dir string) *finding
 	r.mu.Unlock()
 	if first {
 		defer close(f.done)
+		if r.purpose != Look {
+			f.err = r.m.o.Prepare()
+		}
+		if f.err != nil {
+			return f
+		}
 		if m.Spec.Build != nil {
 			f.program, f.state, f.err = r.built(ctx, jobOf(m, dir))
 		} else {
