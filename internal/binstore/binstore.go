@@ -135,7 +135,7 @@ func (s *Store) Check(ctx context.Context, digest string) (path string, err erro
 		return "", err
 	}
 	path = s.contentPath(digits)
-	have, err := s.digestOf(path)
+	have, err := s.DigestOf(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("find program %s: %w", digest, ErrNotKept)
@@ -153,8 +153,8 @@ func (s *Store) Check(ctx context.Context, digest string) (path string, err erro
 	return "", errors.Join(err, atomicfile.Remove(path, atomicfile.Durable))
 }
 
-// digestOf is the digest of a regular file, which is read only where it isn't known.
-func (s *Store) digestOf(path string) (string, error) {
+// DigestOf is the digest of a regular file, of the store or not, which is read only where it isn't known. Errors are those of reading.
+func (s *Store) DigestOf(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

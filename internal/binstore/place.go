@@ -83,7 +83,7 @@ func (s *Store) see(daemon string, r Record, p Place) error {
 	}
 	if id, ok := IdentityOf(info); ok {
 		s.remember(id, p.Digest)
-		r.Seen = []Seen{{id, p.Digest}}
+		r.see(Seen{id, p.Digest})
 	}
 	return s.keep(daemon, r, atomicfile.Volatile)
 }
@@ -102,7 +102,7 @@ func (s *Store) free(daemon string, p Place, r Record, force bool) error {
 		return nil
 	}
 	if info.Mode().IsRegular() {
-		have, err := s.digestOf(p.Path)
+		have, err := s.DigestOf(p.Path)
 		if err != nil || have == p.Digest {
 			return err
 		}
@@ -149,7 +149,7 @@ func flush(dir string) error {
 // copy puts a content anywhere, where it isn't already.
 func (s *Store) copy(ctx context.Context, from string, p Place) error {
 	if info, err := os.Lstat(p.Path); err == nil && info.Mode().IsRegular() && modeOf(info) == p.Mode && owns(p.Owner, info) {
-		if have, err := s.digestOf(p.Path); err == nil && have == p.Digest {
+		if have, err := s.DigestOf(p.Path); err == nil && have == p.Digest {
 			return nil
 		}
 	}

@@ -20,7 +20,7 @@ type Record struct {
 	Before []string `json:"before,omitempty"`
 	// Put has the paths outside of the store where we may have written a program, with the digests of all that may stand there.
 	Put map[string][]string `json:"put,omitempty"`
-	// Seen is what was placed last, so that to look at it again costs no reading.
+	// Seen are the files that were placed last, the newest first, so that to look at one again costs no reading.
 	Seen []Seen `json:"seen,omitempty"`
 }
 
@@ -38,7 +38,17 @@ func (r *Record) Names(digest string) bool {
 // Wrote tells whether we may have written a content of that digest to path.
 func (r *Record) Wrote(path, digest string) bool { return slices.Contains(r.Put[path], digest) }
 
-// claim notes that a program is about to be placed, at path or, where that is empty, in the store alone.
+// mostSeen is how many files are known by their identity: what runs may be one that was placed before.
+const mostSeen = 8
+
+// see notes what was placed.
+func (r *Record) see(s Seen) {
+	r.Seen = slices.DeleteFunc(r.Seen, func(old Seen) bool { return old.Identity == s.Identity })
+	r.Seen = slices.Insert(r.Seen, 0, s)
+	r.Seen = r.Seen[:min(len(r.Seen), mostSeen)]
+}
+
+// claim notes that a program is about to be placed, at path or, where that is empty, in the store alone. No digest says that none is wanted.
 func (r *Record) claim(digest, path string) {
 	if r.Now != digest {
 		r.Before = slices.DeleteFunc(r.Before, func(d string) bool { return d == digest || d == r.Now })

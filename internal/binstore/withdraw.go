@@ -18,14 +18,10 @@ import (
 const Youngest = time.Hour
 
 // Settle is called once a daemon has been started as it is wanted: digest at path. What it had elsewhere is taken away, as far as nobody changed it, and of the programs before as
-// many are kept as keep says. A digest that is empty says that the daemon's program isn't ours any more. The caller holds the daemon's lock.
+// many are kept as keep says. A digest that is empty says that the daemon's program isn't ours any more: then it is one of those before. The caller holds the daemon's lock.
 func (s *Store) Settle(ctx context.Context, daemon, digest, path string, keep int) error {
 	if _, err := os.Lstat(s.recordPath(daemon)); errors.Is(err, fs.ErrNotExist) {
 		return nil
-	}
-	if digest == "" {
-		_, err := s.Withdraw(ctx, daemon, false, true)
-		return err
 	}
 	lock, err := s.lock(ctx, "records")
 	if err != nil {
@@ -33,11 +29,12 @@ func (s *Store) Settle(ctx context.Context, daemon, digest, path string, keep in
 	}
 	defer lock.Release()
 	r, err := s.Record(daemon)
-	if err != nil || r.Now != digest {
+	if err != nil || r.Now != digest && digest != "" {
 		return err // somebody has placed the next one already
 	}
+	r.claim(digest, "")
 	for _, p := range slices.Sorted(maps.Keys(r.Put)) {
-		if p == path {
+		if p == path && digest != "" {
 			r.Put[p] = []string{digest}
 			continue
 		}
@@ -101,7 +98,7 @@ func (s *Store) unchanged(path string, digests []string) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s isn't the file any more that was put there: %w", path, ErrTaken)
 	}
-	have, err := s.digestOf(path)
+	have, err := s.DigestOf(path)
 	if err == nil && !slices.Contains(digests, have) {
 		err = fmt.Errorf("somebody changed %s (it has the digest %s): %w", path, have, ErrTaken)
 	}

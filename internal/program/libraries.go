@@ -32,7 +32,9 @@ func (o Options) Libraries(path string) string {
 		return ""
 	}
 	real := path
-	if r, err := filepath.EvalSymlinks(o.at(path)); err == nil {
+	if o.As != "" {
+		real = o.As
+	} else if r, err := filepath.EvalSymlinks(o.at(path)); err == nil {
 		real = strings.TrimPrefix(r, filepath.Clean(o.Root))
 	}
 	l.have[filepath.Base(im.loader)] = true

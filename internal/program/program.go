@@ -23,6 +23,8 @@ type Options struct {
 	Root string
 	// Arch is the machine's architecture, in Go's words; empty: that of this program.
 	Arch string
+	// As is where the program will be executed, where that isn't where it is looked at.
+	As string
 	// Path is the PATH that the program gets, for scripts that are interpreted through env(1); empty: that isn't looked at.
 	Path []string
 	// LibraryPath is the LD_LIBRARY_PATH that it gets.
@@ -34,7 +36,7 @@ func Check(path string, o Options) string {
 	if found := o.file(path); found != "" {
 		return found
 	}
-	if noexec(o.at(path)) {
+	if noexec(o.at(path)) || o.As != "" && noexec(o.existing(o.As)) {
 		return "it lies on a file system that is mounted noexec: put it elsewhere, or remount that"
 	}
 	if found := o.Format(path); found != "" {
@@ -62,6 +64,17 @@ func (o Options) file(path string) string {
 }
 
 func (o Options) at(path string) string { return filepath.Join(o.Root, path) }
+
+// existing is the nearest folder on the way to a path that is there.
+func (o Options) existing(path string) string {
+	for {
+		up := filepath.Dir(path)
+		if _, err := os.Stat(o.at(up)); err == nil || up == path {
+			return o.at(up)
+		}
+		path = up
+	}
+}
 
 func (o Options) exists(path string) bool {
 	_, err := os.Stat(o.at(path))

@@ -74,7 +74,7 @@ func (keeper) Housekeep(context.Context) (bool, error) { return true, nil }
 func TestFindLooksThroughDecorators(t *testing.T) {
 	dirs := newDirs(t)
 	plain := drivers.Decorate(driverstest.NewFake(), dirs)
-	if _, ok := drivers.Find[drivers.Housekeeper](plain); ok {
+	if _, ok := drivers.Find[drivers.Logger](plain); ok {
 		t.Error("found an interface that nothing has")
 	}
 	h, ok := drivers.Find[drivers.Housekeeper](drivers.Decorate(keeper{driverstest.NewFake()}, dirs))

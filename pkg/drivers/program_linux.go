@@ -19,6 +19,8 @@ type Program struct {
 	// Account is who the daemon runs as. Become says that this isn't who we are.
 	Account *spawn.Account
 	Become  bool
+	// Awaited says that the program is put there before the start, and so need not be there yet.
+	Awaited bool
 }
 
 // as is whom the kernel is asked for; nil: for ourselves.
@@ -39,11 +41,8 @@ func (p *Program) Check() error {
 	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
 		return fmt.Errorf("spec.workingDir: %s is no directory: make it: %w", dir, ErrPermanent)
 	}
-	if found := spawn.CheckProgram(p.Binary, nil); found != "" {
-		return fmt.Errorf("spec.binary: %s: %s: %w", p.Binary, found, ErrPermanent)
-	}
-	if err := spawn.MayExecute(p.as(), p.Binary); err != nil {
-		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", p.Account.Name, p.Binary, err, ErrPermanent)
+	if err := p.checkBinary(); err != nil {
+		return err
 	}
 	if err := spawn.MayExecute(p.as(), dir); err != nil {
 		return fmt.Errorf("spec.workingDir: user %s can't enter %s (%w): %w", p.Account.Name, dir, err, ErrPermanent)
@@ -56,6 +55,19 @@ func (p *Program) Check() error {
 	case errors.Is(err, unix.ENOENT): // it will be made
 	case err != nil:
 		return fmt.Errorf("spec.log.path: %s can't be written in (%w): %w", in, err, ErrPermanent)
+	}
+	return nil
+}
+
+func (p *Program) checkBinary() error {
+	if p.Awaited {
+		return nil
+	}
+	if found := spawn.CheckProgram(p.Binary, nil); found != "" {
+		return fmt.Errorf("spec.binary: %s: %s: %w", p.Binary, found, ErrPermanent)
+	}
+	if err := spawn.MayExecute(p.as(), p.Binary); err != nil {
+		return fmt.Errorf("spec.binary: user %s can't execute %s (%w): look at its permissions and those of the directories on the way: %w", p.Account.Name, p.Binary, err, ErrPermanent)
 	}
 	return nil
 }

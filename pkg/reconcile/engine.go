@@ -252,17 +252,17 @@ func (e *Engine) keepContents(ctx context.Context, d *spec.Daemon) error {
 var (
 	doing = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write files",
-		spec.VerbInstall: "install",
+		spec.VerbInstall: "install", spec.VerbUninstall: "uninstall",
 	}
 	done = map[spec.Verb]string{
 		spec.VerbStart: "Started", spec.VerbStop: "Stopped", spec.VerbReload: "Reloaded", spec.VerbRemove: "Removed", spec.VerbFiles: "FilesWritten",
-		spec.VerbInstall: "Installed",
-		spec.VerbStamp:   "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
+		spec.VerbInstall: "Installed", spec.VerbUninstall: "Uninstalled",
+		spec.VerbStamp: "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
 	}
 	trying = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write the files of",
-		spec.VerbInstall: "install the program of",
-		spec.VerbStamp:   "stamp", spec.VerbPause: "pause", spec.VerbResume: "resume",
+		spec.VerbInstall: "install the program of", spec.VerbUninstall: "uninstall the program of",
+		spec.VerbStamp: "stamp", spec.VerbPause: "pause", spec.VerbResume: "resume",
 	}
 )
 

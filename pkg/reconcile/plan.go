@@ -130,9 +130,9 @@ func (p *planner) takeover() bool {
 	return p.otherSet() || p.stamp != nil && p.Force && p.HolderID != "" && p.stamp.Owner.TakenFrom != p.HolderID
 }
 
-// restamp plans that the stamp is written, and nothing else.
+// restamp plans that the stamp is written, and nothing else but what puts a program back to its place.
 func (p *planner) restamp(a Action, why string) Decision {
-	return Decision{Action: a, Reason: why, Steps: []spec.Step{p.step(spec.VerbStamp, why)}}
+	return Decision{Action: a, Reason: why, Steps: append(p.install(why), p.step(spec.VerbStamp, why))}
 }
 
 // remove plans for a daemon that is to go.
@@ -218,7 +218,7 @@ func (p *planner) change() Decision {
 	case len(p.Observed.Drift) > 0:
 		d.Steps = append(p.files(why), p.step(spec.VerbStamp, why))
 	default:
-		d.Steps = append(p.install(why), p.step(spec.VerbStamp, why))
+		return p.restamp(Configured, why)
 	}
 	return d
 }

@@ -163,15 +163,16 @@ type Verb string
 
 // The verbs, each idempotent.
 const (
-	VerbStamp   Verb = "Stamp"   // write the stamp; the process is not touched
-	VerbInstall Verb = "Install" // put the program at its place; it is on the host by then
-	VerbFiles   Verb = "Files"   // write the config files
-	VerbStart   Verb = "Start"   // start it where no process of it is alive; writes the stamp
-	VerbReload  Verb = "Reload"  // make it reread its files
-	VerbStop    Verb = "Stop"    // end its whole tree; the stamp stays
-	VerbRemove  Verb = "Remove"  // remove what is left of a stopped daemon: its files and its stamp
-	VerbPause   Verb = "Pause"   // remember that a user stopped it
-	VerbResume  Verb = "Resume"  // forget that
+	VerbStamp     Verb = "Stamp"     // write the stamp; the process is not touched
+	VerbInstall   Verb = "Install"   // put the program at its place; it is on the host by then
+	VerbUninstall Verb = "Uninstall" // take away what Install put there, of a daemon that doesn't run
+	VerbFiles     Verb = "Files"     // write the config files
+	VerbStart     Verb = "Start"     // start it where no process of it is alive; writes the stamp
+	VerbReload    Verb = "Reload"    // make it reread its files
+	VerbStop      Verb = "Stop"      // end its whole tree; the stamp stays
+	VerbRemove    Verb = "Remove"    // remove what is left of a stopped daemon: its files and its stamp
+	VerbPause     Verb = "Pause"     // remember that a user stopped it
+	VerbResume    Verb = "Resume"    // forget that
 )
 
 // Step is one change of one daemon. Plan makes it, a driver applies it.

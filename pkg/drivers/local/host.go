@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"reconciler.dev/reconciler/internal/binstore"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -32,6 +33,8 @@ type Host struct {
 	spawner func() (*spawn.Spawner, error)
 	events  eventLog
 	sampler *sampler
+	// programs are kept by their content.
+	programs *binstore.Store
 
 	mu       sync.Mutex
 	releases map[int]func() // of the set locks that are held
@@ -46,6 +49,7 @@ var _ drivers.Host = (*Host)(nil)
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
 	h := &Host{name: "localhost", dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
+	h.programs = binstore.New(dirs)
 	h.Besides(ds...)
 	h.chosen = len(ds)
 	return h

@@ -176,7 +176,9 @@ func (d *Driver) Check(_ context.Context, want *spec.Daemon) ([]spec.Loss, error
 		if err := drivers.CheckSockets(l.sockets); err != nil {
 			return err
 		}
-		return l.program().Check()
+		p := l.program()
+		p.Awaited = want.Spec.Install != nil
+		return p.Check()
 	}()
 	if err != nil {
 		return nil, fmt.Errorf("check daemon %s: %w", want.Name, err)

@@ -183,7 +183,9 @@ func (p *plan) program() *drivers.Program {
 
 // check looks at what the start would need. It asks the kernel as the account that will.
 func (p *plan) check() error {
-	if err := p.program().Check(); err != nil || !p.usesTool {
+	program := p.program()
+	program.Awaited = p.want.Spec.Install != nil
+	if err := program.Check(); err != nil || !p.usesTool {
 		return err
 	}
 	var as *spawn.Account

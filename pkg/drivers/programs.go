@@ -1,0 +1,243 @@
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/binstore"
+	"reconciler.dev/reconciler/internal/layout"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// programs puts daemons' programs where they run them, from the host's store of programs, tells when what runs isn't what shall run, and takes away what it put there. It never
+// replaces a file that it didn't put there unless the step forces it, and never what can't be executed here.
+type programs struct {
+	Driver
+	dirs  layout.Dirs
+	store *binstore.Store
+	sound soundness
+}
+
+func withPrograms(d Driver, dirs layout.Dirs) Driver {
+	return &programs{Driver: d, dirs: dirs, store: binstore.New(dirs), sound: soundness{known: map[soundKey]soundAnswer{}}}
+}
+
+// Unwrap is for Find.
+func (p *programs) Unwrap() Driver { return p.Driver }
+
+// Observe adds the drift of programs: of the file at its place, and of what runs.
+func (p *programs) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
+	found, err := p.Driver.Observe(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	look := newImages(p.store)
+	for i := range found {
+		if o := &found[i]; o.Stamp != nil && o.State != spec.Unknown {
+			o.Drift = append(slices.Clip(o.Drift), look.drift(o)...)
+		}
+	}
+	return found, nil
+}
+
+// Check is the driver's, and refuses a program that is there and can't be executed here. One that is yet to be installed is checked by its step, before anything is stopped.
+func (p *programs) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
+	var lost []spec.Loss
+	if c, ok := Find[Checker](p.Driver); ok {
+		var err error
+		if lost, err = c.Check(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	if d.Spec.Install == nil {
+		if found := p.sound.judge(d.Spec.Binary, "", &d.Spec); found != "" {
+			return nil, fmt.Errorf("check daemon %s: spec.binary: %s: %s: %w", d.Name, d.Spec.Binary, found, ErrPermanent)
+		}
+	}
+	return lost, nil
+}
+
+// Apply does Install and Uninstall itself, takes away the program of what is removed, and after a start what the daemon no longer needs.
+func (p *programs) Apply(ctx context.Context, step spec.Step) error {
+	switch step.Verb {
+	case spec.VerbInstall:
+		return p.locked(ctx, step, p.install)
+	case spec.VerbUninstall:
+		return p.locked(ctx, step, p.uninstall)
+	case spec.VerbRemove:
+		if err := p.locked(ctx, step, p.clear); err != nil {
+			return err
+		}
+	case spec.VerbStart, spec.VerbStamp:
+		if err := p.Driver.Apply(ctx, step); err != nil {
+			return err
+		}
+		p.settle(ctx, step)
+		return nil
+	}
+	return p.Driver.Apply(ctx, step)
+}
+
+// locked runs do with what is found under the name's lock.
+func (p *programs) locked(ctx context.Context, step spec.Step, do func(context.Context, spec.Step, spec.Observed) error) error {
+	lock, err := LockName(ctx, p.dirs, step.Name)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	o, err := observeOne(ctx, p.Driver, step.Name)
+	if err == nil {
+		err = do(ctx, step, o)
+	}
+	if err != nil {
+		return fmt.Errorf("%s program of daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, kindOf(err))
+	}
+	return nil
+}
+
+// kindOf gives errors of the store the kinds that callers of drivers act on.
+func kindOf(err error) error {
+	for _, k := range []struct{ is, kind error }{
+		{binstore.ErrNotKept, ErrNotFound}, {binstore.ErrDamaged, ErrNotFound}, {binstore.ErrTaken, ErrConflict}, {binstore.ErrFull, ErrPermanent}, {fs.ErrPermission, ErrPermanent},
+	} {
+		if errors.Is(err, k.is) && !errors.Is(err, k.kind) {
+			return fmt.Errorf("%w (%w)", err, k.kind)
+		}
+	}
+	return err
+}
+
+// touchable says why nothing may be done about the program of what was found.
+func touchable(step spec.Step, o spec.Observed) error {
+	switch {
+	case o.State == spec.Unknown:
+		return fmt.Errorf("it can't be looked at: %s: %w", o.Message, ErrMoved)
+	case o.Foreign != "":
+		return fmt.Errorf("the name is taken by %s, which carries no stamp of ours: %w", o.Foreign, ErrConflict)
+	}
+	return CheckInstance(step, o)
+}
+
+// install checks the program and puts it at its place. What was there comes back where the daemon's user turns out not to be allowed to execute it.
+func (p *programs) install(ctx context.Context, step spec.Step, o spec.Observed) error {
+	if err := touchable(step, o); err != nil {
+		return err
+	}
+	if step.Want == nil || step.Want.Spec.Install == nil || step.Want.Spec.Install.Digest == "" {
+		return fmt.Errorf("the step doesn't say which program: %w", ErrPermanent)
+	}
+	s := &step.Want.Spec
+	place, err := placeOf(s)
+	if err != nil {
+		return err
+	}
+	content, err := p.store.Check(ctx, place.Digest)
+	if errors.Is(err, binstore.ErrNotKept) {
+		return fmt.Errorf("it isn't kept on this host any more (install.keep says how many are): apply its manifest again: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if found := p.sound.judge(content, s.Binary, s); found != "" {
+		return fmt.Errorf("spec.install: %s: %s: %w", step.Want.Spec.Binary, found, ErrPermanent)
+	}
+	before, err := p.store.Record(step.Name)
+	if err != nil {
+		return err
+	}
+	if err := p.store.Install(ctx, step.Name, place, step.Force); err != nil {
+		return err
+	}
+	if err := mayRun(s); err != nil {
+		if before.Now != "" && before.Now != place.Digest && o.Stamp != nil {
+			back, perr := placeOf(&o.Stamp.Spec)
+			err = errors.Join(err, perr)
+			if perr == nil {
+				err = errors.Join(err, p.store.Install(ctx, step.Name, back, true))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// placeOf is where a spec wants its program.
+func placeOf(s *spec.Spec) (binstore.Place, error) {
+	in := s.Install
+	if in == nil {
+		return binstore.Place{}, fmt.Errorf("nothing is installed of it: %w", ErrNotFound)
+	}
+	place := binstore.Place{Digest: in.Digest, Path: s.Binary, Mode: 0o755, Owner: atomicfile.Whoever()}
+	if in.Mode != nil {
+		place.Mode = chmod(*in.Mode)
+	}
+	if in.Owner != "" {
+		user, group, _ := strings.Cut(in.Owner, ":")
+		owner, err := ownerOf(spec.Spec{User: user, Group: group})
+		if err != nil {
+			return place, fmt.Errorf("spec.install.owner: %w", err)
+		}
+		place.Owner = owner
+	}
+	return place, nil
+}
+
+// settle takes away what a daemon that runs as it is wanted doesn't need any more. That it failed changes nothing about the daemon, and the next start tries again.
+func (p *programs) settle(ctx context.Context, step spec.Step) {
+	lock, err := LockName(ctx, p.dirs, step.Name)
+	if err != nil {
+		return
+	}
+	defer lock.Release()
+	s := &step.Want.Spec
+	if s.Install == nil {
+		_ = p.store.Settle(ctx, step.Name, "", "", 1)
+		return
+	}
+	// The one before stays in any case: an update that fails goes back to it.
+	_ = p.store.Settle(ctx, step.Name, s.Install.Digest, s.Binary, max(s.Install.Keep, 1))
+}
+
+// uninstall takes away the program of a daemon that doesn't run.
+func (p *programs) uninstall(ctx context.Context, step spec.Step, o spec.Observed) error {
+	if err := touchable(step, o); err != nil {
+		return err
+	}
+	if o.State != spec.Absent && o.State != spec.Exited {
+		return fmt.Errorf("it runs: reconciler stop %s stops it first, and reconciler delete %[1]s takes its program away too: %w", step.Name, ErrConflict)
+	}
+	_, err := p.store.Withdraw(ctx, step.Name, step.Force, false)
+	if errors.Is(err, binstore.ErrTaken) {
+		err = fmt.Errorf("%w; --force takes it away all the same", err)
+	}
+	return err
+}
+
+// clear takes away the program of a daemon that may be removed, but for what somebody changed.
+func (p *programs) clear(ctx context.Context, step spec.Step, o spec.Observed) error {
+	if !removable(step, o) {
+		return nil
+	}
+	_, err := p.store.Withdraw(ctx, step.Name, false, true)
+	return err
+}
+
+// sweepEvery is how often what nobody names is looked for.
+const sweepEvery = time.Hour
+
+// Housekeep is the driver's, and sweeps the programs that no daemon names.
+func (p *programs) Housekeep(ctx context.Context) (busy bool, err error) {
+	if h, ok := Find[Housekeeper](p.Driver); ok {
+		busy, err = h.Housekeep(ctx)
+	}
+	if p.sound.due(sweepEvery) {
+		err = errors.Join(err, p.store.Sweep(ctx, binstore.Youngest))
+	}
+	return busy, err
+}
