@@ -45,6 +45,12 @@ func (s *Scanner) Members(t Tag) (members []int, sure bool, err error) {
 	return all.found[t], all.sure, all.err
 }
 
+// All is Members for all tags at once. It isn't to be changed.
+func (s *Scanner) All() (map[Tag][]int, error) {
+	all := s.all()
+	return all.found, all.err
+}
+
 func (s *Scanner) all() *scan {
 	s.mu.Lock()
 	mine := s.next

@@ -30,7 +30,11 @@ func (r *Reader) Forget(gone func(name string) bool) {
 func (r *Reader) Read(s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), procfs.SinceBoot()
 	if of.Dir != "" {
-		if err := r.readGroup(s, of.Dir); err != nil {
+		switch err := r.readGroup(s, of.Dir); {
+		case err != nil && isGone(err):
+			s.State = spec.Exited
+			return
+		case err != nil:
 			s.State, s.Message = spec.Unknown, err.Error()
 			return
 		}

@@ -105,6 +105,18 @@ func procsIn(dir string) (pids []int, err error) {
 	return pids, nil
 }
 
+// Spots looks whether each leaf is there.
+func (ts *trees) Spots(all []process.Tree) ([]process.Spot, error) {
+	spots := make([]process.Spot, len(all))
+	for i, t := range all {
+		dir, err := ts.leafOf(t)
+		if spots[i].Err = err; dir != "" {
+			spots[i].Cgroup, spots[i].Dir = t.Place, dir
+		}
+	}
+	return spots, nil
+}
+
 // Has reads where a process is.
 func (ts *trees) Has(t process.Tree, pid int) (bool, error) {
 	now, err := groupOf(pid)

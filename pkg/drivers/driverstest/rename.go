@@ -108,3 +108,23 @@ type renamedError struct {
 
 func (e renamedError) Error() string { return e.text }
 func (e renamedError) Unwrap() error { return e.error }
+
+// Places is the driver's, if it has that.
+func (r *renamed) Places(ctx context.Context, names ...string) (places []drivers.Place, err error) {
+	p, ok := r.d.(drivers.Placer)
+	if !ok {
+		return nil, drivers.ErrUnsupported
+	}
+	theirs := make([]string, len(names))
+	for i, name := range names {
+		theirs[i] = r.prefix + name
+	}
+	all, err := p.Places(ctx, theirs...)
+	for _, place := range all {
+		if own, ok := strings.CutPrefix(place.Name, r.prefix); ok {
+			place.Name = own
+			places = append(places, place)
+		}
+	}
+	return places, err
+}

@@ -44,6 +44,7 @@ var (
 	_ drivers.Checker     = (*Driver)(nil)
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
+	_ drivers.Placer      = (*Driver)(nil)
 	_ drivers.Knower      = (*Driver)(nil)
 	_ drivers.Listening   = (*Driver)(nil)
 )

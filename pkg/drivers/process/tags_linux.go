@@ -80,6 +80,19 @@ func (ts *tags) Living(t Tree, dead ...Process) ([]procfs.Stat, error) {
 	return nil, fmt.Errorf("look for the processes with tag %s: processes come and go too fast to find them all", t.ID)
 }
 
+// Spots looks at all processes once.
+func (ts *tags) Spots(all []Tree) ([]Spot, error) {
+	members, err := ts.scans.All()
+	if err != nil {
+		return nil, err
+	}
+	spots := make([]Spot, len(all))
+	for i, t := range all {
+		spots[i].PIDs = slices.Clone(members[tagOf(t.ID)])
+	}
+	return spots, nil
+}
+
 // Has reads the tag.
 func (*tags) Has(t Tree, pid int) (bool, error) {
 	now, err := procfs.ReadTag(pid)

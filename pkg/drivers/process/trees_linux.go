@@ -21,6 +21,8 @@ type Trees interface {
 	Make(t Tree, m *Mark) (into int, done func(), err error)
 	// Living returns the processes of t that haven't ended. It returns none only where there are none, and never will be again. Known to have ended before are dead.
 	Living(t Tree, dead ...Process) ([]procfs.Stat, error)
+	// Spots finds all of ts at once, at little cost: one Spot for each, in their order.
+	Spots(ts []Tree) ([]Spot, error)
 	// Has tells whether the process that has the number now is part of t.
 	Has(t Tree, pid int) (bool, error)
 	// Kill kills all processes of t at a stroke, and those they are just making, where these trees can do that; else it does nothing.
@@ -49,6 +51,16 @@ type Tree struct {
 	Place string
 	// Begun says that it may have been cut off while it was made, before the place was marked.
 	Begun bool
+}
+
+// Spot is where a tree is.
+type Spot struct {
+	// Cgroup is the path of its cgroup below the mount of cgroup v2, Dir the directory of that; empty where it isn't held by one, or nothing of it is left.
+	Cgroup, Dir string
+	// PIDs are its processes where there is no Dir, those included that have ended and whose parent hasn't noticed.
+	PIDs []int
+	// Err says why it couldn't be looked for.
+	Err error
 }
 
 // Process is one process for ever: no other one ever has both numbers.

@@ -43,6 +43,7 @@ var (
 	_ drivers.Checker     = (*Driver)(nil)
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
+	_ drivers.Placer      = (*Driver)(nil)
 	_ drivers.Logger      = (*Driver)(nil)
 	_ drivers.Booter      = (*Driver)(nil)
 	_ drivers.Patient     = (*Driver)(nil)
