@@ -20,6 +20,7 @@ type conn struct {
 	stream io.ReadWriteCloser
 	ping   time.Duration
 	out    chan []byte
+	room   chan struct{} // holds a token for each piece that may be sent
 
 	mu    sync.Mutex
 	calls map[uint32]*call
@@ -35,7 +36,8 @@ type conn struct {
 type call struct {
 	mu    sync.Mutex
 	parts [][]byte
-	size  int // of parts
+	size  int    // of parts and pieces that were not given credit for
+	body  []byte // of the result, as far as it has come
 	end   *response
 	news  chan struct{} // holds a token while there is something new
 }
@@ -44,7 +46,14 @@ type call struct {
 var errClosed = errors.New("the link was closed")
 
 func newConn(name string, stream io.ReadWriteCloser, ping time.Duration) *conn {
-	return &conn{name: name, stream: stream, ping: ping, out: make(chan []byte, 16), calls: map[uint32]*call{}, done: make(chan struct{}), heard: time.Now()}
+	c := &conn{
+		name: name, stream: stream, ping: ping, out: make(chan []byte, 4), room: make(chan struct{}, window/maxPart), calls: map[uint32]*call{},
+		done: make(chan struct{}), heard: time.Now(),
+	}
+	for range cap(c.room) {
+		c.room <- struct{}{}
+	}
+	return c
 }
 
 // start lets frames come and go.
@@ -77,7 +86,11 @@ func (c *conn) read(r *bufio.Reader) {
 			c.heard = time.Now()
 			waiting := c.calls[f.id]
 			c.mu.Unlock()
-			err = waiting.take(f)
+			if f.kind == frameCredit {
+				signal(c.room)
+			} else {
+				err = waiting.take(f)
+			}
 		}
 		if err != nil {
 			c.fail(err)
@@ -91,7 +104,7 @@ func (w *call) take(f frame) error {
 	switch f.kind {
 	case framePong:
 		return nil
-	case frameData, frameResult:
+	case frameData, frameMore, frameResult:
 	default:
 		return fmt.Errorf("the agent sent a frame of kind %d, which only a controller sends", f.kind)
 	}
@@ -100,16 +113,23 @@ func (w *call) take(f frame) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if f.kind == frameData {
-		w.parts, w.size = append(w.parts, f.body), w.size+len(f.body)
-		if len(f.body) == 0 || w.size > window {
-			return fmt.Errorf("the agent sent %d bytes, where it may send %d before it is asked for more", w.size, window)
+	if f.kind != frameResult {
+		w.size += len(f.body)
+		if len(f.body) == 0 || w.size > window || len(w.body)+len(f.body) > maxBody {
+			return fmt.Errorf("the agent sent %d bytes, where it may send %d before it is asked for more, and %d in a result", w.size, window, maxBody)
 		}
-	} else {
+	}
+	switch f.kind {
+	case frameData:
+		w.parts = append(w.parts, f.body)
+	case frameMore:
+		w.body = append(w.body, f.body...)
+	default:
 		w.end = &response{}
-		if err := json.Unmarshal(f.body, w.end); err != nil {
+		if err := json.Unmarshal(append(w.body, f.body...), w.end); err != nil {
 			return fmt.Errorf("read a result of the agent: %w", err)
 		}
+		w.body = nil
 	}
 	select {
 	case w.news <- struct{}{}:
@@ -235,8 +255,8 @@ func (c *conn) ask(ctx context.Context, method string, params any) (uint32, *cal
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask host %s: %s: %w", c.name, method, err)
 	}
-	if len(body) > maxFrame {
-		return 0, nil, fmt.Errorf("ask host %s: %s: this is %d bytes, and %d are the most: %w", c.name, method, len(body), maxFrame, drivers.ErrPermanent)
+	if len(body) > maxBody {
+		return 0, nil, fmt.Errorf("ask host %s: %s: this is %d bytes, and %d are the most: %w", c.name, method, len(body), maxBody, drivers.ErrPermanent)
 	}
 	w := &call{news: make(chan struct{}, 1)}
 	c.mu.Lock()
@@ -244,13 +264,34 @@ func (c *conn) ask(ctx context.Context, method string, params any) (uint32, *cal
 	id := c.last
 	c.calls[id] = w
 	c.mu.Unlock()
-	if err := c.send(ctx, frame{kind: frameCall, id: id, body: body}); err != nil {
+	if body, err = c.pieces(ctx, id, body); err == nil {
+		err = c.send(ctx, frame{kind: frameCall, id: id, body: body})
+	}
+	if err != nil {
 		c.mu.Lock()
 		delete(c.calls, id)
 		c.mu.Unlock()
+		c.cancel(id)
 		return 0, nil, err
 	}
 	return id, w, nil
+}
+
+// pieces sends the body of a call but for the rest that fits into its frame, as fast as the agent takes it, and returns the rest.
+func (c *conn) pieces(ctx context.Context, id uint32, body []byte) (rest []byte, err error) {
+	for ; len(body) > maxPart; body = body[maxPart:] {
+		select {
+		case <-c.room:
+		case <-c.done:
+			return nil, c.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if err := c.send(ctx, frame{kind: frameMore, id: id, body: body[:maxPart]}); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
 }
 
 // parts hands on what has arrived, gives credit for it, and returns the end where that has arrived too.

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,7 +16,8 @@ const (
 	frameCancel                 // from the controller: the call of that id is no longer waited for
 	frameResult                 // from the agent: response, the last frame of its id
 	frameData                   // from the agent: a part of an answer
-	frameCredit                 // from the controller: so many more bytes of parts may be sent
+	frameMore                   // a piece of the body of the call or result of that id, whose frame has the rest
+	frameCredit                 // from the controller: so many more bytes of parts and pieces of that id may be sent; from the agent: a piece of a call has come, and another may be sent
 	framePing                   // from the controller
 	framePong                   // from the agent
 	frameEnd                    // one more than the last
@@ -32,11 +32,11 @@ type frame struct {
 
 const (
 	headerLen = 9
-	// maxFrame is the longest body: more than the look at a few thousand daemons.
-	maxFrame = 16 << 20
-	// window is how many bytes of parts may be under way to a reader, so also what a far side that floods can fill.
-	window = 256 << 10
-	// maxPart is the longest part.
+	// maxBody is the longest body of a call or a result, with all its pieces: more than the look at a few thousand daemons.
+	maxBody = 16 << 20
+	// window is how many bytes of parts, or of pieces, may be under way to a reader, so also what a far side that floods can fill, and what a sign of life may have to wait for.
+	window = 512 << 10
+	// maxPart is the longest body of a frame. What is longer is sent in pieces, so that others come in between.
 	maxPart = 32 << 10
 )
 
@@ -52,8 +52,7 @@ func (f frame) encode() []byte {
 	return append(b, f.body...)
 }
 
-// readFrame reads one frame. It takes no more memory than bytes have arrived, whatever length is announced. An end between two frames is io.EOF, one within a frame
-// io.ErrUnexpectedEOF.
+// readFrame reads one frame. An end between two frames is io.EOF, one within a frame io.ErrUnexpectedEOF.
 func readFrame(r io.Reader) (frame, error) {
 	var h [headerLen]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
@@ -64,19 +63,12 @@ func readFrame(r io.Reader) (frame, error) {
 	switch {
 	case f.kind == 0 || f.kind >= frameEnd:
 		return frame{}, fmt.Errorf("read a frame of kind %d: %w", f.kind, errFrame)
-	case n > maxFrame:
-		return frame{}, fmt.Errorf("read a frame of %d bytes, where %d are the most: %w", n, maxFrame, errFrame)
-	case n <= maxPart:
-		f.body = make([]byte, n)
-		_, err := io.ReadFull(r, f.body)
-		return f, inside(err)
+	case n > maxPart:
+		return frame{}, fmt.Errorf("read a frame of %d bytes, where %d are the most: %w", n, maxPart, errFrame)
 	}
-	var b bytes.Buffer
-	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
-		return frame{}, inside(err)
-	}
-	f.body = b.Bytes()
-	return f, nil
+	f.body = make([]byte, n)
+	_, err := io.ReadFull(r, f.body)
+	return f, inside(err)
 }
 
 // inside makes the end of the stream one within a frame.

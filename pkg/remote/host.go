@@ -217,8 +217,14 @@ func (h *Host) SetStatus(ctx context.Context, s spec.Status) error {
 	return h.c.do(ctx, "setstatus", s, nil, nil)
 }
 
-// Record appends an event, in the order of the calls, and doesn't wait for it.
+// maxMessage is how much of an event's message travels: whatever it is made of, it fits into a frame.
+const maxMessage = 4 << 10
+
+// Record appends an event, in the order of the calls, and doesn't wait for it. A message that is very long is cut.
 func (h *Host) Record(e spec.Event) {
+	if len(e.Message) > maxMessage {
+		e.Message = strings.ToValidUTF8(e.Message[:maxMessage], "") + "…"
+	}
 	body, err := json.Marshal(e)
 	if err != nil {
 		return

@@ -42,7 +42,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, l Local) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &server{Local: l, began: time.Now(), out: out, handlers: handlers(), calls: map[uint32]*served{}, locks: map[int]func(){}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
+	s := &server{Local: l, began: time.Now(), out: out, handlers: handlers(), calls: map[uint32]*served{}, locks: map[int]func(){}, bodies: map[uint32][]byte{}, silence: make(chan time.Duration, 1), heard: make(chan struct{}, 1)}
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(ctx, bufio.NewReaderSize(in, 32<<10)) }()
 	err := s.wait(ctx, ended)
@@ -82,6 +82,10 @@ type server struct {
 	calls map[uint32]*served
 	locks map[int]func()
 	taken int
+
+	// bodies are those of calls of which pieces have come, and pieces is what they are together. They belong to read.
+	bodies map[uint32][]byte
+	pieces int
 
 	silence chan time.Duration
 	heard   chan struct{}
@@ -149,7 +153,14 @@ func (s *server) frame(ctx context.Context, f frame) error {
 		}
 	case framePing:
 		return s.send(frame{kind: framePong})
+	case frameMore:
+		if s.pieces += len(f.body); s.pieces > maxPieces {
+			return fmt.Errorf("read from the controller: %d bytes of calls that don't come to an end: %w", s.pieces, errFrame)
+		}
+		s.bodies[f.id] = append(s.bodies[f.id], f.body...)
+		return s.send(frame{kind: frameCredit})
 	case frameCancel:
+		s.body(f.id)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if w := s.calls[f.id]; w != nil {
@@ -166,7 +177,7 @@ func (s *server) frame(ctx context.Context, f frame) error {
 		}
 	case frameCall:
 		var req request
-		if err := json.Unmarshal(f.body, &req); err != nil {
+		if err := json.Unmarshal(append(s.body(f.id), f.body...), &req); err != nil {
 			return fmt.Errorf("read a call of the controller: %w", err)
 		}
 		s.call(ctx, f.id, req)
@@ -174,6 +185,17 @@ func (s *server) frame(ctx context.Context, f frame) error {
 		return fmt.Errorf("read from the controller: a frame of kind %d: %w", f.kind, errFrame)
 	}
 	return nil
+}
+
+// maxPieces is how much of calls an agent holds that haven't come as a whole.
+const maxPieces = 4 * maxBody
+
+// body returns the pieces of a call that have come, and forgets them.
+func (s *server) body(id uint32) []byte {
+	b := s.bodies[id]
+	delete(s.bodies, id)
+	s.pieces -= len(b)
+	return b
 }
 
 func signal(c chan struct{}) {
@@ -197,6 +219,7 @@ func (s *server) call(base context.Context, id uint32, req request) {
 		_, _ = h.do(base, s, req.Params, nil, 0)
 		return
 	}
+	life := base
 	if h.changes {
 		if !s.begin() {
 			return // the controller takes a call that isn't answered for one of which nothing is known
@@ -218,10 +241,13 @@ func (s *server) call(base context.Context, id uint32, req request) {
 		if ok {
 			result, err = h.do(ctx, s, req.Params, w, id)
 		}
+		if !h.changes {
+			life = ctx // nobody waits for an answer after a cancel, but for that of a step
+		}
+		s.answer(life, w, id, result, err)
 		s.mu.Lock()
 		delete(s.calls, id)
 		s.mu.Unlock()
-		s.answer(id, result, err)
 	}()
 }
 
@@ -244,7 +270,7 @@ func (s *server) finish() {
 }
 
 // answer sends a result. One that can't be sent has nobody to be told to: the stream's end is noticed by who reads it.
-func (s *server) answer(id uint32, result any, err error) {
+func (s *server) answer(ctx context.Context, w *served, id uint32, result any, err error) {
 	r := response{Error: pack(err)}
 	if err == nil && result != nil {
 		if r.Result, err = json.Marshal(result); err != nil {
@@ -252,8 +278,12 @@ func (s *server) answer(id uint32, result any, err error) {
 		}
 	}
 	body, err := json.Marshal(r)
-	if len(body) > maxFrame {
-		body, err = json.Marshal(response{Error: pack(fmt.Errorf("answer: this is %d bytes, and %d are the most; ask for less at once: %w", len(body), maxFrame, drivers.ErrPermanent))})
+	if len(body) > maxBody {
+		body, err = json.Marshal(response{Error: pack(fmt.Errorf("answer: this is %d bytes, and %d are the most; ask for less at once: %w", len(body), maxBody, drivers.ErrPermanent))})
+	}
+	if last := max(0, len(body)-maxPart); err == nil && last > 0 {
+		err = s.pass(ctx, w, frame{kind: frameMore, id: id, body: body[:last]})
+		body = body[last:]
 	}
 	if err == nil {
 		_ = s.send(frame{kind: frameResult, id: id, body: body})
@@ -271,13 +301,18 @@ func (s *server) send(f frame) error {
 
 // part sends a part of an answer, as soon as the controller has room for it.
 func (s *server) part(ctx context.Context, w *served, id uint32, b []byte) error {
-	for len(b) > 0 {
+	return s.pass(ctx, w, frame{kind: frameData, id: id, body: b})
+}
+
+// pass sends a frame in as many as it takes, as soon as the controller has room for them.
+func (s *server) pass(ctx context.Context, w *served, f frame) error {
+	for b := f.body; len(b) > 0; {
 		s.mu.Lock()
 		n := min(len(b), maxPart, w.credit)
 		w.credit -= n
 		s.mu.Unlock()
 		if n > 0 {
-			if err := s.send(frame{kind: frameData, id: id, body: b[:n]}); err != nil {
+			if err := s.send(frame{kind: f.kind, id: f.id, body: b[:n]}); err != nil {
 				return err
 			}
 			b = b[n:]
