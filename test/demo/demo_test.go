@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,7 +83,11 @@ func start(t *testing.T) *run {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	d := &run{dir: t.TempDir()}
-	d.cmd = exec.Command("../../hack/demo.sh", bin)
+	words := []string{"../../hack/demo.sh", bin}
+	if os.Getuid() == 0 { // on a loopback of its own its ports are free, whatever runs on this machine
+		words = append([]string{"unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, words...)
+	}
+	d.cmd = exec.Command(words[0], words[1:]...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.dir)
 	pipe, writer, err := os.Pipe()
 	if err != nil {
@@ -95,7 +100,15 @@ func start(t *testing.T) *run {
 	writer.Close()
 	d.out = bufio.NewReader(pipe)
 	stuck := time.AfterFunc(3*time.Minute, func() { d.cmd.Process.Signal(syscall.SIGTERM) })
-	t.Cleanup(func() { stuck.Stop(); pipe.Close() })
+	t.Cleanup(func() {
+		stuck.Stop()
+		pipe.Close()
+		for pid := range d.running(t) { // of a demo that failed
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	return d
 }
 
@@ -128,14 +141,28 @@ func (d *run) end(t *testing.T) (said string, code int) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)
 	}
+	for pid, exe := range d.running(t) {
+		t.Errorf("still running: process %d is %s", pid, exe)
+	}
+	return d.said.String(), d.cmd.ProcessState.ExitCode()
+}
+
+// running are the processes of programs that the demo made, by their numbers.
+func (d *run) running(t *testing.T) map[int]string {
+	t.Helper()
 	procs, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := map[int]string{}
 	for _, p := range procs {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(p)))
+		if err != nil {
+			t.Fatal(err)
+		}
 		if exe, err := os.Readlink(p); err == nil && strings.HasPrefix(exe, d.dir) {
-			t.Errorf("still running: %s is %s", p, exe)
+			running[pid] = exe
 		}
 	}
-	return d.said.String(), d.cmd.ProcessState.ExitCode()
+	return running
 }

@@ -151,3 +151,40 @@ func (f fault) test(t *testing.T, o *office, host, bystander *labhost.Host) {
 	}
 	eventually(t, "no agent is left on "+host.Name, func() bool { return len(processes(o, host, isAgent)) == 0 })
 }
+
+// testControllerKilled kills the run itself in the middle of a step. The agent finishes that step and ends, the daemons live on as they are, and the next run makes what is declared of it.
+func testControllerKilled(t *testing.T, s *site) {
+	o, host := s.newOffice(t), s.hosts[len(s.hosts)-1]
+	slow, plain, unit := o.daemon(host, "slow", "process", "-stubborn"), o.daemon(host, "plain", "process"), o.daemon(host, "unit", "systemd")
+	slow.spec = "  stop: {gracePeriod: 3s}\n"
+	all := []*daemon{slow, plain, unit}
+	for _, d := range all {
+		d.declare()
+	}
+	run := o.keep()
+	first := map[*daemon]int{}
+	for _, d := range all {
+		first[d] = d.becomesWhatIsDeclared(0)
+	}
+	slow.change(1)
+	slow.isAsked()
+	run.kill()
+	eventually(t, "the agent has finished its step, and ended", func() bool { return len(processes(o, host, isAgent)) == 0 })
+	if c := slow.copies(); len(c) > 0 {
+		t.Errorf("the agent ended, and left its step undone: %v", c)
+	}
+	for _, d := range []*daemon{plain, unit} {
+		if c := d.copies(); len(c) != 1 || c[0].PID != first[d] {
+			t.Errorf("%s, process %d, didn't outlive the agent: %v", d.name, first[d], c)
+		}
+	}
+
+	run = o.keep()
+	slow.becomesWhatIsDeclared(first[slow])
+	run.says("leaves the daemons running")
+	run.interrupt()
+	o.ok("apply", "--wait", "-f", o.manifests()).said("daemon/"+slow.name+" unchanged", "daemon/"+plain.name+" unchanged", "daemon/"+unit.name+" unchanged")
+	slow.isOnce(2)
+	plain.isOnce(1)
+	unit.isOnce(1)
+}

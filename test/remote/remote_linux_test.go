@@ -13,5 +13,6 @@ func TestEightHosts(t *testing.T) {
 	t.Run("fleet", func(t *testing.T) { testFleet(t, s) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, s) })
 	t.Run("disk", func(t *testing.T) { testDisk(t, s) })
+	t.Run("the controller is killed", func(t *testing.T) { testControllerKilled(t, s) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, s) })
 }
