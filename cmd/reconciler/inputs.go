@@ -19,6 +19,7 @@ type inputs struct {
 	Recursive bool
 	Selector  string
 	names     []string // of those, only these; none: all
+	built     bool     // of those, only the ones that are built
 }
 
 func (c *cli) inputFlags(cmd *cobra.Command, in *inputs) {
@@ -75,8 +76,14 @@ func (in inputs) chosen(sel spec.Selector, all []spec.Manifest) ([]spec.Manifest
 	return kept, nil
 }
 
-// called are the manifests of the daemons that are named, all where none is.
+// called are the manifests of the daemons that are named, all where none is, and that are built where that is what counts.
 func (in inputs) called(all []spec.Manifest) ([]spec.Manifest, error) {
+	if in.built {
+		of := len(all)
+		if all = slices.DeleteFunc(slices.Clone(all), func(m spec.Manifest) bool { return m.Spec.Build == nil }); len(all) == 0 {
+			return nil, in.notBuilt(of)
+		}
+	}
 	if len(in.names) == 0 {
 		return all, nil
 	}
@@ -89,7 +96,7 @@ func (in inputs) called(all []spec.Manifest) ([]spec.Manifest, error) {
 			}
 		}
 		if len(kept) == before {
-			return nil, usagef("none of the %s in %s is called %s", plural(len(all), "daemon"), strings.Join(in.Files, ", "), name)
+			return nil, usagef("none of the %s in %s is called %s, or it has no build", plural(len(all), "daemon"), strings.Join(in.Files, ", "), name)
 		}
 	}
 	return kept, nil

@@ -37,6 +37,9 @@ func (c *cli) review(ctx context.Context, p *planning, purpose programs.Purpose,
 	if err != nil {
 		return nil, err
 	}
+	if purpose != programs.Look {
+		c.rememberAll(p.inputs, d)
+	}
 	wants, err := c.resolveAll(ctx, d, round)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,11 @@ func (c *cli) source(in inputs, maker *programs.Maker, say func(at string, p rec
 			Programs: func() reconcile.FindProgram { return maker.Begin(programs.Make).Find },
 			Report:   func(err error) { say("", reconcile.Progress{Phase: "watching", Message: err.Error()}) },
 		},
-		Here:   func(hosts []spec.HostManifest) (func(string) bool, error) { return c.newInventory(hosts).isLocal, nil },
-		Choose: func(all []spec.Manifest) ([]spec.Manifest, error) { return in.chosen(sel, all) },
+		Here: func(hosts []spec.HostManifest) (func(string) bool, error) { return c.newInventory(hosts).isLocal, nil },
+		Choose: func(all []spec.Manifest) ([]spec.Manifest, error) {
+			c.remember(in, all)
+			return in.chosen(sel, all)
+		},
 		Problem: func(host string, err error) {
 			if err == nil {
 				say(host, reconcile.Progress{Phase: "manifests", Message: "they load again"})

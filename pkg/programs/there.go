@@ -15,3 +15,8 @@ func (r *Round) There(ctx context.Context, h drivers.Host, m *spec.Manifest, dir
 func (r *Round) elsewhere(ctx context.Context, m *spec.Manifest, dir string) (*spec.Program, error) {
 	return r.Find(ctx, "", m, dir)
 }
+
+// BuildThere is Build on a host that is reached.
+func (r *Round) BuildThere(ctx context.Context, h drivers.Host, m *spec.Manifest, dir string) Result {
+	return r.Build(ctx, m, dir)
+}
