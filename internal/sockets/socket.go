@@ -47,3 +47,12 @@ func Family(name string) string {
 	family, _, _ := strings.Cut(name, "_")
 	return family
 }
+
+// Names is LISTEN_FDNAMES of sockets.
+func Names(all []Socket) string {
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name()
+	}
+	return strings.Join(names, ":")
+}

@@ -3,7 +3,6 @@ package drivers
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"strings"
 
@@ -11,26 +10,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/listeners"
 	"reconciler.dev/reconciler/internal/sockets"
-	"reconciler.dev/reconciler/internal/spawn"
-	"reconciler.dev/reconciler/pkg/spec"
 )
-
-// Sockets are those that are opened for a daemon which runs as a. The file of one is as if the daemon had made it itself: its user's and group's, with the mode that its umask leaves.
-func Sockets(s *spec.Spec, a *spawn.Account) ([]sockets.Socket, error) {
-	umask := spec.Mode(0o022)
-	if s.Umask != nil {
-		umask = *s.Umask
-	}
-	all := make([]sockets.Socket, len(s.Listen))
-	for i, text := range s.Listen {
-		x, err := spec.ParseSocket(text)
-		if err != nil {
-			return nil, fmt.Errorf("spec.listen[%d]: %w: %w", i, err, ErrPermanent)
-		}
-		all[i] = sockets.Socket{Network: x.Network, Address: x.Address, UID: int(a.UID), GID: int(a.GID), Mode: 0o666 &^ fs.FileMode(umask)}
-	}
-	return all, nil
-}
 
 // CheckSockets tells, before anything is stopped, what can't be listened on here whoever has it now. It changes nothing. Errors wrap ErrPermanent where another try can't help.
 func CheckSockets(all []sockets.Socket) error {

@@ -37,7 +37,7 @@ func testConformance(t *testing.T, s *site) {
 					return driverstest.Rename(driverBehind(t, conn, h.Name, agentAt, spec.DriverSystemd, dir), prefix)
 				}
 				return driverstest.Subject{
-					Driver: open(), Reopen: open, Machine: m, Dirs: []string{m.seen(dir)}, Supervises: true, EndsWithMain: true, Lacks: []string{"spec.listen"},
+					Driver: open(), Reopen: open, Machine: m, Dirs: []string{m.seen(dir)}, Supervises: true, EndsWithMain: true,
 					Foreign: func(name string) error {
 						return m.Write("/etc/systemd/system/"+prefix+name+".service", driverstest.File{Content: []byte("[Service]\nExecStart=/bin/true\n"), Mode: 0o644})
 					},

@@ -42,7 +42,7 @@ func subject(t *testing.T) driverstest.Subject {
 	}
 	return driverstest.Subject{
 		Driver: open(), Reopen: open, Dirs: []string{dirs.State, dirs.Run, dirs.Log},
-		Supervises: true, Lacks: []string{"spec.listen"}, EndsWithMain: true, Enforces: enforced(have),
+		Supervises: true, EndsWithMain: true, Enforces: enforced(have),
 		Foreign: func(name string) error {
 			if err := os.MkdirAll(one.scope.units, 0o755); err != nil {
 				return err

@@ -53,7 +53,7 @@ func (d *Driver) drift(f *finding, a *around) (all []spec.Drift) {
 	if f.stoppedByHand() {
 		add("unit.active", "active", "stopped by hand, with systemctl or by another program", now)
 	}
-	return all
+	return append(all, d.socketDrift(f, a)...)
 }
 
 // noted is the note, an empty one where there is none.

@@ -47,6 +47,7 @@ var (
 	_ drivers.Logger      = (*Driver)(nil)
 	_ drivers.Booter      = (*Driver)(nil)
 	_ drivers.Patient     = (*Driver)(nil)
+	_ drivers.Listening   = (*Driver)(nil)
 )
 
 // New returns the systemd driver: of the system manager for root, of the user's own manager for others. A machine without gives an error with a *drivers.Unavailable. A manager that

@@ -27,9 +27,14 @@ func (d *Driver) place(f *finding, want *spec.Daemon) (string, error) {
 		foreign = d.dropInOf(unit)
 	}
 	if foreign != "" {
-		return "", fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
+		return "", standsThere(foreign, "unit "+unit)
 	}
 	return unit, nil
+}
+
+// standsThere says that something isn't ours.
+func standsThere(what, place string) error {
+	return fmt.Errorf("%s stands in the place of %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", what, place, drivers.ErrConflict)
 }
 
 // foreign says what stands in the place of a unit that isn't the daemon's, empty where nothing does.
@@ -77,18 +82,21 @@ func (d *Driver) leaveOld(ctx context.Context, l *link, f *finding, unit string)
 }
 
 // install writes what the manager needs for a unit: the secrets, the unit file, and the link that has it started at boot. Nothing else goes over its settings then.
-func (d *Driver) install(f *finding, unit string, p *plan) error {
+func (d *Driver) install(ctx context.Context, f *finding, unit string, p *plan) error {
 	if err := d.clearDropIns(unit); err != nil {
 		return err
 	}
 	if err := d.writeSecrets(p); err != nil {
 		return err
 	}
-	return d.put(f, unit, p)
+	return d.put(ctx, f, unit, p)
 }
 
 // put writes the unit file, and before it what that calls, and the link that has it started at boot.
-func (d *Driver) put(f *finding, unit string, p *plan) error {
+func (d *Driver) put(ctx context.Context, f *finding, unit string, p *plan) error {
+	if err := d.putSockets(ctx, p); err != nil { // before the unit that requires them
+		return err
+	}
 	if p.callsTool {
 		if err := d.keepTool(); err != nil {
 			return err

@@ -25,6 +25,8 @@ type finding struct {
 	// lost says what became of the unit file that file vouches for: it is masked, or removed.
 	lost string
 	note *note
+	// sockets are the states of the units of its sockets.
+	sockets map[string]states
 	// loaded is what the manager says of the unit; unasked says that it wasn't asked, because there is nothing of it.
 	loaded  states
 	unasked bool
@@ -105,11 +107,23 @@ func (d *Driver) inform(ctx context.Context, l *link, statesOf func(string) stat
 	side(len(finds), func(i int) {
 		f := finds[i]
 		f.loaded = statesOf(f.unit)
+		f.lookAtSockets(statesOf)
 		if err := d.complete(ctx, l, f, locked); err != nil {
 			f.state, f.problem = spec.Unknown, err
 		}
 	})
 	return finds, ctx.Err()
+}
+
+// lookAtSockets takes over the states of the units of its sockets.
+func (f *finding) lookAtSockets(statesOf func(string) states) {
+	if !f.ours() || len(f.stamp().Spec.Listen) == 0 {
+		return
+	}
+	f.sockets = map[string]states{}
+	for _, unit := range socketUnits(f.stamp()) {
+		f.sockets[unit] = statesOf(unit)
+	}
 }
 
 // lookers is how many daemons are looked at side by side where they are many. Looking waits for little, so more would gain nothing on a small machine.

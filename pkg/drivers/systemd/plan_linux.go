@@ -12,6 +12,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/logfile"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -32,7 +33,9 @@ type plan struct {
 	callsTool, usesTool bool
 	tool                string
 	limits              Limits
-	lost                []spec.Loss
+	// sockets are the units of its sockets.
+	sockets []SocketUnit
+	lost    []spec.Loss
 	// log is the file that the output goes to, empty where that is the journal.
 	log string
 }
@@ -54,9 +57,12 @@ func (d *Driver) check(ctx context.Context, want *spec.Daemon) ([]spec.Loss, err
 	if err := p.check(); err != nil {
 		return nil, err
 	}
+	if foreign := d.foreignPart(p); foreign != "" {
+		return nil, standsThere(foreign, "a socket of daemon "+want.Name)
+	}
 	unit := spec.UnitName(want.Name, want.Spec.Cgroup)
 	if foreign := d.foreign(want.Name, unit); foreign != "" {
-		return nil, fmt.Errorf("%s stands in the place of unit %s and doesn't carry our stamp; rename the daemon, or remove that first: %w", foreign, unit, drivers.ErrConflict)
+		return nil, standsThere(foreign, "unit "+unit)
 	}
 	return p.lost, nil
 }
@@ -77,7 +83,7 @@ func (d *Driver) render(ctx context.Context, want *spec.Daemon, stamp *spec.Stam
 	}
 	return &plan{
 		want: want, stamp: stamp, account: account, become: become, log: want.Spec.Log.Path,
-		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, callsTool: u.CallsTool, usesTool: u.UsesTool, tool: facts.Tool, limits: u.Limits, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
+		text: u.Text, envFile: u.EnvFile, secrets: u.Secrets, callsTool: u.CallsTool, usesTool: u.UsesTool, tool: facts.Tool, limits: u.Limits, sockets: u.Sockets, lost: append(u.Lost, d.losses(ctx, &want.Spec)...),
 	}, nil
 }
 
@@ -183,6 +189,13 @@ func (p *plan) program() *drivers.Program {
 
 // check looks at what the start would need. It asks the kernel as the account that will.
 func (p *plan) check() error {
+	var listen []sockets.Socket
+	for _, s := range p.sockets {
+		listen = append(listen, s.Socket)
+	}
+	if err := drivers.CheckSockets(listen); err != nil {
+		return err
+	}
 	program := p.program()
 	program.Awaited = p.want.Spec.Install != nil
 	if err := program.Check(); err != nil || !p.usesTool {

@@ -33,6 +33,9 @@ func (d *Driver) remove(ctx context.Context, step spec.Step) error {
 			return err
 		}
 	}
+	if err := d.dropSockets(ctx, l, f.stamp(), nil); err != nil {
+		return err
+	}
 	if err := d.removeUnit(f.name, f.unit); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func Render(d *spec.Daemon, stamp *spec.Stamp, f Facts) (Unit, error) {
 	}
 	r.account = account
 	r.text.Grow(4 << 10)
+	r.sockets()
 	r.about(stamp)
 	r.process()
 	r.ending()
@@ -108,6 +109,9 @@ func (r *renderer) about(stamp *spec.Stamp) {
 	if len(after) > 0 {
 		r.set("After", strings.Join(after, " "))
 	}
+	if len(r.unit.Sockets) > 0 {
+		r.set("Requires", r.socketNames())
+	}
 }
 
 // Description is that of the unit of a stamp: it tells which generation of the daemon systemd has loaded. Everybody can ask systemd for it, so it has nothing that secrets
@@ -125,6 +129,9 @@ func (r *renderer) process() {
 	s := &r.d.Spec
 	r.section("Service")
 	r.startType(s)
+	if len(r.unit.Sockets) > 0 {
+		r.set("Sockets", r.socketNames())
+	}
 	r.execStart(s)
 	if s.User != "" && !r.facts.User {
 		r.named("User", "spec.user", s.User)

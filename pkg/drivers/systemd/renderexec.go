@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"reconciler.dev/reconciler/pkg/spec"
@@ -28,13 +29,10 @@ func (r *renderer) execStart(s *spec.Spec) {
 	if !directory(dir) {
 		carried[0], dir = dir, "/"
 	}
-	r.unit.UsesTool = !executable(s.Binary) || carried[0] != "" || slices.ContainsFunc(s.Args, func(a string) bool { return !carriable(a) }) || !env.direct()
+	r.unit.UsesTool = !executable(s.Binary) || carried[0] != "" || slices.ContainsFunc(s.Args, func(a string) bool { return !carriable(a) }) || !env.direct() || len(s.Listen) > 1
 	line := commandLine(s.Binary, s.Args)
 	if r.unit.UsesTool {
 		line = r.toolLine(carried)
-	}
-	if len(s.Listen) > 0 {
-		r.refuse("spec.listen", "this driver can't hold sockets: use the driver cgroup or process")
 	}
 	r.sized(s)
 	if len(line) > maxLine {
@@ -89,6 +87,10 @@ func (r *renderer) toolLine(carried []string) string {
 	}
 	r.unit.CallsTool = true
 	words := []string{"@" + quote(r.facts.Tool, word), toolExec}
+	if len(r.d.Spec.Listen) > 1 { // systemd hands them over in any order
+		words[1] = toolListen
+		carried = slices.Concat([]string{strconv.Itoa(len(r.d.Spec.Listen))}, r.d.Spec.Listen, carried)
+	}
 	for _, a := range carried {
 		words = append(words, quote(wrap(a), argument))
 	}

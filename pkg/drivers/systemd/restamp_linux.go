@@ -42,8 +42,13 @@ func (d *Driver) stamp(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	onlyLimits, mtime := f.ours() && SameButLimits(f.file.text, p.text), f.file.id.mtime
-	if err := d.put(f, unit, p); err != nil {
+	if err := d.put(ctx, f, unit, p); err != nil {
 		return err
+	}
+	for _, s := range p.sockets {
+		if err := d.reread(ctx, l, s.Name); err != nil {
+			return err
+		}
 	}
 	if f.loaded.active == "inactive" || f.loaded.active == "" {
 		return nil // what the manager has of it, it reads again before the next start

@@ -85,6 +85,12 @@ func (d *Driver) ready(ctx context.Context, step spec.Step) (*starting, error) {
 	if err != nil {
 		return nil, err
 	}
+	if foreign := d.foreignPart(p); foreign != "" {
+		return nil, standsThere(foreign, "a socket of daemon "+f.name)
+	}
+	if err := d.dropSockets(ctx, l, f.stamp(), p.sockets); err != nil { // before the stamp, which is what they are known by
+		return nil, err
+	}
 	if err := d.leaveOld(ctx, l, f, unit); err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func (d *Driver) ready(ctx context.Context, step spec.Step) (*starting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &starting{f, l, unit, p, logStart}, d.install(f, unit, p)
+	return &starting{f, l, unit, p, logStart}, d.install(ctx, f, unit, p)
 }
 
 // launch starts the unit and returns the note of the instance that it is.
@@ -106,6 +112,9 @@ func (d *Driver) launch(ctx context.Context, l *link, f *finding, unit string, p
 		if err := d.reread(ctx, l, unit); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.openSockets(ctx, l, p); err != nil {
+		return nil, err
 	}
 	o, err := l.job(ctx, "StartUnit", unit)
 	for ago := 2 * time.Second; said(err, "NoSuchUnit") && ago < 10*time.Second; ago += 2 * time.Second {
@@ -189,10 +198,16 @@ func (d *Driver) withdraw(ctx context.Context, l *link, f *finding, unit string,
 		return err
 	}
 	if !f.ours() {
+		if err := d.dropSockets(ctx, l, p.stamp, nil); err != nil {
+			return err
+		}
 		if err := d.removeUnit(f.name, unit); err != nil {
 			return err
 		}
 		return d.forget(ctx, l, unit)
+	}
+	if err := d.putOldSockets(ctx, l, f.stamp(), p); err != nil {
+		return err
 	}
 	if err := d.writeUnit(f, unit, f.file.text); err != nil {
 		return err

@@ -48,8 +48,14 @@ func (d *Driver) askEach(ctx context.Context, finds []*finding) (*link, func(uni
 	}
 	all := make(map[string]states, len(finds))
 	for _, f := range finds {
-		if all[f.unit], err = l.states(ctx, f.unit); err != nil {
-			return nil, nil, fmt.Errorf("look at unit %s: %w", f.unit, err)
+		units := []string{f.unit}
+		if f.ours() {
+			units = append(units, socketUnits(f.stamp())...)
+		}
+		for _, unit := range units {
+			if all[unit], err = l.states(ctx, unit); err != nil {
+				return nil, nil, fmt.Errorf("look at unit %s: %w", unit, err)
+			}
 		}
 	}
 	return l, func(unit string) states { return all[unit] }, nil

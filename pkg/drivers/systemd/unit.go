@@ -42,6 +42,8 @@ type Unit struct {
 	CallsTool bool
 	// UsesTool says that the daemon is started by Facts.Tool, which its user must be able to execute.
 	UsesTool bool
+	// Sockets are the units of its sockets, in their order.
+	Sockets []SocketUnit
 	// Lost is what the spec asks for and this systemd can't do.
 	Lost []spec.Loss
 }

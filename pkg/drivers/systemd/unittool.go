@@ -5,6 +5,7 @@ const (
 	toolStop   = "reconciler-stop"   // ExecStop=: URL, the grace period in milliseconds
 	toolReload = "reconciler-reload" // ExecReload=: a signal's name or a URL
 	toolExec   = "reconciler-exec"   // ExecStart=: directory, program, arguments, all wrapped
+	toolListen = "reconciler-listen" // the same, behind the number of the daemon's sockets and the sockets in their order, all wrapped
 )
 
 // toolVariable begins the names of the variables in which toolExec finds those that systemd can't carry.

@@ -16,8 +16,10 @@ import (
 
 	"reconciler.dev/reconciler/internal/pidfd"
 	"reconciler.dev/reconciler/internal/post"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // Tool does what a unit asks of this program where it was started by one, and returns the status to exit with; else called is false and nothing was done. Call it
@@ -25,9 +27,10 @@ import (
 //
 // As reconciler-stop it posts to a daemon's stop URL, through no proxy and following no redirect, and waits until the daemon's main process has ended, or says no, or
 // isn't there to ask, or its time is over; systemd then sends the signal. As reconciler-reload it signals the main process, or posts. As reconciler-exec it
-// becomes the daemon: its own arguments, and the variables that systemd couldn't carry, are decoded.
+// becomes the daemon: its own arguments, and the variables that systemd couldn't carry, are decoded. As reconciler-listen it does, too, once it has put the daemon's sockets into the
+// order of its manifest.
 func Tool(ctx context.Context, args []string, stderr io.Writer) (status int, called bool) {
-	if len(args) == 0 || !slices.Contains([]string{toolStop, toolReload, toolExec}, args[0]) {
+	if len(args) == 0 || !slices.Contains([]string{toolStop, toolReload, toolExec, toolListen}, args[0]) {
 		return 0, false
 	}
 	status, err := tool(ctx, args[0], args[1:])
@@ -48,7 +51,9 @@ const (
 func tool(ctx context.Context, name string, args []string) (status int, err error) {
 	switch {
 	case name == toolExec && len(args) >= 2:
-		return become(args)
+		return become(args, nil)
+	case name == toolListen && len(args) >= 3:
+		return becomeListener(args)
 	case name == toolStop && len(args) == 2:
 		err = stopMain(ctx, args[0], args[1])
 	case name == toolReload && len(args) == 1:
@@ -62,8 +67,36 @@ func tool(ctx context.Context, name string, args []string) (status int, err erro
 	return 0, nil
 }
 
-// become returns only on an error.
-func become(args []string) (status int, err error) {
+// becomeListener is become for a daemon with sockets, which it puts into their order.
+func becomeListener(args []string) (status int, err error) {
+	first, err := unwrap(args[0])
+	if err != nil {
+		return exitUsage, err
+	}
+	n, err := strconv.Atoi(first)
+	if err != nil || n < 0 || len(args) < 1+n+2 {
+		return exitUsage, errors.New("this is called by units only")
+	}
+	var want []sockets.Socket
+	for _, a := range args[1 : 1+n] {
+		text, err := unwrap(a)
+		if err != nil {
+			return exitUsage, err
+		}
+		s, err := spec.ParseSocket(text)
+		if err != nil {
+			return exitUsage, err
+		}
+		want = append(want, sockets.Socket{Network: s.Network, Address: s.Address})
+	}
+	if err := sockets.Arrange(want, os.Getenv); err != nil {
+		return exitFailure, err
+	}
+	return become(args[1+n:], []string{"LISTEN_FDNAMES=" + sockets.Names(want)})
+}
+
+// become returns only on an error. vars go over what the environment says.
+func become(args, vars []string) (status int, err error) {
 	plain := make([]string, len(args))
 	for i, a := range args {
 		if plain[i], err = unwrap(a); err != nil {
@@ -73,6 +106,10 @@ func become(args []string) (status int, err error) {
 	env, err := decodedEnv(os.Environ())
 	if err != nil {
 		return exitUsage, err
+	}
+	for _, v := range vars {
+		name, _, _ := strings.Cut(v, "=")
+		env = append(slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }), v)
 	}
 	err = spawn.Exec(plain[0], plain[1], plain[1:], env)
 	if _, ok := errors.AsType[*spawn.DirError](err); ok {
