@@ -41,9 +41,9 @@ func (v Verbs) apply(ctx context.Context, kind spec.DriverKind, dirs layout.Dirs
 	return do(ctx, step)
 }
 
-var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?(_1)?$`)
 
-// GoodName tells whether a daemon may have that name. It may be part of a path then.
+// GoodName tells whether a daemon, or the second copy of one (see spec.SecondName), may have that name. It may be part of a path then.
 func GoodName(name string) bool { return goodName.MatchString(name) }
 
 // reloadTime is what a daemon may take to answer a reload.

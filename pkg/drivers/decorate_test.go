@@ -59,7 +59,7 @@ func TestDecoratedDriversConform(t *testing.T) {
 		dirs := newDirs(t)
 		f := driverstest.NewFake().Plain()
 		s := f.Subject()
-		s.Driver = drivers.Decorate(f, dirs)
+		s.Driver, s.Single = drivers.Decorate(f, dirs), false
 		s.Reopen = func() drivers.Driver { return drivers.Decorate(f.Reopen(), dirs) }
 		s.Machine, s.Dirs = mixed{s.Machine}, []string{dirs.State, dirs.Run, dirs.Log}
 		return s
@@ -74,7 +74,7 @@ func (keeper) Housekeep(context.Context) (bool, error) { return true, nil }
 func TestFindLooksThroughDecorators(t *testing.T) {
 	dirs := newDirs(t)
 	plain := drivers.Decorate(driverstest.NewFake(), dirs)
-	if _, ok := drivers.Find[drivers.Logger](plain); ok {
+	if _, ok := drivers.Find[interface{ Nothing() }](plain); ok {
 		t.Error("found an interface that nothing has")
 	}
 	h, ok := drivers.Find[drivers.Housekeeper](drivers.Decorate(keeper{driverstest.NewFake()}, dirs))

@@ -11,7 +11,7 @@ import (
 func NewStamp(step spec.Step, old *spec.Stamp, now time.Time) *spec.Stamp {
 	s := &spec.Stamp{
 		Metadata: step.Want.Metadata, Spec: step.Want.Spec, Digest: step.Want.Digest,
-		Owner: step.Owner, Tool: step.Tool, Generation: step.Generation, AppliedAt: now,
+		Owner: step.Owner, Tool: step.Tool, Generation: step.Generation, AppliedAt: now, Slot: step.Want.Slot,
 	}
 	if old != nil && old.Generation == s.Generation && old.Digest == s.Digest {
 		s.AppliedAt = old.AppliedAt

@@ -101,7 +101,9 @@ func waitsForAny(items []Item, o ApplyOptions) bool {
 }
 
 // gated says whether what an item's steps bring about has to prove itself, though nobody waits for it.
-func gated(it Item) bool { return it.Want != nil && it.Want.Spec.Update != nil && proves(it.Steps) }
+func gated(it Item) bool {
+	return it.Want != nil && (it.Want.Spec.Update != nil && proves(it.Steps) || it.Observed.Outgoing != nil)
+}
 
 // DefaultTimeout is how long an apply waits where nobody says.
 const DefaultTimeout = time.Minute
@@ -229,7 +231,7 @@ func (p *applying) concluded(ctx context.Context, en *entry, c conclusion) time.
 			en.once.item.Action = c.decision.Action
 		}
 	}
-	if u := en.updates(); u != nil && c.acted && c.err == nil && en.trial == nil && en.once.cause == nil && proves(c.decision.Steps) {
+	if u := en.updates(c.observed); u != nil && en.trial == nil && en.once.cause == nil && c.err == nil && (c.acted && proves(c.decision.Steps) || c.observed.Outgoing != nil) {
 		en.trial = newTrial(*u, en.exits, time.Now())
 		en.once.deadline = en.trial.deadline.Add(u.ReadyFor.D() + time.Second) // the trial ends before
 	}

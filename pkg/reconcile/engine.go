@@ -164,7 +164,7 @@ func waits(v spec.Verb, d drivers.Driver) bool {
 		p, ok := drivers.Find[drivers.Patient](d)
 		return ok && p.StartsWait()
 	}
-	return v == spec.VerbStop || v == spec.VerbPause || v == spec.VerbResume
+	return v == spec.VerbStop || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume
 }
 
 // step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.
@@ -253,6 +253,7 @@ var (
 	doing = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write files",
 		spec.VerbInstall: "install", spec.VerbUninstall: "uninstall",
+		spec.VerbRetire: "retire", spec.VerbAbandon: "abandon",
 	}
 	done = map[spec.Verb]string{
 		spec.VerbStart: "Started", spec.VerbStop: "Stopped", spec.VerbReload: "Reloaded", spec.VerbRemove: "Removed", spec.VerbFiles: "FilesWritten",

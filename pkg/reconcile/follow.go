@@ -80,9 +80,17 @@ func (l *loop) going() []string {
 func checkOf(en *entry, o spec.Observed) *spec.Health {
 	switch {
 	case en.want != nil:
-		return en.wanted().Spec.Health
+		return checkIn(&en.wanted().Spec, o)
 	case o.Stamp != nil:
-		return o.Stamp.Spec.Health
+		return checkIn(&o.Stamp.Spec, o)
 	}
 	return nil
+}
+
+// checkIn is the check of the copy of a daemon that was observed.
+func checkIn(s *spec.Spec, o spec.Observed) *spec.Health {
+	if s.Slots() {
+		return s.Health.InSlot(o.Slot)
+	}
+	return s.Health
 }

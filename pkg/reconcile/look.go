@@ -92,7 +92,7 @@ func (e *Engine) checkNow(ctx context.Context, o spec.Observed) Health {
 	if o.State != spec.Running || o.Instance == nil || o.Stamp == nil {
 		return Health{}
 	}
-	check := o.Stamp.Spec.Health
+	check := checkIn(&o.Stamp.Spec, o)
 	if check == nil {
 		up := o.Instance.Up >= UpFor
 		return Health{Known: up, Ready: up, Instance: o.Instance.ID}

@@ -71,6 +71,9 @@ type entry struct {
 
 	trial   *trial // the change that was just made has yet to prove itself
 	verdict verdict
+	// abandon is why the instance that was started beside another one is given up; persist has it take that one's place though it isn't Ready.
+	abandon string
+	persist bool
 	doomed  *spec.Revision // what failed just now, in case that can't be remembered on the disk
 
 	// Under loop.mu, for others: whether it runs, is Ready, is settled for good, and whether its last change has yet to prove itself.
@@ -286,7 +289,7 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 	in := Input{
 		Name: en.name, Want: en.wanted(), Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
-		Driver: o.Driver, Halt: en.verdict.halt,
+		Driver: o.Driver, Halt: en.verdict.halt, Abandon: en.abandon, Ready: h.Ready && (en.trial == nil || en.trial.ripe) || en.persist,
 	}
 	if in.Want != nil {
 		drv, err := l.driverFor(in.Want)

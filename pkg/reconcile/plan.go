@@ -30,6 +30,10 @@ type Input struct {
 	RestartOf string
 	// Unhealthy says why the health check wants the running instance replaced; empty where it doesn't.
 	Unhealthy string
+	// Ready says that the present instance has proven itself: the one before it, where there is one, may go.
+	Ready bool
+	// Abandon says why the present instance is given up, where the one before it still runs; empty where it isn't.
+	Abandon string
 	// Halt says why it shall not run though it is wanted, as after a change that failed; empty where it may.
 	Halt string
 	// Blocked says which dependency isn't met yet (or, for one that is to go, which dependent still lives); empty where nothing blocks.
@@ -145,7 +149,7 @@ func (p *planner) remove() Decision {
 	}
 	why := "it is no longer wanted"
 	d := Decision{Action: Deleted, Reason: why}
-	if p.alive() {
+	if p.lives() {
 		d.Steps = append(d.Steps, p.step(spec.VerbStop, why))
 	}
 	d.Steps = append(d.Steps, p.step(spec.VerbRemove, why))
@@ -157,12 +161,14 @@ func (p *planner) keep() Decision {
 	switch {
 	case p.Observed.Paused != nil:
 		return p.pause()
-	case p.Halt != "" && len(p.changes) == 0:
+	case p.Halt != "" && len(p.changes) == 0 && p.Observed.Outgoing == nil:
 		return p.halt()
 	case p.Observed.State == spec.Absent:
 		return p.start(Created, "it doesn't exist yet", 0, false)
 	case p.Observed.Driver != p.Driver:
 		return p.move()
+	case p.Observed.Outgoing != nil:
+		return p.handOver()
 	case len(p.changes) > 0:
 		return p.change()
 	case p.alive():
@@ -175,7 +181,7 @@ func (p *planner) keep() Decision {
 // pause keeps a daemon stopped that a user stopped, and notes what start shall start.
 func (p *planner) pause() Decision {
 	d := Decision{Action: Paused, Reason: "a user stopped it; start starts it again"}
-	if p.alive() {
+	if p.lives() {
 		d.Steps = append(d.Steps, p.step(spec.VerbStop, "a user stopped it"))
 	}
 	if p.stamp == nil || p.Observed.Driver != p.Driver {
@@ -190,7 +196,7 @@ func (p *planner) pause() Decision {
 
 // halt ends a daemon that shall not run for now.
 func (p *planner) halt() Decision {
-	if p.alive() {
+	if p.lives() {
 		return Decision{Action: Stopped, Reason: p.Halt, Steps: []spec.Step{p.step(spec.VerbStop, p.Halt)}}
 	}
 	return Decision{Action: Unchanged, Reason: p.Halt}
@@ -310,3 +316,6 @@ func (p *planner) delay(attempts int) time.Duration {
 }
 
 func (p *planner) alive() bool { return p.Observed.State == spec.Running }
+
+// lives says whether any instance of it may be alive.
+func (p *planner) lives() bool { return p.alive() || p.Observed.Outgoing != nil }

@@ -16,6 +16,9 @@ import (
 // prepare finds out what is remembered of changes of the daemon that failed, once for each generation of it, and whether what is applied has yet to prove itself, because
 // nobody was there to see it.
 func (k *keeping) prepare(ctx context.Context, en *entry, o spec.Observed) {
+	if o.Outgoing == nil {
+		en.abandon, en.persist = "", false
+	}
 	if en.want == nil || en.passive || en.want.Spec.Update == nil || o.Stamp == nil {
 		return
 	}
@@ -69,11 +72,15 @@ func (k *keeping) remember(ctx context.Context, want *spec.Daemon, now spec.Stam
 
 // prove judges a change that has yet to prove itself, and returns when to look again.
 func (k *keeping) prove(ctx context.Context, en *entry, c conclusion) time.Duration {
-	if u := en.want.Spec.Update; en.trial == nil && u != nil && c.acted && c.err == nil && en.verdict.instead == nil && proves(c.decision.Steps) &&
-		(c.decision.Action == Created || c.decision.Action == Configured) {
-		en.trial = newTrial(*u, en.exits, time.Now())
+	if c.observed.Stamp == nil || en.verdict.instead != nil {
+		return 0
 	}
-	if en.trial == nil || c.observed.Stamp == nil || c.observed.Stamp.Digest != en.want.Digest {
+	if k.unstartable(en, c) {
+		next := drivers.NewStamp(spec.Step{Want: en.want, Owner: c.observed.Stamp.Owner, Tool: k.loop.opt.Tool, Generation: c.observed.Stamp.Generation + 1}, nil, time.Now())
+		return k.doom(ctx, en, *next, c.err)
+	}
+	k.begin(en, c)
+	if en.trial == nil || c.observed.Stamp.Digest != en.want.Digest {
 		return 0
 	}
 	again, failure, proven := en.trial.judge(c, en.exits, time.Now())
@@ -87,10 +94,47 @@ func (k *keeping) prove(ctx context.Context, en *entry, c conclusion) time.Durat
 	case failure == "":
 		return again
 	}
-	why := k.loop.quoting(ctx, en.name, errors.New(failure)).Error()
-	en.doomed = &spec.Revision{Stamp: *c.observed.Stamp, Failed: why}
-	if err := k.loop.reject(ctx, en.name, *c.observed.Stamp, why); err != nil {
-		k.loop.report(en.name, "failed", err.Error()) // a full disk keeps nobody from going back
+	why := k.loop.quoting(ctx, en.name, errors.New(failure))
+	out, then := c.observed.Outgoing, en.trial.update.OnFailure
+	switch {
+	case out == nil:
+	case then == spec.UpdateContinue:
+		en.persist = true
+	case then == spec.UpdateStop || out.Generation == c.observed.Stamp.Generation:
+		en.abandon = why.Error()
+	}
+	if out != nil && out.Generation == c.observed.Stamp.Generation {
+		en.trial = nil // it was restarted, and what it runs was good before
+		k.loop.report(en.name, "update failed", why.Error())
+		return time.Nanosecond
+	}
+	return k.doom(ctx, en, *c.observed.Stamp, why)
+}
+
+// begin begins a trial where what was just done brought about a change, or where somebody left two copies.
+func (k *keeping) begin(en *entry, c conclusion) {
+	u := en.updates(c.observed)
+	if u == nil || en.trial != nil || c.err != nil || en.persist || en.abandon != "" {
+		return
+	}
+	changed := c.acted && proves(c.decision.Steps) && (c.decision.Action == Created || c.decision.Action == Configured)
+	if changed || c.observed.Outgoing != nil {
+		en.trial = newTrial(*u, en.exits, time.Now())
+	}
+}
+
+// unstartable says that a change came as far as the stop of what ran before, and its own start fails.
+func (k *keeping) unstartable(en *entry, c conclusion) bool {
+	u := en.want.Spec.Update
+	return u != nil && u.OnFailure == spec.UpdateRollback && c.err != nil && (hopeless(c.err) || en.fails+1 >= triesOfApply) && proves(c.decision.Steps) &&
+		c.observed.State == spec.Exited && c.observed.Stamp.Digest != en.want.Digest
+}
+
+// doom gives a revision up, also where that can't be remembered: a full disk keeps nobody from going back.
+func (k *keeping) doom(ctx context.Context, en *entry, st spec.Stamp, why error) time.Duration {
+	en.doomed = &spec.Revision{Stamp: st, Failed: why.Error()}
+	if err := k.loop.reject(ctx, en.name, st, why.Error()); err != nil {
+		k.loop.report(en.name, "failed", err.Error())
 	}
 	en.trial, en.verdict.of = nil, ""
 	return time.Nanosecond
@@ -124,4 +168,15 @@ func (e *Engine) quoting(ctx context.Context, name string, failure error) error 
 		last.WriteString("\n  | " + plaintext.Line(line, longestQuote)) // it ends on a terminal
 	}
 	return fmt.Errorf("%w\nits last log lines:%s", failure, last.String())
+}
+
+// archive keeps a revision that came to be.
+func (k *keeping) archive(ctx context.Context, c conclusion) {
+	st := c.observed.Stamp
+	if st == nil || !c.acted || c.err != nil || c.decision.Action != Created && c.decision.Action != Configured && c.decision.Action != RolledBack {
+		return
+	}
+	if err := k.loop.host.Archive(ctx, spec.Revision{Stamp: *st}); err != nil {
+		k.loop.opt.Log.Error(err, "keep a revision", "host", k.loop.host.Name(), "name", st.Name)
+	}
 }

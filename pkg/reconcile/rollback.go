@@ -8,10 +8,13 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// updates is what the manifest says of how a changed daemon takes its place; nil where it says nothing.
-func (en *entry) updates() *spec.Update {
-	if en.want == nil {
+// updates is what the manifest says of how a changed daemon takes its place; nil where it says nothing, and two copies of it don't run.
+func (en *entry) updates(o spec.Observed) *spec.Update {
+	switch {
+	case en.want == nil:
 		return nil
+	case en.want.Spec.Update == nil && o.Outgoing != nil:
+		return &spec.Update{ReadyTimeout: spec.Duration(DefaultTimeout), OnFailure: spec.UpdateRollback}
 	}
 	return en.want.Spec.Update
 }
@@ -27,14 +30,21 @@ func (p *applying) fail(ctx context.Context, en *entry, o spec.Observed, failure
 		p.finish(ctx, en)
 		return 0
 	}
-	then := p.onFailure(en)
-	if (en.updates() != nil || then == spec.UpdateRollback) && o.Stamp != nil && o.Stamp.Digest == en.want.Digest {
+	then := p.onFailure(en, o)
+	restarted := o.Outgoing != nil && o.Stamp != nil && o.Outgoing.Generation == o.Stamp.Generation
+	if (en.updates(o) != nil || then == spec.UpdateRollback) && !restarted && o.Stamp != nil && o.Stamp.Digest == en.want.Digest {
 		if err := p.loop.reject(ctx, en.name, *o.Stamp, failure.Error()); err != nil {
 			failure = fmt.Errorf("%w\n%w", failure, err) // a full disk keeps nobody from going back
 		}
 	}
 	prev := en.once.first.Observed.Stamp
 	switch {
+	case o.Outgoing != nil && then == spec.UpdateContinue:
+		en.persist = true
+		return p.turn(en, failure, en.want, "")
+	case o.Outgoing != nil && (restarted || then == spec.UpdateStop || len(en.once.first.Changes) == 0):
+		en.abandon = "its change failed"
+		return p.turn(en, failure, en.want, "")
 	case then == spec.UpdateStop:
 		return p.turn(en, failure, en.want, "its change failed")
 	case then == spec.UpdateContinue || prev == nil || len(en.once.first.Changes) == 0:
@@ -53,10 +63,10 @@ func (p *applying) fail(ctx context.Context, en *entry, o spec.Observed, failure
 }
 
 // onFailure is what becomes of an entry whose steps came to nothing.
-func (p *applying) onFailure(en *entry) spec.UpdateFailure {
-	u := en.updates()
+func (p *applying) onFailure(en *entry, o spec.Observed) spec.UpdateFailure {
+	u := en.updates(o)
 	switch {
-	case !en.once.began:
+	case !en.once.began && o.Outgoing == nil:
 		return spec.UpdateContinue
 	case u != nil:
 		return u.OnFailure
@@ -68,7 +78,7 @@ func (p *applying) onFailure(en *entry) spec.UpdateFailure {
 
 // turn has the entry brought to another end, because of failure.
 func (p *applying) turn(en *entry, failure error, want *spec.Daemon, halt string) time.Duration {
-	en.want, en.fails, en.exits, en.trial = want, 0, 0, nil
+	en.want, en.fails, en.exits, en.trial, en.restartOf = want, 0, 0, nil, ""
 	en.verdict.halt = halt
 	en.once.cause, en.once.deadline = failure, time.Now().Add(p.opt.Timeout)
 	return time.Nanosecond
@@ -76,7 +86,12 @@ func (p *applying) turn(en *entry, failure error, want *spec.Daemon, halt string
 
 // turned says what became of an entry that was brought to another end.
 func (p *applying) turned(en *entry) (Action, error) {
-	if en.verdict.halt != "" {
+	switch {
+	case en.persist:
+		return Failed, en.once.cause
+	case en.abandon != "":
+		return RolledBack, fmt.Errorf("%w\nthe instance before it goes on", en.once.cause)
+	case en.verdict.halt != "":
 		return Failed, fmt.Errorf("%w\nit was stopped, as spec.update.onFailure says", en.once.cause)
 	}
 	return RolledBack, fmt.Errorf("%w\ngeneration %d was put back and is Ready", en.once.cause, en.once.first.Observed.Stamp.Generation)

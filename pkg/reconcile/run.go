@@ -297,6 +297,7 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 	}
 	var again time.Duration
 	if en.want != nil {
+		k.archive(ctx, c)
 		again = k.prove(ctx, en, c)
 	}
 	l.tell(ctx, en, c)
@@ -314,6 +315,9 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 	if c.err != nil {
 		en.fails++
 		l.report(en.name, "failed", c.err.Error())
+		if again > 0 {
+			return again
+		}
 		if hopeless(c.err) && !errors.Is(c.err, drivers.ErrMoved) {
 			return k.opt.Resync
 		}
@@ -322,11 +326,6 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 	en.fails = 0
 	l.tellRefusal(en, c.decision)
 	if c.acted {
-		if st := c.observed.Stamp; st != nil && (c.decision.Action == Created || c.decision.Action == Configured || c.decision.Action == RolledBack) {
-			if err := l.host.Archive(ctx, spec.Revision{Stamp: *st}); err != nil {
-				l.opt.Log.Error(err, "keep a revision", "host", l.host.Name(), "name", en.name)
-			}
-		}
 		l.report(en.name, string(c.decision.Action), c.decision.Reason)
 	}
 	return sooner(again, c.decision.LookAgain)

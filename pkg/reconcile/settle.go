@@ -25,6 +25,8 @@ func (p *applying) settle(en *entry, c conclusion) (again time.Duration, failure
 		return 0, fmt.Errorf("daemon %s on %s: %s: %w", en.name, p.loop.host.Name(), d.Reason, drivers.ErrUnreachable), false
 	case en.want == nil:
 		return d.LookAgain, nil, c.acted || o.State == spec.Absent
+	case en.persist, en.abandon != "":
+		return 0, nil, o.Outgoing == nil
 	case en.verdict.halt != "":
 		return 0, nil, o.State != spec.Running
 	case en.trial != nil:

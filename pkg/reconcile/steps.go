@@ -13,7 +13,7 @@ func (p *planner) step(verb spec.Verb, reason string) spec.Step {
 	s := spec.Step{Verb: verb, Name: p.Name, Reason: reason, Driver: p.Driver, Force: p.Force, Owner: p.Owner}
 	s.Instance = instanceID(p.Observed)
 	switch verb {
-	case spec.VerbStop, spec.VerbRemove:
+	case spec.VerbStop, spec.VerbRemove, spec.VerbRetire, spec.VerbAbandon:
 		s.Driver = p.Observed.Driver
 		s.Stop = p.stop()
 		if p.Force {
@@ -89,9 +89,16 @@ func (p *planner) starting(why string, attempts int, restart bool) []spec.Step {
 
 // replace plans that a running daemon is stopped and started. Where a dependency blocks the start, it runs on until then. The files come first: one that
 // can't be written leaves the old instance running.
+//
+// Where the manifest says that the new instance is started first, it is started beside the running one, which goes when handOver says so; but not where that one is unwell: it may
+// hold what the new one needs.
 func (p *planner) replace(a Action, why string, attempts int, restart bool) Decision {
 	d := p.start(a, why, attempts, restart)
-	if n := len(d.Steps); n > 0 {
+	switch n := len(d.Steps); {
+	case n == 0:
+	case p.Want.Spec.Slots() && p.alive() && !restart:
+		d.Steps[n-1].Beside = true
+	default:
 		d.Steps = slices.Insert(d.Steps, n-1, p.step(spec.VerbStop, why))
 	}
 	return d
@@ -109,7 +116,7 @@ func (p *planner) recreate(why string) Decision {
 		s.Driver = p.Observed.Driver
 		d.Steps = append(d.Steps, s)
 	}
-	if p.alive() {
+	if p.lives() {
 		d.Steps = append(d.Steps, p.step(spec.VerbStop, why))
 	}
 	d.Steps = append(d.Steps, p.step(spec.VerbRemove, why))

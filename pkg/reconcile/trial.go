@@ -13,6 +13,7 @@ type trial struct {
 	deadline time.Time
 	since    time.Time // since when it is Ready; zero: it isn't yet
 	ends     int       // of instances, before the trial began
+	ripe     bool      // it has proven itself, but for the instance before it, which has yet to go
 }
 
 // newTrial begins one for a daemon that was started just now, or is found on its way.
@@ -43,7 +44,8 @@ func (t *trial) judge(c conclusion, ends int, now time.Time) (again time.Duratio
 	case o.Paused != nil, c.decision.Action == Unchanged && o.State == spec.Exited && !failed(o):
 		return 0, "", true // a user stopped it, or it has done its work
 	case ready && now.Sub(t.since) >= t.update.ReadyFor.D():
-		return 0, "", true
+		t.ripe = true
+		return time.Nanosecond, "", o.Outgoing == nil
 	case ready:
 		return t.update.ReadyFor.D() - now.Sub(t.since), "", false
 	case !t.since.IsZero():

@@ -16,6 +16,8 @@ type Daemon struct {
 	Contents map[string][]byte
 	// Program is the program that Spec.Install names; nil where it names none, or where the host has it.
 	Program *Program
+	// Slot is set for a driver on one of two copies of the daemon: what goes into the copy's stamp.
+	Slot *Slotted
 	// Source is where the manifest stands, FILE:LINE, for messages.
 	Source string
 }
@@ -35,6 +37,8 @@ type Stamp struct {
 	Generation int64 `json:"generation"`
 	// AppliedAt is when this generation was applied.
 	AppliedAt time.Time `json:"appliedAt"`
+	// Slot is set on each of two copies of a daemon, for the drivers.
+	Slot *Slotted `json:"slot,omitempty"`
 }
 
 // Owner is the owner set that a daemon belongs to, and who acts for it.
@@ -70,6 +74,10 @@ type Observed struct {
 	Stamp *Stamp `json:"stamp,omitempty"`
 	// Instance is the running process or the last one; nil where none was ever started.
 	Instance *Instance `json:"instance,omitempty"`
+	// Outgoing is the instance before Instance, which goes on until that one is Ready; nil where there is none, or nothing is left of it. It may have ended.
+	Outgoing *Instance `json:"outgoing,omitempty"`
+	// Slot is what $(SLOT) is in Instance.
+	Slot int `json:"slot,omitempty"`
 	// Paused is set while a user's stop is remembered.
 	Paused *Pause `json:"paused,omitempty"`
 	// Foreign says what stands in the name's place without our stamp; it is never touched.
@@ -173,6 +181,8 @@ const (
 	VerbRemove    Verb = "Remove"    // remove what is left of a stopped daemon: its files and its stamp
 	VerbPause     Verb = "Pause"     // remember that a user stopped it
 	VerbResume    Verb = "Resume"    // forget that
+	VerbRetire    Verb = "Retire"    // end the instance before the present one, and take away what is left of it
+	VerbAbandon   Verb = "Abandon"   // end the present instance, and take away what is left of it: the one before goes on
 )
 
 // Step is one change of one daemon. Plan makes it, a driver applies it.
@@ -197,6 +207,8 @@ type Step struct {
 	// Restart says that a Start follows an end that nobody asked for; Attempts is then the count to record.
 	Restart  bool
 	Attempts int
+	// Beside has a Start leave the instance that runs, which the step was planned against, where it is.
+	Beside bool
 	// Stop says how, for Stop.
 	Stop Stop
 	// Driver is the driver that the step is for.

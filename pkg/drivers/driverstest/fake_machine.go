@@ -19,7 +19,7 @@ import (
 // Subject is what Run needs to prove the fake.
 func (f *Fake) Subject() Subject {
 	return Subject{
-		Driver: f, Reopen: func() drivers.Driver { return f.Reopen() }, Machine: simulated{f.w}, Lacks: []string{"spec.listen"},
+		Single: true, Driver: f, Reopen: func() drivers.Driver { return f.Reopen() }, Machine: simulated{f.w}, Lacks: []string{"spec.listen"},
 		Foreign: func(name string) error { f.Foreign(name, "a unit file"); return nil },
 	}
 }

@@ -31,6 +31,8 @@ type Subject struct {
 	Supervises bool
 	// EndsWithMain says that the platform ends what is left of a daemon whose main process has ended. Others go on as long as anything of it lives.
 	EndsWithMain bool
+	// Single says that the driver itself runs only one copy of a daemon, as those do that aren't decorated. There are no cases of two then.
+	Single bool
 	// Patience is how long a case waits for what must happen; 0: 20 seconds.
 	Patience time.Duration
 	// Foreign puts something that isn't ours in the place of a name; nil where nothing can stand there.
@@ -87,7 +89,7 @@ func RunShare(t *testing.T, share, of int, newSubject func(t *testing.T) Subject
 		{"observe", observeCases()}, {"start", startCases()}, {"environment", environmentCases()}, {"exit", exitCases()}, {"stop", stopCases()},
 		{"stamp", stampCases()}, {"reload", reloadCases()}, {"remove", removeCases()}, {"files", fileCases()}, {"pause", pauseCases()},
 		{"watch", watchCases()}, {"adopt", adoptCases()}, {"refuse", refuseCases()}, {"supervise", superviseCases()},
-		{"listen", listenCases()}, {"places", placesCases()},
+		{"listen", listenCases()}, {"places", placesCases()}, {"slots", slotCases()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {

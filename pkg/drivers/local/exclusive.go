@@ -42,12 +42,15 @@ func (e *exclusive) Apply(ctx context.Context, step spec.Step) error {
 		if other.Kind() == e.Kind() {
 			continue
 		}
-		found, err := other.Observe(ctx, step.Name)
+		name, _ := spec.LogicalName(step.Name)
+		found, err := other.Observe(ctx, name, spec.SecondName(name))
 		if err != nil {
 			return fmt.Errorf("start daemon %s: look whether driver %s has it: %w", step.Name, other.Kind(), err)
 		}
-		if o := found[0]; o.Stamp != nil || o.State == spec.Unknown {
-			return fmt.Errorf("start daemon %s: driver %s has it (%s): %w", step.Name, other.Kind(), o.State, drivers.ErrMoved)
+		for _, o := range found {
+			if o.Stamp != nil || o.State == spec.Unknown {
+				return fmt.Errorf("start daemon %s: driver %s has it (%s): %w", step.Name, other.Kind(), o.State, drivers.ErrMoved)
+			}
 		}
 	}
 	return e.Driver.Apply(ctx, step)

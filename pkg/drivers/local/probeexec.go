@@ -65,7 +65,8 @@ func (h *Host) stamped(ctx context.Context, daemon string) (*spec.Spec, error) {
 			return nil, err
 		}
 		if s := found[0].Stamp; s != nil {
-			return &s.Spec, nil
+			own := s.Spec.InSlot(found[0].Slot)
+			return &own, nil
 		}
 		if found[0].State == spec.Unknown {
 			unknown = found[0].Message

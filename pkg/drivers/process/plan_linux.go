@@ -98,10 +98,12 @@ func (d *Driver) account(s *spec.Spec) (*spawn.Account, bool, error) {
 	return spawn.LookupAccount(s.User, s.Group)
 }
 
+// logPath is one for both copies of a daemon.
 func (d *Driver) logPath(name string, s *spec.Spec) string {
 	if s.Log.Path != "" {
 		return s.Log.Path
 	}
+	name, _ = spec.LogicalName(name)
 	return filepath.Join(d.dirs.Log, name+".log")
 }
 
