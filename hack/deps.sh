@@ -17,6 +17,7 @@ package() { # the Debian packages that bring a command
     nginx) echo nginx-light ;;
     gcc) echo gcc libc6-dev ;;
     ip) echo iproute2 ;;
+    mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
     linux) echo user-mode-linux ;;
     ssh) echo openssh-client ;;
     sshd) echo openssh-server ;;

@@ -2,6 +2,8 @@
 # Prints the directory of the root file system that the tests' hosts boot from, and makes it first where there is none: the machine's own release of
 # Debian or Ubuntu, as small as systemd, D-Bus and sshd allow, with an account for alice. About 35 s and 170 MB, once for each version of this recipe.
 #
+# usage: hack/rootfs.sh [RELEASE]    another release of Debian, as trixie: for hosts with another systemd than this machine's release has
+#
 # It lies in ${XDG_CACHE_HOME:-$HOME/.cache}/reconciler-test, belongs to nobody's project in particular, and may be removed at any time that no test runs.
 # It must be root, as the files have owners. Others have no hosts to test on: they are told so, and that is no error.
 set -eu
@@ -14,8 +16,8 @@ fi
 # shellcheck disable=SC1091
 ID='' VERSION_CODENAME='' && . /etc/os-release
 case $ID in
-  debian | ubuntu) suite=$VERSION_CODENAME ;;
-  *) suite=bookworm ;;
+  debian | ubuntu) suite=${1:-$VERSION_CODENAME} ;;
+  *) suite=${1:-bookworm} ;;
 esac
 digest=$(printf '%s\n' "$suite" "$(uname -m)" | cat - "$0" | sha256sum | cut -c 1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/reconciler-test

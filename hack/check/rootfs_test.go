@@ -36,8 +36,8 @@ func newBuilder(t *testing.T, uid, mmdebstrap string) builder {
 	return b
 }
 
-func (b builder) rootfs() (said string, root string, err error) {
-	cmd := exec.Command("/bin/sh", "../rootfs.sh")
+func (b builder) rootfs(release ...string) (said string, root string, err error) {
+	cmd := exec.Command("/bin/sh", append([]string{"../rootfs.sh"}, release...)...)
 	cmd.Env = []string{"PATH=" + b.bin, "XDG_CACHE_HOME=" + b.cache}
 	var errors strings.Builder
 	cmd.Stderr = &errors
@@ -84,6 +84,27 @@ func TestRootIsMadeOnce(t *testing.T) {
 	}
 	if left := b.left(t); left != "lock rootfs" {
 		t.Errorf("the cache holds %s", left)
+	}
+}
+
+// Each release has a root of its own.
+func TestRootOfAnotherRelease(t *testing.T) {
+	b := newBuilder(t, "0", `mkdir "$root"; for word; do release=$before before=$word; done; echo "$release" >"$root/release"`) // the words before the root
+	_, own, err := b.rootfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		said, root, err := b.rootfs("trixie")
+		if err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		if release, err := os.ReadFile(filepath.Join(root, "release")); err != nil || string(release) != "trixie\n" || root == own {
+			t.Errorf("it prints %q, which is %q: %v; the machine's own is %q", root, release, err, own)
+		}
+	}
+	if log, err := os.ReadFile(b.log); err != nil || string(log) != "built\nbuilt\n" {
+		t.Errorf("they were made so many times: %q, %v", log, err)
 	}
 }
 

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -126,4 +129,49 @@ func TestInstallServiceOfAUser(t *testing.T) {
 	h.untilRunning("web", "db")
 	h.ok("reconciler", "uninstall-service")
 	h.ok("reconciler", "delete", "web", "db")
+}
+
+// TestInstallServiceInASubgroup keeps daemons in cgroups below the service, where systemd can start it again all the same: by DelegateSubgroup=. They outlive its restart and
+// its kill, they are healed, and after a reboot they are back.
+func TestInstallServiceInASubgroup(t *testing.T) {
+	t.Parallel()
+	h := newRemote(t, labhost.SystemdNext)
+	h.put("/etc/daemons/all.yaml", sleepers)
+	h.ok("reconciler", "install-service", "-f", "/etc/daemons", "--drivers", "cgroup")
+	const group = "/sys/fs/cgroup/system.slice/reconciler.service"
+	kept := func() map[string]status {
+		now := h.untilRunning("web", "db")
+		if d := now["web"].Driver; d != "cgroup" {
+			t.Errorf("web is run by %s", d)
+		}
+		for file, want := range map[string]string{"reconciler-self": h.ok("systemctl", "show", "-P", "MainPID", "reconciler").stdout, "reconciler.slice/web": fmt.Sprintln(now["web"].PID)} {
+			if pids := h.ok("cat", group+"/"+file+"/cgroup.procs").stdout; pids != want {
+				t.Errorf("in %s is %q, want %q", file, pids, want)
+			}
+		}
+		return now
+	}
+	first := kept()
+	h.ok("systemctl", "restart", "reconciler")
+	h.ok("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "reconciler")
+	h.until("systemd has started it again", func() bool {
+		return h.ok("systemctl", "show", "-p", "NRestarts,SubState", "reconciler").stdout == "NRestarts=1\nSubState=running\n"
+	})
+	if now := kept(); now["web"].PID != first["web"].PID || now["db"].PID != first["db"].PID {
+		t.Errorf("it didn't leave the daemons alone: %+v, then %+v", first, now)
+	}
+	h.ok("kill", "-9", strconv.Itoa(first["db"].PID))
+	h.until("db is healed", func() bool { now := h.get()["db"]; return now.Phase == "Running" && now.PID != first["db"].PID })
+	if err := h.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := kept()
+	h.ok("reconciler", "uninstall-service")
+	if now := h.get(); now["web"].PID != again["web"].PID || now["web"].Phase != "Running" {
+		t.Errorf("uninstalled, and web is %+v", now["web"])
+	}
+	h.ok("reconciler", "delete", "web", "db")
+	if _, err := h.Get(group + "/cgroup.procs"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is left: %v", err)
+	}
 }

@@ -93,6 +93,7 @@ func beBoot() error {
 		if awaitReady(ready) == nil {
 			tell(bootEvent{Ready: true})
 		}
+		drain(ready)
 	}()
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
@@ -156,6 +157,16 @@ func awaitReady(conn *net.UnixConn) error {
 			if strings.TrimSpace(line) == "READY=1" {
 				return nil
 			}
+		}
+	}
+}
+
+// drain reads what else process 1 says there. Later releases of systemd tell of each reload, and wait where nobody reads.
+func drain(conn *net.UnixConn) {
+	buf := make([]byte, 4096)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (l *Lab) newHost(ctx context.Context, kind Kind, binds []Bind) (*Host, erro
 	root := "/"
 	if kind.systemd() {
 		var err error
-		if root, err = rootfs(ctx); err != nil {
+		if root, err = rootfs(ctx, kind.release()); err != nil {
 			return nil, err
 		}
 	}

@@ -7,7 +7,9 @@ type Kind string
 const (
 	// Systemd is a host that systemd booted, with D-Bus, logind and sshd. A Test runs as root, as a service.
 	Systemd Kind = "systemd"
-	// SystemdUser is the same host, where alice lingers. A Test runs as her, as a service of her user manager.
+	// SystemdNext is the same with the systemd of a later release: Debian trixie's, which makes waits grow (RestartSteps=) and knows DelegateSubgroup=.
+	SystemdNext Kind = "systemd-next"
+	// SystemdUser is the same host as Systemd, where alice lingers. A Test runs as her, as a service of her user manager.
 	SystemdUser Kind = "systemd-user"
 	// Delegated is the same host again. A Test runs as alice, in a cgroup that her user manager delegated to it.
 	Delegated Kind = "delegated"
@@ -23,7 +25,17 @@ const (
 )
 
 // systemd tells whether systemd is process 1 there.
-func (k Kind) systemd() bool { return k == Systemd || k == LimitsSystemd || k.alice() }
+func (k Kind) systemd() bool {
+	return k == Systemd || k == SystemdNext || k == LimitsSystemd || k.alice()
+}
+
+// release is the release of Debian that its root is of; empty: the machine's own.
+func (k Kind) release() string {
+	if k == SystemdNext {
+		return "trixie"
+	}
+	return ""
+}
 
 // machine tells whether it has a kernel of its own.
 func (k Kind) machine() bool { return k == Limits || k == LimitsSystemd }

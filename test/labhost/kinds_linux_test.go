@@ -23,6 +23,7 @@ func TestKinds(t *testing.T) {
 		cgroup2 bool
 	}{
 		{Systemd, "root", true, true},
+		{SystemdNext, "root", true, true},
 		{SystemdUser, "alice", true, true},
 		{Delegated, "alice", true, true},
 		{Cgroup, "root", false, true},
@@ -88,7 +89,7 @@ func checkCgroup(t *testing.T, kind Kind) {
 	}
 	child := "/sys/fs/cgroup" + path + "/child"
 	switch kind {
-	case Systemd:
+	case Systemd, SystemdNext:
 		if !strings.HasPrefix(path, "/system.slice/run-") {
 			t.Errorf("it is %s, want that of a service", path)
 		}

@@ -43,7 +43,7 @@ const (
 
 // machine is the command that runs a test on a machine, and ends as the test ends. The caller calls remove after that.
 func (l *Lab) machine(ctx context.Context, s machineSpec) (cmd *exec.Cmd, remove func() error, err error) {
-	if s.Root, err = rootfs(ctx); err != nil {
+	if s.Root, err = rootfs(ctx, s.Kind.release()); err != nil {
 		return nil, nil, err
 	}
 	n, err := l.take()

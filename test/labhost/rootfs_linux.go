@@ -11,13 +11,16 @@ import (
 	"strings"
 )
 
-// rootfs returns the root file system of hosts with systemd. hack/rootfs.sh knows where it is, and makes it if it isn't there.
-func rootfs(ctx context.Context) (string, error) {
+// rootfs returns the root file system of hosts with systemd, of the machine's own release or another of Debian's. hack/rootfs.sh knows where it is, and makes it if it isn't there.
+func rootfs(ctx context.Context, release string) (string, error) {
 	module, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(module, "hack", "rootfs.sh"))
+	if release != "" {
+		cmd.Args = append(cmd.Args, release)
+	}
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

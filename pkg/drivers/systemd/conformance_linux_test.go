@@ -15,7 +15,7 @@ import (
 
 // TestConformance: the system manager as root, and the user's own as a user who lingers, keep every promise of pkg/drivers.
 func TestConformance(t *testing.T) {
-	for _, kind := range []labhost.Kind{labhost.Systemd, labhost.SystemdUser} {
+	for _, kind := range []labhost.Kind{labhost.Systemd, labhost.SystemdNext, labhost.SystemdUser} {
 		t.Run(string(kind), func(t *testing.T) {
 			labhost.Test(t, kind, func(t *testing.T) { driverstest.Run(t, subject) })
 		})

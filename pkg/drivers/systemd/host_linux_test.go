@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +50,56 @@ func TestOnHosts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWaitsGrow: a systemd that knows how waits longer from restart to restart, until the longest wait.
+func TestWaitsGrow(t *testing.T) {
+	labhost.Test(t, labhost.SystemdNext, func(t *testing.T) {
+		r := newRig(t)
+		d := r.daemon("web", func(d *spec.Daemon, o *testprog.Options) {
+			o.Exit = 1
+			d.Spec.Restart.Backoff = spec.Backoff{Initial: spec.Duration(100 * time.Millisecond), Max: spec.Duration(800 * time.Millisecond), ResetAfter: spec.Duration(5 * time.Minute)}
+		})
+		r.must(spec.VerbStart, d)
+		next := func() string { return strings.TrimSpace(r.systemctl("show", "-P", "RestartUSecNext", "web.service")) }
+		r.eventually("it has been restarted six times", func() bool { return r.look("web").Instance.Restarts >= 6 })
+		if got := next(); got != "800ms" {
+			t.Errorf("after six restarts the next wait is %s", got)
+		}
+		waits := r.waits("web.service")
+		for i, least := range []time.Duration{100, 200, 400, 800, 800, 800} {
+			if i >= len(waits) || waits[i] < least*time.Millisecond {
+				t.Fatalf("the waits were %v; the one before restart %d must be %dms at least", waits, i+1, least)
+			}
+		}
+		t.Logf("the waits were %v", waits)
+		r.must(spec.VerbStop, d)
+		r.must(spec.VerbStart, d)
+		if got := next(); got != "100ms" && got != "200ms" { // it may have ended already
+			t.Errorf("started anew, the next wait is %s", got)
+		}
+	})
+}
+
+// waits are those between each end of a unit and its restart, as the journal knows them.
+func (r *rig) waits(unit string) (waits []time.Duration) {
+	r.Helper()
+	var ended time.Time
+	for line := range strings.Lines(r.run("journalctl", "--unit="+unit, "--output=short-unix", "--quiet")) {
+		stamp, _, _ := strings.Cut(line, " ")
+		seconds, err := strconv.ParseFloat(stamp, 64)
+		if err != nil {
+			r.Fatalf("%q: %v", line, err)
+		}
+		at := time.UnixMicro(int64(seconds * 1e6))
+		switch {
+		case strings.Contains(line, "Main process exited"):
+			ended = at
+		case strings.Contains(line, "Scheduled restart job"):
+			waits = append(waits, at.Sub(ended))
+		}
+	}
+	return waits
 }
 
 func secretsStayHidden(r *rig) {

@@ -22,6 +22,7 @@ const (
 	hasOOM    = 243 // OOMPolicy=
 	hasTenths = 248 // a CPUQuota= of less than a percent
 	hasSteps  = 254 // RestartSteps=, RestartMaxDelaySec=
+	hasHelper = 255 // systemd-executor, which starts programs and loses white space at the end of a path on the way
 )
 
 // Render writes the unit of a daemon. Its errors name the field that a unit can't carry, and wrap drivers.ErrUnsupported or drivers.ErrPermanent; Unit.Lost is what
@@ -212,6 +213,8 @@ func (r *renderer) output() {
 		switch {
 		case !plain(p) || controls(p):
 			r.refuse("spec.log.path", "%q has control characters in it, or is not UTF-8, and systemd can't be told of it", p)
+		case r.facts.Version >= hasHelper && blankEnd(p):
+			r.refuse("spec.log.path", "%q ends in white space, which systemd %d loses: give it another name, or leave it out to have the journal", p, r.facts.Version)
 		case r.facts.Version < hasAppend:
 			r.refuse("spec.log.path", "systemd %d appends to no file: leave it out to have the journal, or use another driver", r.facts.Version)
 		default:

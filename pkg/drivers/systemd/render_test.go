@@ -140,6 +140,7 @@ func TestRenderRefuses(t *testing.T) {
 		{"a log with a newline", func(d *spec.Daemon, _ *Facts) { d.Spec.Log.Path = "/a\nb" }, drivers.ErrUnsupported, "spec.log.path: "},
 		{"a log that isn't UTF-8", func(d *spec.Daemon, _ *Facts) { d.Spec.Log.Path = "/a\xff" }, drivers.ErrUnsupported, "spec.log.path: "},
 		{"a log, before there was append:", func(d *spec.Daemon, f *Facts) { d.Spec.Log.Path, f.Version = "/log", 239 }, drivers.ErrUnsupported, "spec.log.path: systemd 239 "},
+		{"a log with a space at its end, since that gets lost", func(d *spec.Daemon, f *Facts) { d.Spec.Log.Path, f.Version = "/log ", 255 }, drivers.ErrUnsupported, "spec.log.path: "},
 		{"a user with a newline", func(d *spec.Daemon, _ *Facts) { d.Spec.User = "a\nUser=root" }, drivers.ErrUnsupported, "spec.user: "},
 		{"a user with a backslash", func(d *spec.Daemon, _ *Facts) { d.Spec.User = `a\` }, drivers.ErrUnsupported, "spec.user: "},
 		{"a group with a space", func(d *spec.Daemon, _ *Facts) { d.Spec.Group = "a b" }, drivers.ErrUnsupported, "spec.group: "},

@@ -59,10 +59,14 @@ func (r *renderer) sized(s *spec.Spec) {
 	}
 }
 
-// executable tells whether systemd takes p for the path of a program: it takes no quotes, backslashes or control characters, whichever way they are written.
+// executable tells whether systemd takes p for the path of a program: it takes no quotes, backslashes or control characters, whichever way they are written; and where it
+// starts programs by systemd-executor, from version 255 on, white space at the end gets lost on the way there.
 func executable(p string) bool {
-	return carriable(p) && !controls(p) && !strings.ContainsAny(p, "\t\n\"'\\") && !strings.HasSuffix(p, "/")
+	return carriable(p) && !controls(p) && !strings.ContainsAny(p, "\t\n\"'\\") && !strings.HasSuffix(p, "/") && !blankEnd(p)
 }
+
+// blankEnd tells whether p ends in white space.
+func blankEnd(p string) bool { return strings.TrimRight(p, " \t") != p }
 
 // directory tells whether p, which is absolute, can be a WorkingDirectory=.
 func directory(p string) bool { return plain(p) && !controls(p) }

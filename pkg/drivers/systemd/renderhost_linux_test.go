@@ -155,9 +155,9 @@ func (b *bare) sub(name string, f func(t *testing.T, b *bare)) {
 	})
 }
 
-// onBoth runs f on a host with a manager of the system, and on one with a user's.
-func onBoth(t *testing.T, f func(*bare)) {
-	for _, kind := range []labhost.Kind{labhost.Systemd, labhost.SystemdUser} {
+// onAll runs f on a host with a manager of the system, on one with that of a later release, and on one with a user's.
+func onAll(t *testing.T, f func(*bare)) {
+	for _, kind := range []labhost.Kind{labhost.Systemd, labhost.SystemdNext, labhost.SystemdUser} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			labhost.Test(t, kind, func(t *testing.T) { f(newBare(t, kind == labhost.SystemdUser)) })
@@ -167,7 +167,7 @@ func onBoth(t *testing.T, f func(*bare)) {
 
 // What a daemon gets is what its manifest says, whichever bytes these are: the proof is a program that systemd itself starts.
 func TestSystemdHandsOnEveryByte(t *testing.T) {
-	onBoth(t, func(b *bare) {
+	onAll(t, func(b *bare) {
 		b.sub("arguments that systemd can carry", func(t *testing.T, b *bare) {
 			d := b.daemon("args", slices.DeleteFunc(testprog.Hostile(), func(s string) bool { return !carriable(s) })...)
 			if u := b.install(d); u.UsesTool {
@@ -241,7 +241,7 @@ func pathsArrive(t *testing.T, b *bare) {
 			}
 		}
 		d.Spec.Binary, d.Spec.WorkingDir = b.dir+"/bin/"+name, b.dir+"/dir/"+name
-		if plain(name) && !controls(name) {
+		if plain(name) && !controls(name) && !(b.facts.Version >= hasHelper && blankEnd(name)) {
 			d.Spec.Log.Path = b.dir + "/log/" + name
 		}
 		if err := os.Link(original, d.Spec.Binary); err != nil && !os.IsExist(err) {

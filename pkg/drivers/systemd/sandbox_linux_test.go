@@ -33,7 +33,7 @@ func status(t *testing.T, pid int, names ...string) string {
 
 // What a sandbox takes away is gone: the kernel says so.
 func TestSandbox(t *testing.T) {
-	onBoth(t, func(b *bare) {
+	onAll(t, func(b *bare) {
 		b.sub("rights", func(t *testing.T, b *bare) {
 			all := strings.TrimPrefix(status(t, os.Getpid(), "CapBnd"), "CapBnd=") // what this host has
 			for _, dir := range []string{b.dir, filepath.Dir(b.dir)} {
@@ -145,7 +145,7 @@ func TestSandbox(t *testing.T) {
 
 // Process limits, signals and everything else are understood: systemd says nothing against any unit.
 func TestSystemdUnderstandsAllOfIt(t *testing.T) {
-	onBoth(t, func(b *bare) {
+	onAll(t, func(b *bare) {
 		b.sub("process limits", func(t *testing.T, b *bare) {
 			d := b.daemon("limits")
 			d.Spec.Rlimits = map[string]spec.Rlimit{}

@@ -59,7 +59,7 @@ func (b *bare) show(unit string, properties ...string) string {
 
 // systemctl stop by hand does as reconciler does: it posts, waits, and goes on to the signal.
 func TestStopURL(t *testing.T) {
-	onBoth(t, func(b *bare) {
+	onAll(t, func(b *bare) {
 		proxy, main := "http://127.0.0.1:1", "1"
 		for i, tt := range []struct {
 			name, path string
@@ -128,7 +128,7 @@ func (b *bare) eventually(what string, is func() bool) {
 
 // systemctl reload by hand does as reconciler does.
 func TestReload(t *testing.T) {
-	onBoth(t, func(b *bare) {
+	onAll(t, func(b *bare) {
 		for i, tt := range []struct {
 			name   string
 			reload spec.Reload
