@@ -28,10 +28,13 @@ type Options struct {
 }
 
 // Builder builds programs, and remembers what it built. It may be used by any number of goroutines, and of processes with the same Dir.
-type Builder struct{ o Options }
+type Builder struct {
+	o     Options
+	files memo
+}
 
 // New returns a Builder. It makes nothing yet.
-func New(o Options) *Builder { return &Builder{o} }
+func New(o Options) *Builder { return &Builder{o: o} }
 
 // State is how a program stands to its sources.
 type State struct {
@@ -88,7 +91,7 @@ func (b *Builder) look(ctx context.Context, j Job) (State, error) {
 		return s, nil
 	}
 	s.Due, s.Took = src.due(old.Source), old.Took
-	switch now, err := readFile(j.output()); {
+	switch now, err := b.files.read(j.output()); {
 	case errors.Is(err, fs.ErrNotExist):
 		s.Due = orElse(s.Due, j.Output+" is gone")
 	case err != nil:
@@ -113,7 +116,7 @@ func (b *Builder) source(ctx context.Context, j Job) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	tool, err := readFile(path)
+	tool, err := b.files.read(path)
 	if err != nil {
 		return source{}, fmt.Errorf("build %s: look at its compiler: %w", j.Name, err)
 	}
@@ -124,7 +127,7 @@ func (b *Builder) source(ctx context.Context, j Job) (source, error) {
 	if len(names) == 0 {
 		return source{}, fmt.Errorf("build %s: build.inputs %q mean no file in %s", j.Name, j.Inputs, j.Dir)
 	}
-	inputs, err := contents(ctx, j.Dir, names)
+	inputs, err := b.files.contents(ctx, j.Dir, names)
 	if err != nil {
 		return source{}, fmt.Errorf("build %s: %w", j.Name, err)
 	}
@@ -242,7 +245,7 @@ func (b *Builder) command(ctx context.Context, j Job, tool string, out io.Writer
 
 // made looks at what the command made.
 func (b *Builder) made(j Job) (File, error) {
-	f, err := readFile(j.output())
+	f, err := b.files.read(j.output())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return File{}, fmt.Errorf("build %s: %q ended well, and there is no %s in %s: does the command make what build.output says?", j.Name, strings.Join(j.Command, " "), j.Output, j.Dir)

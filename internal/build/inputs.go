@@ -82,14 +82,14 @@ func (w *walk) leadsToFile(name string, e fs.DirEntry) bool {
 }
 
 // contents maps files to what tells one content of them from another: the digest, and whether they can be executed. Those that went meanwhile are left out.
-func contents(ctx context.Context, dir string, names []string) (map[string]string, error) {
+func (m *memo) contents(ctx context.Context, dir string, names []string) (map[string]string, error) {
 	digests, errs := make([]string, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
 	next := make(chan int)
 	for range min(len(names), runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for i := range next {
-				digests[i], errs[i] = contentOf(filepath.Join(dir, filepath.FromSlash(names[i])))
+				digests[i], errs[i] = m.contentOf(filepath.Join(dir, filepath.FromSlash(names[i])))
 			}
 		})
 	}
@@ -113,12 +113,12 @@ func contents(ctx context.Context, dir string, names []string) (map[string]strin
 	return all, nil
 }
 
-func contentOf(path string) (string, error) {
+func (m *memo) contentOf(path string) (string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return "", nil
 	}
-	f, err := readFile(path)
+	f, err := m.read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil

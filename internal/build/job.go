@@ -98,24 +98,27 @@ type File struct {
 	Size   int64
 }
 
-// readFile digests a regular file.
-func readFile(path string) (File, error) {
+// readFile digests a regular file, and returns what the kernel said of it afterwards.
+func readFile(path string) (File, os.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return File{}, err
+		return File{}, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return File{}, err
+		return File{}, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return File{}, fmt.Errorf("read %s: this is not a regular file", path)
+		return File{}, nil, fmt.Errorf("read %s: this is not a regular file", path)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(sum, f)
-	if err != nil {
-		return File{}, fmt.Errorf("read %s: %w", path, err)
+	if err == nil {
+		info, err = f.Stat()
 	}
-	return File{Path: path, Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: n}, nil
+	if err != nil {
+		return File{}, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return File{Path: path, Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: n}, info, nil
 }

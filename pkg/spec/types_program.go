@@ -7,11 +7,13 @@ type Build struct {
 	Command []string `json:"command" required:"true"`
 	// Dir is the folder it runs in, beside the manifest. Default: the manifest's folder.
 	Dir string `json:"dir,omitempty"`
-	// Inputs are the files that go into it, below dir: paths and patterns, in which * and ? match within a name, and ** any number of folders.
+	// Inputs are the files that go into it, below dir: paths and patterns, in which * and ? match within a name, ** any number of folders, and
+	// {a,b} either; a folder means all in it. What begins with a dot must be named with it; ! before a pattern takes away what others mean.
 	Inputs []string `json:"inputs" required:"true"`
 	// Output is the file that it makes, below dir.
 	Output string `json:"output" required:"true"`
-	// Env is added to its environment, which is that of reconciler.
+	// Env is its environment besides PATH, HOME, USER, LOGNAME, SHELL, LANG and what says where caches, proxies and certificates are. Nothing
+	// else of reconciler's own gets in, so that it comes to the same wherever it is started.
 	Env map[string]string `json:"env,omitempty"`
 	// On is where it is built: controller (where reconciler runs, once for all hosts) or host (on each host, from files that are sent there).
 	// Default: controller.
