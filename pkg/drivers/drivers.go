@@ -66,6 +66,8 @@ type Host interface {
 	Has(ctx context.Context, digest string) (bool, error)
 	Put(ctx context.Context, digest string, content []byte) error
 	Get(ctx context.Context, digest string) ([]byte, error)
+	// Programs are kept by their content as well.
+	Programs
 	// Logs copies the daemon's log to w, rotated files first, and with opts.Follow goes on until ctx ends.
 	Logs(ctx context.Context, daemon string, w io.Writer, opts LogOptions) error
 	// Stats returns a Sample of each daemon that q asks for, in the order of the names, or by name where it names none. A daemon that can't be looked at is Unknown, with a message; an

@@ -19,29 +19,17 @@ type Programs interface {
 	Store(ctx context.Context, digest string, size, offset int64, content io.Reader) error
 }
 
-// ProgramsOf are the programs that h keeps, or an error that wraps ErrUnsupported.
-func ProgramsOf(h Host) (Programs, error) {
-	if p, ok := h.(Programs); ok {
-		return p, nil
-	}
-	return nil, fmt.Errorf("host %s can't keep programs: %w", h.Name(), ErrUnsupported)
-}
-
 // triesOfSending is how often a transfer is begun anew because the host stands elsewhere than it said a moment ago.
 const triesOfSending = 3
 
 // SendProgram sends a program to a host that hasn't got it, from where an earlier transfer was cut off. It sends nothing where the host has it.
-func SendProgram(ctx context.Context, h Host, p *spec.Program) error {
-	programs, err := ProgramsOf(h)
-	if err != nil {
-		return err
-	}
+func SendProgram(ctx context.Context, h Programs, p *spec.Program) error {
 	for try := 1; ; try++ {
-		have, whole, err := programs.Stored(ctx, p.Digest)
+		have, whole, err := h.Stored(ctx, p.Digest)
 		if err != nil || whole {
 			return err
 		}
-		err = sendFrom(ctx, programs, p, have)
+		err = sendFrom(ctx, h, p, have)
 		if !errors.Is(err, ErrMoved) || try == triesOfSending {
 			return err
 		}

@@ -38,6 +38,7 @@ type call struct {
 	parts [][]byte
 	size  int    // of parts and pieces that were not given credit for
 	body  []byte // of the result, as far as it has come
+	room  int    // more bytes that the agent takes of what the call gives
 	end   *response
 	news  chan struct{} // holds a token while there is something new
 }
@@ -104,7 +105,7 @@ func (w *call) take(f frame) error {
 	switch f.kind {
 	case framePong:
 		return nil
-	case frameData, frameMore, frameResult:
+	case frameData, frameMore, frameResult, frameRoom:
 	default:
 		return fmt.Errorf("the agent sent a frame of kind %d, which only a controller sends", f.kind)
 	}
@@ -113,13 +114,18 @@ func (w *call) take(f frame) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if f.kind != frameResult {
+	if f.kind == frameData || f.kind == frameMore {
 		w.size += len(f.body)
 		if len(f.body) == 0 || w.size > window || len(w.body)+len(f.body) > maxBody {
 			return fmt.Errorf("the agent sent %d bytes, where it may send %d before it is asked for more, and %d in a result", w.size, window, maxBody)
 		}
 	}
 	switch f.kind {
+	case frameRoom:
+		if len(f.body) != 4 {
+			return fmt.Errorf("the agent has room for a number of %d bytes", len(f.body))
+		}
+		w.room = min(w.room+int(binary.BigEndian.Uint32(f.body)), roomToGive)
 	case frameData:
 		w.parts = append(w.parts, f.body)
 	case frameMore:

@@ -20,6 +20,8 @@ const (
 	frameCredit                 // from the controller: so many more bytes of parts and pieces of that id may be sent; from the agent: a piece of a call has come, and another may be sent
 	framePing                   // from the controller
 	framePong                   // from the agent
+	frameGive                   // from the controller: a part of what the call of that id takes; an empty one is its end
+	frameRoom                   // from the agent: so many more bytes of those may be sent
 	frameEnd                    // one more than the last
 )
 

@@ -15,7 +15,7 @@ import (
 )
 
 // Protocol is the number of what agents and controllers of this version speak. It grows with every change that an older side would misunderstand.
-const Protocol = 1
+const Protocol = 2
 
 // mark begins the line in which an agent greets. What stands before it is the noise of login scripts.
 const mark = "\x1freconciler-agent "

@@ -20,12 +20,13 @@ import (
 // handler answers one kind of call. changes says that it changes something, and so is finished though the link is lost.
 type handler struct {
 	changes bool
+	takes   bool // it takes what the controller gives
 	do      func(ctx context.Context, s *server, params json.RawMessage, w *served, id uint32) (any, error)
 }
 
 // asked makes a handler of a function of the call's parameters.
 func asked[P any](changes bool, f func(ctx context.Context, s *server, p P) (any, error)) handler {
-	return handler{changes, func(ctx context.Context, s *server, params json.RawMessage, _ *served, _ uint32) (any, error) {
+	return handler{changes: changes, do: func(ctx context.Context, s *server, params json.RawMessage, _ *served, _ uint32) (any, error) {
 		var p P
 		if err := unmarshal(params, &p); err != nil {
 			return nil, err
@@ -118,6 +119,8 @@ func handlers() map[string]handler {
 		"unlock":   asked(false, unlock),
 		"holders":  asked(false, func(ctx context.Context, s *server, _ any) (any, error) { return s.Host.Holders(ctx) }),
 		"lookpath": asked(false, lookPath),
+		"stored":   asked(false, stored),
+		"store":    taking(store),
 	}
 }
 

@@ -96,6 +96,7 @@ type served struct {
 	cancel context.CancelFunc
 	credit int
 	more   chan struct{} // holds a token when credit has grown
+	inbox  *inbox        // of a call that takes something; nil for the others
 }
 
 // wait waits for the end of the link: of the stream, of ctx, or of the patience that the controller asked for.
@@ -175,6 +176,8 @@ func (s *server) frame(ctx context.Context, f frame) error {
 				signal(w.more)
 			}
 		}
+	case frameGive:
+		return s.given(f)
 	case frameCall:
 		var req request
 		if err := json.Unmarshal(append(s.body(f.id), f.body...), &req); err != nil {
@@ -228,6 +231,9 @@ func (s *server) call(base context.Context, id uint32, req request) {
 	}
 	ctx, cancel := context.WithCancel(base)
 	w := &served{cancel: cancel, credit: window, more: make(chan struct{}, 1)}
+	if h.takes {
+		w.inbox = &inbox{news: make(chan struct{}, 1)}
+	}
 	s.mu.Lock()
 	s.calls[id] = w
 	s.mu.Unlock()

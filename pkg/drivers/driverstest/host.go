@@ -24,14 +24,15 @@ type Host struct {
 
 // hostState is what outlives a host value.
 type hostState struct {
-	mu      sync.Mutex
-	blobs   map[string][]byte
-	holders map[string]drivers.Holder
-	probe   func(context.Context, string, spec.Health) error
-	probes  map[string]int
-	lacks   []*drivers.Unavailable
-	uses    func(*spec.Sample)
-	began   time.Time
+	mu       sync.Mutex
+	blobs    map[string][]byte
+	programs *shelf
+	holders  map[string]drivers.Holder
+	probe    func(context.Context, string, spec.Health) error
+	probes   map[string]int
+	lacks    []*drivers.Unavailable
+	uses     func(*spec.Sample)
+	began    time.Time
 }
 
 var _ drivers.Host = (*Host)(nil)
@@ -42,7 +43,7 @@ func NewHost(ds ...drivers.Driver) *Host {
 		ds = []drivers.Driver{NewFake()}
 	}
 	return &Host{drivers: ds, Journal: newJournal(), s: &hostState{
-		blobs: map[string][]byte{}, holders: map[string]drivers.Holder{}, probes: map[string]int{}, began: time.Now(),
+		blobs: map[string][]byte{}, programs: newShelf(), holders: map[string]drivers.Holder{}, probes: map[string]int{}, began: time.Now(),
 	}}
 }
 

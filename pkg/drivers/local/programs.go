@@ -10,8 +10,6 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers"
 )
 
-var _ drivers.Programs = (*Host)(nil)
-
 // Stored returns how much of a program this machine has. It stays for a while then.
 func (h *Host) Stored(_ context.Context, digest string) (have int64, whole bool, err error) {
 	have, whole, err = h.programs.Have(digest)
