@@ -28,16 +28,17 @@ func Diff(old Stamp, want *Daemon) []Change {
 		if has {
 			c.New = a.show(path, want.Contents)
 		}
-		if path == "spec.install.digest" && want.Program != nil && want.Program.Stale != "" {
-			c.New = "rebuild: " + want.Program.Stale
-		}
 		if had && has && c.Old == c.New {
 			c.New += ", changed"
 		}
 		if c.Class == Reloaded && want.Spec.Reload == nil {
 			c.Class = Restarted
 		}
-		changes = append(changes, c.withDefaults(path, had, has))
+		c = c.withDefaults(path, had, has)
+		if path == "spec.install.digest" && !has && want.Program != nil && want.Program.Stale != "" {
+			c.New = "rebuild: " + want.Program.Stale
+		}
+		changes = append(changes, c)
 	}
 	return withoutPlaces(changes, old, want)
 }

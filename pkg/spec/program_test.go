@@ -139,6 +139,26 @@ func TestDiffOfPrograms(t *testing.T) {
 	}
 }
 
+func TestDiffSaysWhyAProgramHasToBeBuilt(t *testing.T) {
+	m, err := parseSpec(t, "  build: {command: [make], inputs: [a], output: dist/worker}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolve := func(p Program) *Daemon {
+		ds, err := Resolve([]Manifest{m}, ResolveOptions{Program: func(*Manifest, string) (*Program, error) { return &p, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ds[0]
+	}
+	before := resolve(Program{Digest: "sha256:aaaa", Build: "sha256:1"})
+	got := Diff(Stamp{Metadata: before.Metadata, Spec: before.Spec}, resolve(Program{Build: "sha256:2", Stale: "main.go changed"}))
+	want := []Change{{"spec.build.digest", "sha256:1", "sha256:2", Live}, {"spec.install.digest", "sha256:aaaa", "rebuild: main.go changed", Restarted}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestParseSocket(t *testing.T) {
 	for text, want := range map[string]Socket{
 		"tcp://0.0.0.0:8080": {"tcp", "0.0.0.0:8080"}, "tcp://:80": {"tcp", ":80"}, "tcp://[::1]:80": {"tcp", "[::1]:80"}, "unix:///run/x.sock": {"unix", "/run/x.sock"},
