@@ -78,6 +78,13 @@ type Knower interface {
 	Knows(ctx context.Context, name string) (bool, error)
 }
 
+// Teller is a Driver far away, whose Watch brings with a name how that daemon is, so that nobody has to ask for it.
+type Teller interface {
+	// Told returns what Watch has just brought of name, once. ok is false where it brought nothing, or where that may be so no longer: a step was begun since, or some
+	// time went by. Then Observe knows.
+	Told(name string) (o spec.Observed, ok bool)
+}
+
 // Linked is a Host behind a link that can be lost.
 type Linked interface {
 	// Done is closed once the link is lost, or the Host was closed. Whatever is asked of the Host from then on fails, with an error that wraps ErrUnreachable.

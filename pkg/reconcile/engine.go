@@ -65,16 +65,38 @@ func (e *Engine) observe(ctx context.Context, names ...string) ([]spec.Observed,
 			return nil, fmt.Errorf("look at the %s daemons of %s: %w", all[i].Kind(), e.host.Name(), errs[i])
 		}
 		for i, o := range found {
-			if merged[i].State == spec.Absent && merged[i].Foreign == "" || o.Stamp != nil {
-				paused := merged[i].Paused
-				merged[i] = o
-				if o.Paused == nil {
-					merged[i].Paused = paused
-				}
-			}
+			merged[i] = merge(merged[i], o)
 		}
 	}
 	return merged, nil
+}
+
+// merge adds to what better drivers found what a lesser one did.
+func merge(o, lesser spec.Observed) spec.Observed {
+	if (o.State != spec.Absent || o.Foreign != "") && lesser.Stamp == nil {
+		return o
+	}
+	if lesser.Paused == nil {
+		lesser.Paused = o.Paused
+	}
+	return lesser
+}
+
+// told is what the watches of all drivers have just brought of a daemon; ok is false where one has brought nothing.
+func (e *Engine) told(name string) (o spec.Observed, ok bool) {
+	o = spec.Observed{Name: name, State: spec.Absent}
+	for _, d := range e.host.Drivers() {
+		t, ok := drivers.Find[drivers.Teller](d)
+		if !ok {
+			return o, false
+		}
+		found, ok := t.Told(name)
+		if !ok {
+			return o, false
+		}
+		o = merge(o, found)
+	}
+	return o, true
 }
 
 // list returns every name on the host that carries our stamp, sorted.

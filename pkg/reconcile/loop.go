@@ -150,7 +150,7 @@ func (l *loop) run(ctx context.Context) {
 			return
 		}
 		passes := l.underWay()
-		found := l.look(ctx, names)
+		found := l.lookOrTold(ctx, names, len(passes) == 0)
 		for i, name := range names {
 			slots <- struct{}{}
 			wg.Go(func() {
@@ -189,6 +189,11 @@ func (l *loop) due(ctx context.Context) []string {
 
 // look observes names, but for those that a review has just observed. What can't be observed is Unknown.
 func (l *loop) look(ctx context.Context, names []string) []spec.Observed {
+	return l.lookOrTold(ctx, names, false)
+}
+
+// lookOrTold is look that, where told says so, asks for nothing that a watch has just brought.
+func (l *loop) lookOrTold(ctx context.Context, names []string, told bool) []spec.Observed {
 	found := make([]spec.Observed, len(names))
 	var ask []string
 	var at []int
@@ -196,6 +201,12 @@ func (l *loop) look(ctx context.Context, names []string) []spec.Observed {
 		if en := l.entry(n); en != nil && en.seed != nil {
 			found[i], en.seed = *en.seed, nil
 			continue
+		}
+		if told {
+			if o, ok := l.told(n); ok {
+				found[i] = o
+				continue
+			}
 		}
 		ask, at = append(ask, n), append(at, i)
 	}

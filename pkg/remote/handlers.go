@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -130,6 +129,8 @@ func apply(ctx context.Context, s *server, p stepParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.begun.Add(1)
+	defer s.ended.Add(1)
 	step := p.Step.Step
 	step.Want = p.Step.Want.unpack()
 	if step.Verb == spec.VerbFiles && step.Want != nil {
@@ -152,67 +153,6 @@ func check(ctx context.Context, s *server, p checkParams) (any, error) {
 		return nil, nil
 	}
 	return c.Check(ctx, p.Daemon.unpack())
-}
-
-// watch sends the names of what changed. While the controller has no room for more they are gathered, each once, and beyond maxChanged they are no names but
-// "look at everything".
-func watch(ctx context.Context, s *server, p driverParams, part func([]byte) error) error {
-	d, err := s.driver(p.Driver)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	news := &changes{more: make(chan struct{}, 1)}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { cancel(d.Watch(ctx, news.add)) })
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-news.more:
-		}
-		b, err := json.Marshal(news.take())
-		if err == nil {
-			err = part(append(b, '\n'))
-		}
-		if err != nil {
-			cancel(err)
-			return err
-		}
-	}
-}
-
-// maxChanged is how many names are gathered: as many as fit into one part, so that each part is whole.
-const maxChanged = 256
-
-// changes gathers names.
-type changes struct {
-	mu    sync.Mutex
-	names []string
-	more  chan struct{}
-}
-
-func (c *changes) add(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case slices.Contains(c.names, name):
-	case len(c.names) >= maxChanged:
-		c.names = []string{""}
-	default:
-		c.names = append(c.names, name)
-	}
-	signal(c.more)
-}
-
-func (c *changes) take() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	names := c.names
-	c.names = nil
-	return names
 }
 
 func stats(ctx context.Context, s *server, q drivers.StatsQuery, part func([]byte) error) error {

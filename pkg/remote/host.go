@@ -59,8 +59,9 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser, o ConnectOptions) (
 		return nil, fmt.Errorf("greet the agent of host %s: %w", o.Name, err)
 	}
 	h := &Host{c: newConn(o.Name, stream, o.Ping), said: said}
+	tidings := &told{}
 	for _, d := range said.Drivers {
-		h.drivers = append(h.drivers, &driver{c: h.c, facts: d})
+		h.drivers = append(h.drivers, &driver{c: h.c, facts: d, told: tidings})
 	}
 	h.c.start(r)
 	return h, nil
@@ -296,6 +297,7 @@ type driver struct {
 	c     *conn
 	facts driverFacts
 	known memory
+	told  *told // that of all drivers of the host
 }
 
 var (
@@ -303,6 +305,7 @@ var (
 	_ drivers.Checker     = (*driver)(nil)
 	_ drivers.Housekeeper = (*driver)(nil)
 	_ drivers.Patient     = (*driver)(nil)
+	_ drivers.Teller      = (*driver)(nil)
 )
 
 func (d *driver) Kind() spec.DriverKind { return d.facts.Kind }
@@ -329,20 +332,8 @@ func (d *driver) Apply(ctx context.Context, s spec.Step) error {
 			}
 		}
 	}
+	d.told.steps.Add(1) // what was told before is no longer so
 	return d.c.do(ctx, "apply", w, nil, nil)
-}
-
-func (d *driver) Watch(ctx context.Context, changed func(name string)) error {
-	return d.c.do(ctx, "watch", driverParams{d.Kind()}, nil, lines(func(line []byte) error {
-		var names []string
-		if err := json.Unmarshal(line, &names); err != nil {
-			return fmt.Errorf("read what changed on host %s: %w", d.c.name, err)
-		}
-		for _, n := range names {
-			changed(n)
-		}
-		return nil
-	}))
 }
 
 func (d *driver) Check(ctx context.Context, w *spec.Daemon) (lost []spec.Loss, err error) {

@@ -45,21 +45,32 @@ func observe(ctx context.Context, s *server, p lookParams) (any, error) {
 		return nil, err
 	}
 	answer := looks{Now: time.Since(s.began)}
-	found, err := d.Observe(ctx, p.Names...)
+	answer.Found, err = lookAt(ctx, d, p.Names, p.Known, answer.Now)
+	return answer, err
+}
+
+// lookAt looks at daemons, and returns those that aren't as the tags of known say.
+func lookAt(ctx context.Context, d drivers.Driver, names, known []string, now time.Duration) (all []look, err error) {
+	found, err := d.Observe(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
 	for i, o := range found {
 		w := packObserved(o)
-		tag, err := w.tag(answer.Now)
+		tag, err := w.tag(now)
 		if err != nil {
 			return nil, fmt.Errorf("look at daemon %s: %w", o.Name, err)
 		}
-		if i >= len(p.Known) || p.Known[i] != tag {
-			answer.Found = append(answer.Found, look{i, tag, w})
+		if i >= len(known) || known[i] != tag {
+			all = append(all, look{i, tag, w})
 		}
 	}
-	return answer, nil
+	return all, nil
+}
+
+// belongsTo says whether it is of the one among names that it says it is of.
+func (l *look) belongsTo(names []string) bool {
+	return l.At >= 0 && l.At < len(names) && l.Observed.Name == names[l.At] && len(l.Tag) <= tagLen
 }
 
 // ageing returns a copy of w, and the times in it that only grow while nothing happens.
@@ -165,7 +176,7 @@ func (d *driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 		return nil, err
 	}
 	for _, l := range answer.Found {
-		if l.At < 0 || l.At >= len(names) || l.Observed.Name != names[l.At] || len(l.Tag) > tagLen {
+		if !l.belongsTo(names) {
 			return nil, fmt.Errorf("look at daemons of host %s: %w: %w", d.c.name, errOthers, drivers.ErrUnreachable)
 		}
 		had[l.At] = &known{l.Tag, answer.Now, l.Observed}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -82,6 +83,9 @@ type server struct {
 	calls map[uint32]*served
 	locks map[int]func()
 	taken int
+
+	// begun and ended count steps.
+	begun, ended atomic.Int64
 
 	// bodies are those of calls of which pieces have come, and pieces is what they are together. They belong to read.
 	bodies map[uint32][]byte
