@@ -237,13 +237,16 @@ func TestABrokenManifestChangesNothingAnywhere(t *testing.T) {
 			told := f.watchFleet()
 			await(t, told, ": web, gpu-1: train, gpu-2: train")
 			f.write("manifests/more.yaml", broken)
-			if err := os.Remove(filepath.Join(f.dir, "hosts.d/gpu-2.yaml")); err != nil {
-				t.Fatal(err)
-			}
 			for !slices.ContainsFunc(f.reported(), func(p string) bool {
 				return strings.HasPrefix(p, ": keep the last good set") && strings.Contains(p, "more.yaml")
 			}) {
 				time.Sleep(time.Millisecond)
+			}
+			if err := os.Remove(filepath.Join(f.dir, "hosts.d/gpu-2.yaml")); err != nil { // not before: a load that is under way may have seen the one and not the other
+				t.Fatal(err)
+			}
+			if fleet, err := f.fleet.Load(t.Context()); err == nil {
+				t.Errorf("it was loaded: %s", toldFleet(fleet))
 			}
 			for host, want := range map[string]string{"": "web", "gpu-1": "train", "gpu-2": "train"} {
 				if got := f.loadHost(f.fleet.For(host, Reached{})); got != want {
