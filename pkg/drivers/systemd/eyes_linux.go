@@ -61,10 +61,8 @@ func (e *eyes) arm() error {
 		return err
 	}
 	e.mu.Lock()
-	for unit, f := range found {
-		if f.stamp != nil {
-			e.daemons[unit] = f.stamp.Name
-		}
+	for _, f := range found {
+		e.know(f)
 	}
 	e.mu.Unlock()
 	for _, dir := range e.d.scope.editable() {
@@ -76,7 +74,7 @@ func (e *eyes) arm() error {
 		}
 		entries, _ := os.ReadDir(dir)
 		for _, x := range entries {
-			if unit, ok := strings.CutSuffix(x.Name(), ".d"); ok && found[unit] != nil {
+			if unit, ok := strings.CutSuffix(x.Name(), ".d"); ok && e.name(unit) != "" {
 				_ = e.add(filepath.Join(dir, x.Name()))
 			}
 		}
@@ -86,6 +84,17 @@ func (e *eyes) arm() error {
 
 func (e *eyes) add(dir string) error { return e.fs.Add(dir) }
 
+// know remembers whose a unit is, and those of its sockets.
+func (e *eyes) know(f *unitFile) {
+	if f.stamp == nil {
+		return
+	}
+	e.daemons[f.unit] = f.stamp.Name
+	for _, unit := range socketUnits(f.stamp) {
+		e.daemons[unit] = f.stamp.Name
+	}
+}
+
 // see returns the daemons that an event may concern; one that is empty says that it may be any.
 func (e *eyes) see(ev fsnotify.Event) []string {
 	base, dir := filepath.Base(ev.Name), filepath.Dir(ev.Name)
@@ -94,12 +103,14 @@ func (e *eyes) see(ev fsnotify.Event) []string {
 		return nil
 	case strings.HasSuffix(base, ".service"):
 		return e.sawUnit(dir, base)
-	case strings.HasSuffix(base, ".service.d"):
+	case strings.HasSuffix(base, ".socket"):
+		return e.named(base)
+	case strings.HasSuffix(base, ".service.d") || strings.HasSuffix(base, ".socket.d"):
 		if ev.Has(fsnotify.Create) {
 			_ = e.add(ev.Name) // one that is gone already tells nothing
 		}
 		return e.named(strings.TrimSuffix(base, ".d"))
-	case strings.HasSuffix(dir, ".service.d"):
+	case strings.HasSuffix(dir, ".service.d") || strings.HasSuffix(dir, ".socket.d"):
 		return e.named(strings.TrimSuffix(filepath.Base(dir), ".d"))
 	case ev.Has(fsnotify.Create) && e.editable(ev.Name):
 		_ = e.arm()
@@ -122,7 +133,7 @@ func (e *eyes) learn(unit string) string {
 	if f := e.d.units.read(unit); f.stamp != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.daemons[unit] = f.stamp.Name
+		e.know(f)
 		return f.stamp.Name
 	}
 	return e.name(unit)
