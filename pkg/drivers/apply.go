@@ -57,6 +57,8 @@ func Reload(ctx context.Context, s *spec.Spec, send func(spec.Signal) error) err
 		return fmt.Errorf("the spec doesn't say how it reloads: %w", ErrPermanent)
 	case r.URL != "":
 		return ReloadByURL(ctx, r.URL)
+	case len(r.Exec) > 0:
+		return fmt.Errorf("a reload by a command isn't for the driver: %w", ErrUnsupported)
 	default:
 		return send(r.Signal)
 	}

@@ -186,7 +186,7 @@ func waits(v spec.Verb, d drivers.Driver) bool {
 		p, ok := drivers.Find[drivers.Patient](d)
 		return ok && p.StartsWait()
 	}
-	return v == spec.VerbStop || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume
+	return v == spec.VerbStop || v == spec.VerbReload || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume
 }
 
 // step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.
@@ -206,7 +206,11 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 	if resting {
 		e.rest()
 	}
-	err = drv.Apply(ctx, s)
+	if s.Verb == spec.VerbReload {
+		err = e.reload(ctx, drv, s)
+	} else {
+		err = drv.Apply(ctx, s)
+	}
 	if resting {
 		e.work()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,11 +124,14 @@ func (k *keeping) begin(en *entry, c conclusion) {
 	}
 }
 
-// unstartable says that a change came as far as the stop of what ran before, and its own start fails.
+// unstartable says that a change came as far as the stop of what ran before, and its own start fails; or that it can't be reloaded.
 func (k *keeping) unstartable(en *entry, c conclusion) bool {
 	u := en.want.Spec.Update
-	return u != nil && u.OnFailure == spec.UpdateRollback && c.err != nil && (hopeless(c.err) || en.fails+1 >= triesOfApply) && proves(c.decision.Steps) &&
-		c.observed.State == spec.Exited && c.observed.Stamp.Digest != en.want.Digest
+	if u == nil || u.OnFailure != spec.UpdateRollback || c.err == nil || c.observed.Stamp.Digest == en.want.Digest || !hopeless(c.err) && en.fails+1 < triesOfApply {
+		return false
+	}
+	reloads := slices.ContainsFunc(c.decision.Steps, func(s spec.Step) bool { return s.Verb == spec.VerbReload })
+	return reloads || proves(c.decision.Steps) && c.observed.State == spec.Exited
 }
 
 // doom gives a revision up, also where that can't be remembered: a full disk keeps nobody from going back.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,10 @@ func (v *daemonValidator) health() {
 	if h.ExpectStatus != 0 && h.URL == "" {
 		v.bad("spec.health.expectStatus", "only a check by url has a status")
 	}
+	if (h.ExpectHeader != "" || h.ExpectBody != "") && h.URL == "" {
+		v.bad("spec.health", "only a check by url has an answer to expect a header or a body of")
+	}
+	v.httpHeader("spec.health.expectHeader", h.ExpectHeader)
 	v.atLeastTime("spec.health.interval", h.Interval, Duration(10*time.Millisecond))
 	v.atLeastTime("spec.health.timeout", h.Timeout, Duration(time.Millisecond))
 }
@@ -58,6 +63,13 @@ func (v *validator) url(field, text string) {
 		v.bad(field, "%q has no host, as in http://localhost:8080/health", text)
 	case u.Port() != "" && !isPort(u.Port()) || u.Host[len(u.Host)-1] == ':':
 		v.bad(field, "%q has no port that can be: it is a number from 1 to 65535", text)
+	}
+}
+
+// httpHeader checks NAME: VALUE.
+func (v *validator) httpHeader(field, text string) {
+	if name, _, ok := strings.Cut(text, ":"); text != "" && (!ok || strings.TrimSpace(name) == "") {
+		v.bad(field, "%q is no header: write NAME: VALUE", text)
 	}
 }
 

@@ -66,6 +66,7 @@ func (h *Health) InSlot(slot int) *Health {
 	}
 	own := *h
 	own.URL, own.TCP, own.Exec = inSlot(h.URL, slot), inSlot(h.TCP, slot), eachInSlot(h.Exec, slot)
+	own.ExpectHeader, own.ExpectBody = inSlot(h.ExpectHeader, slot), inSlot(h.ExpectBody, slot)
 	return &own
 }
 

@@ -155,6 +155,10 @@ type Health struct {
 	SuccessThreshold int `json:"successThreshold,omitempty" min:"1" max:"1000"`
 	// ExpectStatus is the HTTP status that url must answer with. Default: any of 200 to 399.
 	ExpectStatus int `json:"expectStatus,omitempty" min:"100" max:"599"`
+	// ExpectHeader is a header that the answer of url must have, NAME: VALUE.
+	ExpectHeader string `json:"expectHeader,omitempty"`
+	// ExpectBody is a text that the first MiB of the answer of url must contain.
+	ExpectBody string `json:"expectBody,omitempty"`
 	// OnFailure is what an unhealthy daemon gets: Report (its status says so) or Restart. Default: Report.
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 }
@@ -206,7 +210,8 @@ type Backoff struct {
 	ResetAfter Duration `json:"resetAfter,omitempty"`
 }
 
-// Reload is one way to make a daemon reread its files: a signal, a URL that gets a POST, or a command. Afterwards it must be healthy.
+// Reload is one way to make a daemon reread its files: a signal, a URL that gets a POST, or a command. Afterwards it must be healthy, as the same process, and show
+// what expect says; where it doesn't, the reload has failed.
 type Reload struct {
 	// Signal is sent to the daemon's main process.
 	Signal Signal `json:"signal,omitempty"`

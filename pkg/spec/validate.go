@@ -230,9 +230,7 @@ func (v *daemonValidator) reload(r *Reload) {
 	if e.URL == "" && (v.m.Spec.Health == nil || v.m.Spec.Health.URL == "") {
 		v.bad("spec.reload.expect.url", "this is required, where there is no health.url")
 	}
-	if name, _, ok := strings.Cut(e.Header, ":"); e.Header != "" && (!ok || strings.TrimSpace(name) == "") {
-		v.bad("spec.reload.expect.header", "%q is no header: write NAME: VALUE", e.Header)
-	}
+	v.httpHeader("spec.reload.expect.header", e.Header)
 	if e.Header == "" && e.Body == "" {
 		v.bad("spec.reload.expect", "give header, body or both")
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 
 	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -74,10 +77,35 @@ func (h *Host) probeURL(ctx context.Context, check spec.Health) (at net.Addr, er
 		want, ok = fmt.Sprintf("want %d", check.ExpectStatus), resp.StatusCode == check.ExpectStatus
 	}
 	if ok {
-		return at, nil
+		return at, shows(shown, check, resp)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4*excerpt)) // as much as comes in time
 	return nil, fmt.Errorf("GET %s: HTTP %d, %s%s", shown, resp.StatusCode, want, quoted(body))
+}
+
+// mostBody is how much of an answer is looked through.
+const mostBody = 1 << 20
+
+// shows returns an error where an answer lacks the header or the text that the check expects.
+func shows(url string, check spec.Health, resp *http.Response) error {
+	if name, want, ok := strings.Cut(check.ExpectHeader, ":"); ok {
+		name, want = strings.TrimSpace(name), strings.TrimSpace(want)
+		if have := resp.Header.Values(name); !slices.Contains(have, want) {
+			return fmt.Errorf("GET %s: want header %s: %s, have %s", url, name, want, plaintext.Line(fmt.Sprintf("%q", have), excerpt))
+		}
+	}
+	if check.ExpectBody == "" {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBody))
+	if !bytes.Contains(body, []byte(check.ExpectBody)) {
+		text := quoted(body)
+		if err != nil {
+			text += " (" + plaintext.Line(err.Error(), excerpt) + ")"
+		}
+		return fmt.Errorf("GET %s: want %q in the body%s", url, check.ExpectBody, text)
+	}
+	return nil
 }
 
 // probeTCP returns the address that answered.
