@@ -85,7 +85,9 @@ func isLocal(a netip.Addr) (bool, error) {
 	}), err
 }
 
-func readTable(path string) ([]Socket, error) {
+func readTable(path string) ([]Socket, error) { return readAs(path, Parse) }
+
+func readAs(path string, parse parser) ([]Socket, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // a kernel without IPv6
@@ -94,7 +96,7 @@ func readTable(path string) ([]Socket, error) {
 		return nil, fmt.Errorf("read the table of sockets: %w", err)
 	}
 	defer f.Close()
-	return Parse(f)
+	return parse(f)
 }
 
 // anyHolds tells whether a member of the tree has one of the sockets.

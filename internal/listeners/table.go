@@ -12,7 +12,7 @@ import (
 	"strconv"
 )
 
-// Socket is a TCP socket that listens.
+// Socket is a socket that listens, or receives from anybody.
 type Socket struct {
 	// Addr is what it is bound to. An IPv4 address of an IPv6 socket is in its mapped form, ::ffff:a.b.c.d.
 	Addr netip.AddrPort
@@ -22,16 +22,35 @@ type Socket struct {
 
 // The fields of a line of /proc/net/tcp, and what state listening is: see proc_pid_net(5) and the kernel's include/net/tcp_states.h.
 const (
-	fieldLocal, fieldState, fieldInode = 1, 3, 9
-	stateListen                        = "0A"
+	fieldLocal, fieldRemote, fieldState, fieldInode = 1, 2, 3, 9
+	stateListen                                     = "0A"
 )
 
 // lineSize is as much as the kernel makes of one socket. It makes as many lines as are asked for, and those behind what listens may take it long to find.
 const lineSize = 160
 
+// parser reads the sockets of a table on which somebody may answer.
+type parser func(table io.Reader) ([]Socket, error)
+
 // Parse reads the sockets that listen from a table with the format of /proc/net/tcp or /proc/net/tcp6. The kernel lists these first, of however many
 // connections there are, and Parse reads no further.
 func Parse(table io.Reader) ([]Socket, error) {
+	return parse(table, func(f [][]byte) (wanted, more bool) {
+		listens := string(f[fieldState]) == stateListen
+		return listens, listens
+	})
+}
+
+// ParseUDP reads the sockets that receive from anybody from a table with the format of /proc/net/udp or /proc/net/udp6.
+func ParseUDP(table io.Reader) ([]Socket, error) {
+	return parse(table, func(f [][]byte) (wanted, more bool) {
+		from, err := parseAddr(f[fieldRemote])
+		return err == nil && from.Port() == 0 && from.Addr().IsUnspecified(), true
+	})
+}
+
+// parse reads the lines that look wants, as long as there may be more.
+func parse(table io.Reader, look func(fields [][]byte) (wanted, more bool)) ([]Socket, error) {
 	lines := bufio.NewScanner(table)
 	lines.Buffer(make([]byte, lineSize), bufio.MaxScanTokenSize)
 	if !lines.Scan() {
@@ -43,8 +62,12 @@ func Parse(table io.Reader) ([]Socket, error) {
 		if len(f) <= fieldInode {
 			return nil, fmt.Errorf("parse the table of sockets: %d fields in %q", len(f), lines.Bytes())
 		}
-		if string(f[fieldState]) != stateListen {
+		wanted, more := look(f)
+		if !more {
 			break
+		}
+		if !wanted {
+			continue
 		}
 		addr, err := parseAddr(f[fieldLocal])
 		if err != nil {

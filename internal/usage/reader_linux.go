@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"reconciler.dev/reconciler/internal/listeners"
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -19,6 +20,23 @@ type Reader struct {
 	devices map[string]bool
 	own     string // network namespace
 	buf     scratch
+	sockets listeners.Tables
+}
+
+// Begin begins a pass: what has to be read once for all daemons is read again.
+func (r *Reader) Begin() { r.sockets = listeners.Tables{} }
+
+// Ports fills in where a daemon that was read listens.
+func (r *Reader) Ports(s *spec.Sample) {
+	found, err := r.sockets.Of(s.PIDs)
+	if err != nil {
+		missing(s, "ports", err.Error())
+		return
+	}
+	s.Ports = make([]spec.Port, len(found))
+	for i, p := range found {
+		s.Ports[i] = spec.Port(p)
+	}
 }
 
 // Forget forgets daemons that aren't there any more.

@@ -119,12 +119,12 @@ type GPUUse struct {
 
 // Port is a socket that listens, or, with udp, receives from anybody.
 type Port struct {
-	// Network is tcp, tcp6, udp, udp6 or unix.
+	// Network is tcp, tcp6, udp or udp6.
 	Network string `json:"network"`
-	// Address is a numeric IP address, or the path of a Unix socket, which has no Port; one that begins with @ is in the abstract namespace.
+	// Address is a numeric IP address; 0.0.0.0 and :: are all of the host's.
 	Address string `json:"address"`
-	Port    int    `json:"port,omitempty"`
-	// PID is a process that has it open.
+	Port    int    `json:"port"`
+	// PID is the lowest of the processes that have it open.
 	PID int `json:"pid,omitempty"`
 }
 

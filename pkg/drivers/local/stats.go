@@ -75,6 +75,7 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 		return err
 	}
 	s := h.sampler
+	s.reader.Begin()
 	if names == nil {
 		clear(s.kept)
 		s.all, s.began = make([]string, 0, len(places)), began
@@ -83,6 +84,9 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 		one := spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: p.driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
 		if p.State == spec.Running {
 			s.reader.Read(&one, usage.Subject{Dir: p.Dir, PIDs: p.PIDs})
+			if ports {
+				s.reader.Ports(&one)
+			}
 		}
 		s.kept[p.Name] = kept{one, began, ports}
 		if names == nil {
