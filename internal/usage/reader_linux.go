@@ -2,6 +2,7 @@ package usage
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -27,7 +28,7 @@ type Reader struct {
 func (r *Reader) Begin() { r.sockets = listeners.Tables{} }
 
 // Ports fills in where a daemon that was read listens.
-func (r *Reader) Ports(s *spec.Sample) {
+func (r *Reader) Ports(_ context.Context, s *spec.Sample) {
 	found, err := r.sockets.Of(s.PIDs)
 	if err != nil {
 		missing(s, "ports", err.Error())
@@ -45,7 +46,7 @@ func (r *Reader) Forget(gone func(name string) bool) {
 }
 
 // Read fills in what the instance that s names has used.
-func (r *Reader) Read(s *spec.Sample, of Subject) {
+func (r *Reader) Read(_ context.Context, s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), procfs.SinceBoot()
 	if of.Dir != "" {
 		switch err := r.readGroup(s, of.Dir); {

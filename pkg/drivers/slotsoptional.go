@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -93,24 +94,44 @@ type placingSlots struct {
 	placer Placer
 }
 
-// Places are those of the copies that came later.
+// Places are those of the copies that came later. Both slots are asked for at once, and only of a daemon that has two copies it is looked which one that is.
 func (s *placingSlots) Places(ctx context.Context, names ...string) ([]Place, error) {
-	if len(names) == 0 {
-		var err error
-		if names, err = s.List(ctx); err != nil || len(names) == 0 {
-			return nil, err
+	ask := slices.Clone(names)
+	for _, name := range names {
+		ask = append(ask, spec.SecondName(name))
+	}
+	found, err := s.placer.Places(ctx, ask...)
+	if err != nil {
+		return nil, err
+	}
+	copies := make(map[string]Place, len(found))
+	for _, p := range found {
+		copies[p.Name] = p
+		if logical, _ := spec.LogicalName(p.Name); len(ask) == 0 {
+			names = append(names, logical)
 		}
 	}
-	physical := make([]string, len(names))
+	if len(ask) == 0 {
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	places := make([]Place, len(names))
 	for i, name := range names {
-		var err error
-		if physical[i], err = s.current(ctx, name); err != nil {
-			physical[i] = name // it is Unknown, and the driver says why
+		first, second := copies[name], copies[spec.SecondName(name)]
+		p := first
+		switch {
+		case is(first) && is(second):
+			if name, err = s.current(ctx, name); err == nil { // else it is Unknown, and the driver says so of the first
+				p = copies[name]
+			}
+		case is(second):
+			p = second
 		}
+		p.Name = names[i]
+		places[i] = p
 	}
-	places, err := s.placer.Places(ctx, physical...)
-	for i := range places {
-		places[i].Name = names[i]
-	}
-	return places, err
+	return places, nil
 }
+
+// is tells whether there is anything of a copy.
+func is(p Place) bool { return p.State != spec.Absent && p.State != "" }

@@ -80,12 +80,13 @@ func dependencies() []dependency {
 		{"github.com/invopop/jsonschema", []string{"pkg/spec"}},
 		{"github.com/fsnotify/fsnotify", []string{"pkg/reconcile", "pkg/drivers", "internal"}},
 		{"github.com/containerd/cgroups/v3", []string{"pkg/drivers/cgroup"}},
+		{"github.com/shirou/gopsutil/v4", []string{"internal/usage"}}, // figures where the kernel isn't Linux
 		{"golang.org/x/sys", []string{"pkg/drivers", "pkg/reconcile", "internal", "cmd", "hack", "test"}},
 		{"github.com/coreos/go-systemd/v22", []string{"pkg/drivers/systemd", "hack"}},
 		{"github.com/godbus/dbus/v5", []string{"pkg/drivers/systemd", "pkg/drivers/cgroup", "hack"}}, // the connection below go-systemd
 		{"github.com/go-logr/logr", []string{"pkg", "internal", "cmd"}},
 		{"golang.org/x/crypto", []string{"pkg/remote", "hack", "test"}}, // SSH
-		{"golang.org/x/term", []string{"cmd"}},                          // asks for a passphrase
+		{"golang.org/x/term", []string{"cmd"}},                          // asks for a passphrase, and is the terminal of top
 		{"github.com/spf13/cobra", []string{"cmd"}},
 		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},

@@ -83,9 +83,9 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 	for _, p := range places {
 		one := spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: p.driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
 		if p.State == spec.Running {
-			s.reader.Read(&one, usage.Subject{Dir: p.Dir, PIDs: p.PIDs})
+			s.reader.Read(ctx, &one, usage.Subject{Dir: p.Dir, PIDs: p.PIDs})
 			if ports {
-				s.reader.Ports(&one)
+				s.reader.Ports(ctx, &one)
 			}
 		}
 		s.kept[p.Name] = kept{one, began, ports}
