@@ -1,5 +1,6 @@
 // Command hello is the daemon that the examples run: an HTTP server that greets, says that it is well, rereads its config when asked, and ends
-// cleanly when asked. It needs nothing but the standard library.
+// cleanly when asked: what is under way is answered first. It needs nothing but the standard library. Where it is handed sockets, as in sd_listen_fds(3), it serves on those: then who
+// connects while it restarts waits for it.
 //
 // It must never do more than an example needs: it has no state, no TLS, and answers whoever can reach its address.
 //
@@ -15,7 +16,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -27,7 +27,7 @@ import (
 const grace = 5 * time.Second
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:28101", "the address to listen on")
+	addr := flag.String("addr", "127.0.0.1:28101", "the address to listen on, where no socket is handed over")
 	name := flag.String("name", "hello", "the name to greet with")
 	config := flag.String("config", "", `a JSON file as {"greeting": "Hello"}; without one it is Hello`)
 	flag.Parse()
@@ -48,18 +48,20 @@ func run(ctx context.Context, addr, name, config string, log *slog.Logger) error
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	listeners, err := listen(addr)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(reloads)
 
 	server := &http.Server{Handler: g.handler(), ReadHeaderTimeout: grace}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	log.Info("listening", "addr", listener.Addr().String())
+	served := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { served <- server.Serve(l) }()
+		log.Info("listening", "addr", l.Addr().String())
+	}
 	for {
 		select {
 		case err := <-served:

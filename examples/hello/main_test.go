@@ -4,7 +4,9 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -71,6 +73,67 @@ func TestDaemonReloadsOnSIGHUP(t *testing.T) {
 	}
 }
 
+// TestDaemonIsHandedSockets: it serves on all of them, and who connects before it runs, or after it was asked to end, waits for the next one.
+func TestDaemonIsHandedSockets(t *testing.T) {
+	var sockets []*os.File
+	var addrs []string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		t.Cleanup(func() { f.Close() })
+		sockets, addrs = append(sockets, f), append(addrs, l.Addr().String())
+	}
+	for range 3 {
+		early, err := net.Dial("tcp", addrs[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer early.Close()
+		d := startWith(t, sockets)
+		for _, addr := range addrs {
+			resp, err := http.Get("http://" + addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+		io.WriteString(early, "GET / HTTP/1.0\r\n\r\n")
+		if text, err := io.ReadAll(early); err != nil || !strings.Contains(string(text), fmt.Sprintf("process %d.", d.cmd.Process.Pid)) {
+			t.Errorf("got %q, %v", text, err)
+		}
+		d.signal(t, syscall.SIGTERM)
+		d.rest()
+		if err := d.cmd.Wait(); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	}
+}
+
+// startWith hands sockets to a hello, which is executed by a shell: only the process itself knows its number.
+func startWith(t *testing.T, sockets []*os.File) daemon {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" -addr 256.0.0.1:1`, os.Args[0])
+	cmd.Env, cmd.ExtraFiles = append(os.Environ(), asDaemon+"=1", fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=a"), sockets
+	return begin(t, cmd)
+}
+
+func TestSocketsOfSomebodyElse(t *testing.T) {
+	t.Setenv("LISTEN_FDS", "1")
+	t.Setenv("LISTEN_PID", "1")
+	all, err := listen("127.0.0.1:0")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d sockets, %v", len(all), err)
+	}
+	all[0].Close()
+}
+
 func TestDaemonSaysWhyItCannotStart(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-addr", "256.0.0.1:1")
 	cmd.Env = append(os.Environ(), asDaemon+"=1")
@@ -91,6 +154,12 @@ func start(t *testing.T, args ...string) daemon {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), asDaemon+"=1")
+	return begin(t, cmd)
+}
+
+// begin starts a hello and waits until it listens.
+func begin(t *testing.T, cmd *exec.Cmd) daemon {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
