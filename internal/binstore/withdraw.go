@@ -20,7 +20,7 @@ const Youngest = time.Hour
 // Settle is called once a daemon has been started as it is wanted: digest at path. What it had elsewhere is taken away, as far as nobody changed it, and of the programs before as
 // many are kept as keep says. A digest that is empty says that the daemon's program isn't ours any more: then it is one of those before. The caller holds the daemon's lock.
 func (s *Store) Settle(ctx context.Context, daemon, digest, path string, keep int) error {
-	if _, err := os.Lstat(s.recordPath(daemon)); errors.Is(err, fs.ErrNotExist) {
+	if !s.Known(daemon) {
 		return nil
 	}
 	lock, err := s.lock(ctx, "records")
@@ -85,6 +85,32 @@ func (s *Store) Withdraw(ctx context.Context, daemon string, force, leave bool) 
 		return gone, err
 	}
 	return gone, s.drop(ctx, daemon, Record{}, append(r.Before, r.Now))
+}
+
+// Release forgets which programs a daemon has that is gone; they are swept once nobody asked about them for a while. What Install put anywhere stays, for Withdraw to take away. The caller
+// holds the daemon's lock.
+func (s *Store) Release(ctx context.Context, daemon string) error {
+	lock, err := s.lock(ctx, "records")
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	r, err := s.Record(daemon)
+	if err != nil {
+		return err
+	}
+	for _, d := range append(r.Before, r.Now) {
+		if digits, err := hexOf(d); err == nil {
+			touch(filepath.Dir(s.contentPath(digits)))
+		}
+	}
+	return s.keep(daemon, Record{Put: r.Put}, atomicfile.Durable)
+}
+
+// Known tells whether anything is remembered of a daemon.
+func (s *Store) Known(daemon string) bool {
+	_, err := os.Lstat(s.recordPath(daemon))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // unchanged says what somebody made of a file of ours. One that is gone is none.

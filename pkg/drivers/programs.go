@@ -63,7 +63,8 @@ func (p *programs) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, erro
 	return lost, nil
 }
 
-// Apply does Install and Uninstall itself, takes away the program of what is removed, and after a start what the daemon no longer needs.
+// Apply does Install and Uninstall itself, lets go of the programs of what is removed, and takes away after a start what the daemon no longer needs. What was installed anywhere stays
+// until it is uninstalled.
 func (p *programs) Apply(ctx context.Context, step spec.Step) error {
 	switch step.Verb {
 	case spec.VerbInstall:
@@ -74,14 +75,19 @@ func (p *programs) Apply(ctx context.Context, step spec.Step) error {
 		if err := p.locked(ctx, step, p.clear); err != nil {
 			return err
 		}
-	case spec.VerbStart, spec.VerbStamp:
-		if err := p.Driver.Apply(ctx, step); err != nil {
-			return err
-		}
-		p.settle(ctx, step)
-		return nil
 	}
-	return p.Driver.Apply(ctx, step)
+	if err := p.Driver.Apply(ctx, step); err != nil {
+		return err
+	}
+	if settling(step.Verb) && p.store.Known(step.Name) {
+		_ = p.settle(ctx, step.Name) // that it failed changes nothing about the daemon, and the next step tries again
+	}
+	return nil
+}
+
+// settling tells whether after such a step another program may be the daemon's for good.
+func settling(v spec.Verb) bool {
+	return v == spec.VerbStart || v == spec.VerbStamp || v == spec.VerbRetire || v == spec.VerbAbandon
 }
 
 // locked runs do with what is found under the name's lock.
@@ -147,6 +153,7 @@ func (p *programs) install(ctx context.Context, step spec.Step, o spec.Observed)
 	if found := p.sound.judge(content, s.Binary, s); found != "" {
 		return fmt.Errorf("spec.install: %s: %s: %w", step.Want.Spec.Binary, found, ErrPermanent)
 	}
+	p.sweep(ctx)
 	before, err := p.store.Record(step.Name)
 	if err != nil {
 		return err
@@ -188,20 +195,23 @@ func placeOf(s *spec.Spec) (binstore.Place, error) {
 	return place, nil
 }
 
-// settle takes away what a daemon that runs as it is wanted doesn't need any more. That it failed changes nothing about the daemon, and the next start tries again.
-func (p *programs) settle(ctx context.Context, step spec.Step) {
-	lock, err := LockName(ctx, p.dirs, step.Name)
+// settle takes away what a daemon that runs as it is wanted doesn't need any more.
+func (p *programs) settle(ctx context.Context, name string) error {
+	lock, err := LockName(ctx, p.dirs, name)
 	if err != nil {
-		return
+		return err
 	}
 	defer lock.Release()
-	s := &step.Want.Spec
-	if s.Install == nil {
-		_ = p.store.Settle(ctx, step.Name, "", "", 1)
-		return
+	o, err := observeOne(ctx, p.Driver, name)
+	if err != nil || o.Stamp == nil || o.Outgoing != nil {
+		return err
+	}
+	in := o.Stamp.Spec.Install
+	if in == nil {
+		return p.store.Settle(ctx, name, "", "", 1)
 	}
 	// The one before stays in any case: an update that fails goes back to it.
-	_ = p.store.Settle(ctx, step.Name, s.Install.Digest, s.Binary, max(s.Install.Keep, 1))
+	return p.store.Settle(ctx, name, in.Digest, o.Stamp.Spec.Binary, max(in.Keep, 1))
 }
 
 // uninstall takes away the program of a daemon that doesn't run.
@@ -210,7 +220,10 @@ func (p *programs) uninstall(ctx context.Context, step spec.Step, o spec.Observe
 		return err
 	}
 	if o.State != spec.Absent && o.State != spec.Exited {
-		return fmt.Errorf("it runs: reconciler stop %s stops it first, and reconciler delete %[1]s takes its program away too: %w", step.Name, ErrConflict)
+		return fmt.Errorf("it runs: reconciler stop %s stops it first, and its program can go then: %w", step.Name, ErrConflict)
+	}
+	if o.State == spec.Absent && !p.store.Known(step.Name) {
+		return fmt.Errorf("nothing is installed of it: %w", ErrNotFound)
 	}
 	_, err := p.store.Withdraw(ctx, step.Name, step.Force, false)
 	if errors.Is(err, binstore.ErrTaken) {
@@ -219,13 +232,20 @@ func (p *programs) uninstall(ctx context.Context, step spec.Step, o spec.Observe
 	return err
 }
 
-// clear takes away the program of a daemon that may be removed, but for what somebody changed.
+// clear lets go of the programs of a daemon that may be removed.
 func (p *programs) clear(ctx context.Context, step spec.Step, o spec.Observed) error {
-	if !removable(step, o) {
+	if !removable(step, o) || !p.store.Known(step.Name) {
 		return nil
 	}
-	_, err := p.store.Withdraw(ctx, step.Name, false, true)
-	return err
+	p.sweep(ctx)
+	return p.store.Release(ctx, step.Name)
+}
+
+// sweep removes once in a while what nobody names. That it failed is told by Housekeep, where there is a run.
+func (p *programs) sweep(ctx context.Context) {
+	if p.sound.due(sweepEvery) {
+		_ = p.store.Sweep(ctx, binstore.Youngest)
+	}
 }
 
 // sweepEvery is how often what nobody names is looked for.

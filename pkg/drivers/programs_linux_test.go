@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"reconciler.dev/reconciler/internal/binstore"
 	"reconciler.dev/reconciler/internal/procfs"
@@ -249,18 +250,32 @@ func TestUninstall(t *testing.T) {
 	s.drifts("spec.install.to live")
 }
 
-func TestRemoveTakesTheProgramAway(t *testing.T) {
+// TestRemoveLetsGoOfTheProgram, which stays where it was put until it is uninstalled, and isn't kept for an undo.
+func TestRemoveLetsGoOfTheProgram(t *testing.T) {
 	s := newWorkshop(t)
-	to, mine := s.path("worker"), s.path("mine")
-	d := s.wants(s.put(sleeper(t, 1)), to)
-	s.write(mine, "mine")
+	to := s.path("worker")
+	digest := s.put(sleeper(t, 1))
+	d := s.wants(digest, to)
 	for _, verb := range []spec.Verb{spec.VerbInstall, spec.VerbStart, spec.VerbStop, spec.VerbRemove} {
 		s.must(verb, d)
 	}
+	s.holds(to, string(sleeper(t, 1)))
+	if err := s.store.Sweep(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, whole, _ := s.store.Have(digest); !whole {
+		t.Error("what a daemon was just removed of is swept: its successor may want it")
+	}
+	if err := s.store.Sweep(t.Context(), -time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, whole, _ := s.store.Have(digest); whole {
+		t.Error("it is never swept")
+	}
+	s.must(spec.VerbUninstall, d)
 	if _, err := os.Lstat(to); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
 	}
-	s.holds(mine, "mine")
 	if left, _ := os.ReadDir(filepath.Join(s.dirs.State, "programs")); len(left) > 0 {
 		t.Errorf("records are left: %v", left)
 	}

@@ -45,22 +45,24 @@ type Action string
 
 // The actions.
 const (
-	Unchanged  Action = "unchanged"
-	Created    Action = "created"
-	Configured Action = "configured"
-	Healed     Action = "healed"
-	Waiting    Action = "waiting"
-	Paused     Action = "paused"
-	Pruned     Action = "pruned"
-	Deleted    Action = "deleted"
-	Restarted  Action = "restarted"
-	Stopped    Action = "stopped"
-	Started    Action = "started"
-	RolledBack Action = "rolled back"
-	Refused    Action = "refused"
-	Failed     Action = "failed"
-	Skipped    Action = "skipped" // something was to be done, and wasn't, because of others
-	Frozen     Action = "frozen"  // unknown: nothing is done
+	Unchanged   Action = "unchanged"
+	Created     Action = "created"
+	Configured  Action = "configured"
+	Healed      Action = "healed"
+	Waiting     Action = "waiting"
+	Paused      Action = "paused"
+	Pruned      Action = "pruned"
+	Deleted     Action = "deleted"
+	Restarted   Action = "restarted"
+	Stopped     Action = "stopped"
+	Started     Action = "started"
+	RolledBack  Action = "rolled back"
+	Installed   Action = "installed"
+	Uninstalled Action = "uninstalled"
+	Refused     Action = "refused"
+	Failed      Action = "failed"
+	Skipped     Action = "skipped" // something was to be done, and wasn't, because of others
+	Frozen      Action = "frozen"  // unknown: nothing is done
 )
 
 // Item is what is planned for one daemon, or what became of it.
