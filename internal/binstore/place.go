@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/failpoint"
 )
 
 // Place is where one daemon wants its program.
@@ -50,6 +51,7 @@ func (s *Store) Install(ctx context.Context, daemon string, p Place, force bool)
 	if err := s.claim(ctx, daemon, &r, p.Digest, outside); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.ProgramClaimed)
 	if outside == "" {
 		err = link(from, p.Path)
 	} else {
@@ -61,6 +63,7 @@ func (s *Store) Install(ctx context.Context, daemon string, p Place, force bool)
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.ProgramPlaced)
 	return s.see(daemon, r, p)
 }
 

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/failpoint"
 )
 
 // Put takes in a content of that size, of which r reads what follows offset. It waits for others who take in the same, and does nothing once there is the whole of it. What arrived before
@@ -37,6 +38,7 @@ func (s *Store) Put(ctx context.Context, digest string, size, offset int64, r io
 	if err := s.receive(ctx, digits, size, offset, r); err != nil {
 		return fmt.Errorf("take in program %s: %w", digest, err)
 	}
+	failpoint.Hit(failpoint.ProgramArrived)
 	return nil
 }
 

@@ -18,6 +18,10 @@ const (
 	FileRename  Point = "file.rename"  // it is complete, and not yet renamed
 	FileRenamed Point = "file.renamed" // it is in its place, the directory not yet flushed
 
+	ProgramArrived Point = "program.arrived" // a program is in the store, and at no place
+	ProgramClaimed Point = "program.claimed" // where it goes is recorded, and nothing is there
+	ProgramPlaced  Point = "program.placed"  // it is at its place, and the daemon runs the one before
+
 	RecordWrite    Point = "record.write"    // a daemon's record is about to be written
 	RecordWritten  Point = "record.written"  // it is
 	StartIntended  Point = "start.intended"  // a start is recorded, and nothing is started
@@ -47,7 +51,7 @@ const (
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, StampLimited,
+		FileTemp, FileRename, FileRenamed, ProgramArrived, ProgramClaimed, ProgramPlaced, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, StampLimited,
 		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, UnitDisabled, RecordRemoved,
 	}
 }

@@ -110,6 +110,16 @@ func operations() []operation {
 			}
 		},
 	}, {
+		name:    "first apply of what is installed",
+		before:  func(s *scene) { s.web.installed(1).declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after:   func(s *scene) { s.live(s.web, "one"); s.web.runsProgram(1) },
+	}, {
+		name:    "update of what is installed",
+		before:  func(s *scene) { s.web.installed(1).applied(); s.web.installed(2).declare() },
+		command: func(s *scene) []string { return s.apply() },
+		after:   func(s *scene) { s.live(s.web, "one"); s.web.runsProgram(2) },
+	}, {
 		name:    "update that reloads",
 		before:  func(s *scene) { s.web.applied().configured("two").declare() },
 		command: func(s *scene) []string { return s.apply() },

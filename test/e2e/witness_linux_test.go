@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ type testimony struct {
 	name, addr string
 	args       []string // beside those that every one has
 	spec       string   // more of its spec, in YAML
+	from, to   string   // the program that is installed, and where; empty: it is run where it lies
 }
 
 // witness makes a daemon; it isn't declared yet.
@@ -88,8 +90,36 @@ func (w *testimony) manifest() string {
 	if !strings.Contains(spec, "  stop:") {
 		spec += "  stop: {gracePeriod: 5s}\n"
 	}
-	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  binary: %s\n  args: [%s]\n%s",
-		w.name, witness(w.m.t), "'"+strings.Join(args, "', '")+"'", spec)
+	program := "binary: " + witness(w.m.t)
+	if w.from != "" {
+		program = fmt.Sprintf("install: {from: %s, to: %s}", w.from, w.to)
+	}
+	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  %s\n  args: [%s]\n%s",
+		w.name, program, "'"+strings.Join(args, "', '")+"'", spec)
+}
+
+// installed gives it a program of its own, one that no other number gives, which is put beside what it writes.
+func (w *testimony) installed(number byte) *testimony {
+	w.m.t.Helper()
+	program, err := os.ReadFile(witness(w.m.t))
+	if err == nil {
+		w.from, w.to = w.m.path(w.name+".made"), w.m.path("bin/"+w.name)
+		err = os.WriteFile(w.from, append(program, number), 0o755)
+	}
+	if err != nil {
+		w.m.t.Fatal(err)
+	}
+	return w
+}
+
+// runsProgram checks that its process runs the program of that number, which is also what is at its place.
+func (w *testimony) runsProgram(number byte) {
+	w.m.t.Helper()
+	for _, path := range []string{w.to, fmt.Sprintf("/proc/%d/exe", w.pid())} {
+		if b, err := os.ReadFile(path); err != nil || len(b) == 0 || b[len(b)-1] != number {
+			w.m.t.Errorf("%s isn't program %d of %s: %d bytes, %v", path, number, w.name, len(b), err)
+		}
+	}
 }
 
 // declare writes its manifest to DIR/manifests/NAME.yaml and returns that path.
