@@ -8,7 +8,9 @@ package drivers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/spec"
@@ -129,4 +131,10 @@ type LogOptions struct {
 	Since time.Time
 	// Previous selects what the instance before this one wrote.
 	Previous bool
+}
+
+// Refusal is the error for what a daemon must have, by cgroup.required or sandbox.required, and loses here. It wraps ErrUnsupported.
+func Refusal(l spec.Loss) error {
+	part, _, _ := strings.Cut(strings.TrimPrefix(l.Field, "spec."), ".")
+	return fmt.Errorf("%s: %s, and %s.required is set: leave that out to run without, or see reconciler doctor for what mends this host: %w", l.Field, l.Reason, part, ErrUnsupported)
 }

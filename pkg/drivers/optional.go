@@ -66,6 +66,9 @@ type Booter interface {
 // DriftAtBoot is the Field of the Drift that a Booter reports of a daemon that wouldn't be started at boot.
 const DriftAtBoot = "unit.enabled"
 
+// DriftStopped is the Field of the Drift of a daemon that somebody stopped by the platform's own means, behind our back.
+const DriftStopped = "unit.active"
+
 // Patient is a Driver whose starts are the work of the platform. Many of them may wait for that at once.
 type Patient interface {
 	// StartsWait is true where most of a start is waiting.

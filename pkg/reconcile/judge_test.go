@@ -56,3 +56,15 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// What somebody stopped behind our back is told apart from what ended by itself: the exit status of both may be 0.
+func TestEndingByHand(t *testing.T) {
+	o := spec.Observed{State: spec.Exited, Instance: &spec.Instance{Exit: &spec.Exit{Known: true}}}
+	if got := Ending(o); got != "it exited with status 0" {
+		t.Errorf("by itself: %q", got)
+	}
+	o.Drift = []spec.Drift{{Field: "unit.enabled", Have: "disabled"}, {Field: drivers.DriftStopped, Want: "active", Have: "stopped by hand"}}
+	if got := Ending(o); got != "it was stopped by hand" {
+		t.Errorf("by hand: %q", got)
+	}
+}

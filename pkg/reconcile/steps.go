@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -176,7 +177,10 @@ func Ending(o spec.Observed) string {
 		return "it was never started"
 	}
 	e := o.Instance.Exit
+	byHand := slices.IndexFunc(o.Drift, func(d spec.Drift) bool { return d.Field == drivers.DriftStopped })
 	switch {
+	case byHand >= 0:
+		return "it was " + o.Drift[byHand].Have
 	case e == nil:
 		return "it isn't running"
 	case e.OOMKilled:

@@ -154,7 +154,7 @@ func (ts *trees) write(place string, l limit, text string, c *spec.Cgroup) error
 	case err == nil, errors.Is(err, unix.ENOENT) && !required:
 		return nil
 	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%s: %s, and cgroup.required is set: %w", l.name(), ts.whyLost(l, place), drivers.ErrUnsupported)
+		return drivers.Refusal(spec.Loss{Field: l.name(), Reason: ts.whyLost(l, place)})
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):
 		return fmt.Errorf("%s: the kernel doesn't take %q for %s (%w): %w", l.name(), text, l.file, err, drivers.ErrPermanent)
 	}

@@ -116,6 +116,8 @@ func refuseCases() []testCase {
 				b.mustFail(s, drivers.ErrUnsupported)
 				if err := b.apply(s); !strings.Contains(err.Error(), strings.TrimPrefix(field, "spec.")) {
 					b.t.Errorf("the error doesn't name %s: %v", field, err)
+				} else if !strings.Contains(err.Error(), "reconciler doctor") {
+					b.t.Errorf("the error doesn't say what to do: %v", err)
 				}
 				if o := b.observe("web"); o.State != spec.Absent && o.State != spec.Exited {
 					b.t.Errorf("it is %s", o.State)

@@ -104,7 +104,7 @@ func (f *Fake) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
 func (f *Fake) check(d *spec.Daemon) ([]spec.Loss, error) {
 	l := f.w.lost(d.Spec.Cgroup)
 	if c := d.Spec.Cgroup; c != nil && c.Required && len(l) > 0 {
-		return l, fmt.Errorf("%s can't be enforced here, and cgroup.required is set: %w", l[0].Field, drivers.ErrUnsupported)
+		return l, drivers.Refusal(l[0])
 	}
 	if len(d.Spec.Listen) > 0 {
 		return l, fmt.Errorf("spec.listen: the simulated machine has no sockets: %w", drivers.ErrUnsupported)

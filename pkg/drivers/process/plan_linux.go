@@ -158,7 +158,7 @@ func (d *Driver) refuseLosses(want *spec.Daemon) error {
 			"spec.cgroup": s.Cgroup != nil && s.Cgroup.Required, "spec.sandbox": s.Sandbox != nil && s.Sandbox.Required,
 		} {
 			if required && strings.HasPrefix(l.Field, part+".") {
-				all = append(all, fmt.Errorf("%s: %s, and %s.required is set: %w", l.Field, l.Reason, strings.TrimPrefix(part, "spec."), drivers.ErrUnsupported))
+				all = append(all, drivers.Refusal(l))
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func (d *Driver) drift(f *finding, a *around) (all []spec.Drift) {
 		}
 	}
 	if f.stoppedByHand() {
-		add("unit.active", "active", "stopped by hand, with systemctl or by another program", now)
+		add(drivers.DriftStopped, "active", "stopped by hand, with systemctl or by another program", now)
 	}
 	return append(all, d.socketDrift(f, a)...)
 }

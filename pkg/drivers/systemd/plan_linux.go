@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	osuser "os/user"
@@ -161,10 +162,14 @@ func (d *Driver) prepare(ctx context.Context, want *spec.Daemon, stamp *spec.Sta
 	if err != nil {
 		return nil, err
 	}
+	var refused []error
 	for _, l := range p.lost {
 		if required(l.Field, &want.Spec) {
-			return nil, fmt.Errorf("%s: %s, and required is set: %w", l.Field, l.Reason, drivers.ErrUnsupported)
+			refused = append(refused, drivers.Refusal(l))
 		}
+	}
+	if err := errors.Join(refused...); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

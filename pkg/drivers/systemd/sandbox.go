@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -66,9 +67,10 @@ func (r *renderer) unsandboxed(s *spec.Sandbox) {
 		if !x.asked {
 			continue
 		}
-		r.lose("spec.sandbox."+x.field, reason)
+		l := spec.Loss{Field: "spec.sandbox." + x.field, Reason: reason}
+		r.unit.Lost = append(r.unit.Lost, l)
 		if s.Required {
-			r.refuse("spec.sandbox."+x.field, "%s, and sandbox.required is set", reason)
+			r.problems = append(r.problems, drivers.Refusal(l))
 		}
 	}
 }

@@ -146,7 +146,7 @@ func (d *Driver) checkEnforced(ctx context.Context, unit string, p *plan) error 
 	d.readCgroup(ctx, &finding{unit: unit, state: spec.Running, file: &unitFile{unit: unit, stamp: p.stamp}}, &o)
 	for _, l := range o.Lost {
 		if required(l.Field, &p.want.Spec) {
-			return fmt.Errorf("%s: %s, and required is set: %w", l.Field, l.Reason, drivers.ErrUnsupported)
+			return drivers.Refusal(l)
 		}
 	}
 	return nil
