@@ -62,7 +62,7 @@ func driverBehind(t *testing.T, conn link.Opener, name, agent string, kind spec.
 	}
 	host, err := remote.Connect(ctx, stream, remote.ConnectOptions{Name: name})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: the agent ended with %v and said %q", err, stream.Wait(), stream.Stderr())
 	}
 	t.Cleanup(func() {
 		if err := host.Close(); err != nil {

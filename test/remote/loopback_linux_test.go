@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,9 +26,9 @@ import (
 // its own, because sshd has files outside of any directory that it could be given.
 func TestLoopback(t *testing.T) {
 	labhost.Test(t, labhost.Bare, func(t *testing.T) {
-		conn := dialLoopback(t)
+		conn, states, cases := dialLoopback(t), t.TempDir(), &atomic.Int64{}
 		driverstest.Run(t, func(t *testing.T) driverstest.Subject {
-			dir := filepath.Join(t.TempDir(), "state")
+			dir := filepath.Join(states, strconv.FormatInt(cases.Add(1), 10)) // the names of cases are nothing for a shell
 			open := func() drivers.Driver {
 				return driverBehind(t, conn, "loopback", reconciler(t), spec.DriverProcess, dir)
 			}

@@ -14,7 +14,11 @@ func Rename[D interface {
 	drivers.Driver
 	drivers.Checker
 }](d D, prefix string) drivers.Driver {
-	return &renamed{d, d, prefix}
+	r := &renamed{d, d, prefix}
+	if p, ok := drivers.Find[drivers.Placer](d); ok {
+		return &renamedPlacer{r, p}
+	}
+	return r
 }
 
 type renamed struct {
@@ -109,17 +113,18 @@ type renamedError struct {
 func (e renamedError) Error() string { return e.text }
 func (e renamedError) Unwrap() error { return e.error }
 
-// Places is the driver's, if it has that.
-func (r *renamed) Places(ctx context.Context, names ...string) (places []drivers.Place, err error) {
-	p, ok := r.d.(drivers.Placer)
-	if !ok {
-		return nil, drivers.ErrUnsupported
-	}
+// renamedPlacer is renamed for a driver that is a Placer.
+type renamedPlacer struct {
+	*renamed
+	p drivers.Placer
+}
+
+func (r *renamedPlacer) Places(ctx context.Context, names ...string) (places []drivers.Place, err error) {
 	theirs := make([]string, len(names))
 	for i, name := range names {
 		theirs[i] = r.prefix + name
 	}
-	all, err := p.Places(ctx, theirs...)
+	all, err := r.p.Places(ctx, theirs...)
 	for _, place := range all {
 		if own, ok := strings.CutPrefix(place.Name, r.prefix); ok {
 			place.Name = own
