@@ -39,10 +39,10 @@ cover: ## Run the tests and show what they don't reach; coverage.html has the li
 	hack/rootfs.sh
 	go run ./hack/check cover
 
-bench: build ## Measure against the bare-kernel floors; fails when a bar is missed
+bench: build hello ## Measure against the bare-kernel floors; fails when a bar is missed
 	hack/deps.sh gcc mmdebstrap ip ssh ansible
 	hack/rootfs.sh
-	go run ./hack/bench -remote -reconciler bin/reconciler
+	go run ./hack/bench -remote -reconciler bin/reconciler -hello bin/hello
 
 demo: build hello ## See it work: apply, edit, diff, kill and heal, on this machine, and clean up
 	hack/demo.sh

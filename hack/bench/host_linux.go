@@ -40,6 +40,9 @@ func (b *bench) onHost(ctx context.Context, lab *labhost.Lab, kind labhost.Kind,
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	programs := map[string]string{"bench": "/proc/self/exe", "reconciler": b.reconciler, "tinyd": b.tinyd}
+	if b.hello != "" {
+		programs["hello"] = b.hello
+	}
 	for name, from := range programs {
 		content, err := os.ReadFile(from)
 		if err == nil {
@@ -52,6 +55,9 @@ func (b *bench) onHost(ctx context.Context, lab *labhost.Lab, kind labhost.Kind,
 	in := func(name string) string { return filepath.Join(hostDir, name) }
 	cmd := h.Command(ctx, in("bench"), "-driver", driver, "-reconciler", in("reconciler"), "-tinyd", in("tinyd"),
 		"-n", fmt.Sprint(b.n), "-few", fmt.Sprint(b.few), "-rounds", fmt.Sprint(b.rounds), "-kills", fmt.Sprint(b.kills), "-tmpfs", "/run")
+	if b.hello != "" {
+		cmd.Args = append(cmd.Args, "-hello", in("hello"))
+	}
 	cmd.Stdout, cmd.Stderr = b.out, b.out
 	b.progress("\nthe %s driver, on a host of its own:", driver)
 	if err := cmd.Run(); err != nil {

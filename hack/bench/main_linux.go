@@ -33,6 +33,7 @@ func main() {
 	defer stop()
 	b := &bench{out: os.Stdout}
 	flag.StringVar(&b.reconciler, "reconciler", "", "the binary to measure; without it only the floors are")
+	flag.StringVar(&b.hello, "hello", "", "the daemon of examples/hello, to be rebuilt, killed and rolled back under load; without it that isn't measured")
 	flag.IntVar(&b.n, "n", 500, "daemons to start, apply and stop")
 	flag.IntVar(&b.few, "few", 100, "daemons running while one is killed, and the smaller count for the memory of each")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
@@ -59,6 +60,7 @@ func main() {
 // bench is one run of all measurements.
 type bench struct {
 	reconciler    string
+	hello         string
 	n, few        int
 	rounds, kills int
 	idle          time.Duration
@@ -91,6 +93,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	if b.reconciler != "" {
 		if b.reconciler, err = filepath.Abs(b.reconciler); err != nil {
+			return err
+		}
+	}
+	if b.hello != "" {
+		if b.hello, err = filepath.Abs(b.hello); err != nil {
 			return err
 		}
 	}
@@ -128,7 +135,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 // here measures one driver on this machine, and prints what came of it.
 func (b *bench) here(ctx context.Context) error {
 	parts := map[string][]func(context.Context) ([]row, error){
-		"process": {b.startAndStop, b.heal, b.idleRun}, "cgroup": {b.cgroup}, "systemd": {b.systemd},
+		"process": {b.startAndStop, b.heal, b.idleRun, b.refused}, "cgroup": {b.cgroup, b.refused}, "systemd": {b.systemd, b.refused},
 	}[b.driver]
 	if parts == nil {
 		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)

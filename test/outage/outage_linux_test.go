@@ -1,0 +1,71 @@
+package outage
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"reconciler.dev/reconciler/internal/loadgen"
+	"reconciler.dev/reconciler/test/labhost"
+)
+
+func TestMain(m *testing.M) { labhost.Main(m) }
+
+// hostBin is where a host has the programs.
+const hostBin = "/lab/outage"
+
+// TestNothingIsRefused while a daemon with a held socket is rebuilt, killed and rolled back, whatever driver keeps it; of one that opens its socket itself, connections are.
+func TestNothingIsRefused(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.Chmod(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, pkg := range map[string]string{"reconciler": "./cmd/reconciler", "hello": "./examples/hello"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, name), pkg)
+		cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+		if _, err := os.Stat(hostBin); err == nil {
+			break // on a host they are there already
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", pkg, err, out)
+		}
+	}
+	for driver, kind := range map[string]labhost.Kind{"process": labhost.Bare, "cgroup": labhost.Cgroup, "systemd": labhost.Systemd} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			labhost.Test(t, kind, func(t *testing.T) { refusesNothing(t, driver) }, labhost.Bind{From: bin, To: hostBin})
+		})
+	}
+}
+
+func refusesNothing(t *testing.T, driver string) {
+	o := Options{
+		Reconciler: filepath.Join(hostBin, "reconciler"), Hello: filepath.Join(hostBin, "hello"), Driver: driver, Times: 3, Rate: 200,
+	}
+	var held, own loadgen.Result
+	var both sync.WaitGroup
+	for _, one := range []struct {
+		name   string
+		result *loadgen.Result
+	}{{"held", &held}, {"own", &own}} {
+		o := o
+		o.Dir, o.Name, o.Listen = t.TempDir(), one.name, one.name == "held"
+		both.Go(func() {
+			var err error
+			if *one.result, err = Run(t.Context(), o); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	t.Logf("held: %s", held)
+	t.Logf("its own: %s", own)
+	if held.Refused > 0 || held.Late > 0 || held.Other > 0 || held.Answered < held.Sent*9/10 {
+		t.Errorf("not all were answered")
+	}
+	if own.Refused == 0 {
+		t.Error("without a held socket nothing is refused either: this test shows nothing")
+	}
+}
