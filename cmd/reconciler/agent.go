@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler.dev/reconciler/internal/doctor"
+	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/remote"
 	"reconciler.dev/reconciler/pkg/remote/bootstrap"
@@ -95,7 +96,7 @@ func answering[P, R any](f func(ctx context.Context, params P) (R, error)) func(
 
 // agentFacts are what an agent says of its machine.
 func (c *cli) agentFacts() remote.Facts {
-	f := remote.Facts{Version: toolVersion(), OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Geteuid(), Home: c.getenv("HOME"), Path: c.getenv("PATH")}
+	f := remote.Facts{Version: toolVersion(), OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Geteuid(), Home: c.getenv("HOME"), Path: layout.SearchPath(c.getenv, os.Geteuid())}
 	if u, err := user.Current(); err == nil {
 		f.User = u.Username
 	}

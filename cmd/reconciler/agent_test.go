@@ -49,7 +49,7 @@ func TestAgent(t *testing.T) {
 	d.facts = doctor.Facts{User: "ann"}
 	s, ended := d.agent(t)
 	d.must(exitOK, "apply", "-f", "db.yaml")
-	if s.facts.User == "" || s.facts.Path != "/usr/bin:/bin" || s.facts.Version == "" {
+	if s.facts.User == "" || !strings.HasSuffix(s.facts.Path, ":/usr/bin:/bin") || s.facts.Version == "" {
 		t.Errorf("it says %+v", s.facts)
 	}
 	views, err := s.Look(t.Context())

@@ -133,6 +133,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	}
 	describeInstance(p, o, now)
 	if o.Stamp != nil {
+		p.field("Binary", s.located(o.Stamp.Spec.Binary))
 		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
 		p.field("Log", a.log)
 	}
@@ -260,4 +261,22 @@ func (s *session) logPlace(o spec.Observed) string {
 		return o.Stamp.Spec.Log.Path
 	}
 	return filepath.Join(s.dirs.Log, o.Stamp.Name+".log")
+}
+
+// located is a program's path, and which of the places that programs are looked up in that is, on the machine that runs it.
+func (s *session) located(path string) string {
+	home, dirs, dir := s.facts.Home, filepath.SplitList(s.facts.Path), filepath.Dir(path)
+	switch {
+	case s.facts.Programs != "" && filepath.Dir(dir) == s.facts.Programs:
+		return path + " (kept by its content)"
+	case home != "" && dir == filepath.Join(home, ".local", "bin"):
+		return path + " (in ~/.local/bin)"
+	case len(dirs) > 0 && dir == dirs[0]:
+		return path + " (where programs are installed)"
+	case slices.Contains(dirs, dir):
+		return path + " (in PATH)"
+	case strings.HasSuffix(dir, "/target/release"), strings.HasSuffix(dir, "/target/debug"):
+		return path + " (built beside the manifest)"
+	}
+	return path
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/programs"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -198,7 +199,7 @@ func (c *cli) resolveAll(ctx context.Context, d declaration, round *programs.Rou
 }
 
 func (c *cli) resolveOptions() spec.ResolveOptions {
-	o := spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: c.getenv("PATH")}
+	o := spec.ResolveOptions{LookupEnv: os.LookupEnv, Path: layout.SearchPath(c.getenv, os.Geteuid())}
 	if dirs, err := c.dirs(); err == nil {
 		o.ProgramDir = dirs.Programs() // who needs the directories is told what is wrong with them
 	}

@@ -41,7 +41,7 @@ type session struct {
 	dirs layout.Dirs
 	// lookPath finds programs on another machine; nil on this one.
 	lookPath reconcile.LookPath
-	// facts are what the agent of another machine says of it, call asks it for more than a Host knows, and notes are what of ssh's configuration isn't done on the way there.
+	// facts are what the agent of another machine says of it, and of this one where programs are looked up; call asks it for more than a Host knows, and notes are what of ssh's configuration isn't done on the way there.
 	facts remote.Facts
 	call  func(ctx context.Context, method string, params, result any) error
 	notes []sshconfig.Note
@@ -86,7 +86,8 @@ func connectLocal(c *cli, o reconcile.Options) (*session, error) {
 		return nil, err
 	}
 	host := found.open(dirs)
-	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, prepare: dirs.Make}, nil
+	facts := remote.Facts{Home: c.getenv("HOME"), Path: layout.SearchPath(c.getenv, os.Geteuid()), Programs: dirs.Programs()}
+	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, facts: facts, prepare: dirs.Make}, nil
 }
 
 // connect opens a host: this machine where at is empty.

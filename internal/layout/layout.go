@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Dirs are the directories of one instance of reconciler. Instances with different Dirs know nothing of each other.
@@ -49,6 +51,30 @@ func (d Dirs) Programs() string { return filepath.Join(d.State, "bin") }
 
 // Builds is where is kept what is known of programs that are built here.
 func (d Dirs) Builds() string { return filepath.Join(d.State, "builds") }
+
+// SearchPath is where the user uid's programs are looked up by their names, as a $PATH: where programs are installed that come with no package ($RECONCILER_INSTALL_DIR; by default
+// /usr/local/bin for root and ~/.local/bin for others), then ~/.local/bin, then $PATH. Each folder is there once, at its first place; relative ones aren't.
+func SearchPath(getenv func(string) string, uid int) string {
+	local := ""
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		local = filepath.Join(home, ".local", "bin")
+	}
+	install := getenv("RECONCILER_INSTALL_DIR")
+	switch {
+	case install != "":
+	case uid == 0:
+		install = "/usr/local/bin"
+	default:
+		install = local
+	}
+	var dirs []string
+	for _, dir := range append([]string{install, local}, filepath.SplitList(getenv("PATH"))...) {
+		if filepath.IsAbs(dir) && !slices.Contains(dirs, filepath.Clean(dir)) {
+			dirs = append(dirs, filepath.Clean(dir))
+		}
+	}
+	return strings.Join(dirs, string(filepath.ListSeparator))
+}
 
 // Make makes the directories that are missing, with their parents. Run is for its owner alone: records and locks in it are trusted. So is
 // what lies in State; but others may pass through it, to the programs that daemons of theirs are started by.

@@ -45,6 +45,25 @@ func TestDefault(t *testing.T) {
 	}
 }
 
+func TestSearchPath(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		uid  int
+		env  map[string]string
+		want string
+	}{
+		{"root", 0, map[string]string{"HOME": "/root", "PATH": "/usr/sbin:/usr/local/bin:/bin"}, "/usr/local/bin:/root/.local/bin:/usr/sbin:/bin"},
+		{"somebody", 1000, map[string]string{"HOME": "/h", "PATH": "/usr/bin:bin::/bin/:/bin"}, "/h/.local/bin:/usr/bin:/bin"},
+		{"somebody without a home", 1000, map[string]string{"PATH": "/bin"}, "/bin"},
+		{"where it is said", 0, map[string]string{"RECONCILER_INSTALL_DIR": "/opt/bin", "PATH": "/bin"}, "/opt/bin:/bin"},
+		{"where nothing is known", 1000, nil, ""},
+	} {
+		if got := SearchPath(func(k string) string { return c.env[k] }, c.uid); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestMake(t *testing.T) {
 	d := Under(filepath.Join(t.TempDir(), "a", "b"))
 	for range 2 {

@@ -121,6 +121,11 @@ func (f *finder) lookup(name, dir string) (string, error) {
 			}
 		}
 	}
+	if !strings.Contains(name, "/") {
+		for _, built := range []string{"release", "debug"} {
+			candidates = append(candidates, filepath.Join(dir, "target", built, name))
+		}
+	}
 	candidates = append(candidates, filepath.Join(dir, name))
 	var present string
 	for _, c := range candidates {

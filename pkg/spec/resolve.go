@@ -39,7 +39,7 @@ type RemoteResolve struct {
 // Resolve makes manifests effective: it finds binaries, reads secrets and the contents of config files, and digests the result. It reads files and changes
 // nothing. The daemons are in the order of the manifests; the error is Problems with everything that is missing, and there are no daemons then.
 //
-// A binary without a slash is looked up in Path and then beside the manifest, one with a slash beside the manifest; an absolute one is
+// A binary without a slash is looked up in Path and then beside the manifest, where Cargo puts what it builds first, one with a slash beside the manifest; an absolute one is
 // taken as it stands, for it need not exist here but where it runs. The command of health.exec is found in the same way. With Remote there is nothing beside the
 // manifest: relative paths of programs are problems.
 //

@@ -23,7 +23,7 @@ func program(t *testing.T, path string) {
 
 func TestResolveFindsPrograms(t *testing.T) {
 	dir := folder(t, map[string]string{"set/x": "", "bin/plain": "not executable", "bin2/x": "", "bin/folder/x": ""})
-	for _, p := range []string{"bin/tool", "bin2/tool", "bin2/plain", "set/beside", "set/tool", "here"} {
+	for _, p := range []string{"bin/tool", "bin2/tool", "bin2/plain", "set/beside", "set/tool", "here", "set/target/release/both", "set/target/debug/both", "set/both", "set/target/debug/debugged", "set/debugged"} {
 		program(t, p)
 	}
 	path := dir + "/bin:relative::" + dir + "/bin2"
@@ -35,14 +35,16 @@ func TestResolveFindsPrograms(t *testing.T) {
 		{"in the path, the first", "set/f.yaml", "tool", "DIR/bin/tool"},
 		{"not executable, then executable", "set/f.yaml", "plain", "DIR/bin2/plain"},
 		{"beside the manifest", "set/f.yaml", "beside", "DIR/set/beside"},
+		{"what is built for release, before all else beside the manifest", "set/f.yaml", "both", "DIR/set/target/release/both"},
+		{"what is built for debugging, before the manifest's folder", "set/f.yaml", "debugged", "DIR/set/target/debug/debugged"},
 		{"relative to the manifest", "set/f.yaml", "./tool", "DIR/set/tool"},
 		{"relative to the manifest, upwards", "set/f.yaml", "../here", "DIR/here"},
 		{"relative to an absolute manifest", dir + "/set/f.yaml", "../here", "DIR/here"},
 		{"stdin, relative to where we are", "stdin", "./here", "DIR/here"},
 		{"stdin, beside", "stdin", "here", "DIR/here"},
-		{"nowhere", "set/f.yaml", "none", `set/f.yaml:5:11: spec.binary: "none" is not found: looked for DIR/bin/none, DIR/bin2/none, DIR/set/none`},
+		{"nowhere", "set/f.yaml", "none", `set/f.yaml:5:11: spec.binary: "none" is not found: looked for DIR/bin/none, DIR/bin2/none, DIR/set/target/release/none, DIR/set/target/debug/none, DIR/set/none`},
 		{"with a slash, nowhere", "set/f.yaml", "./none", `set/f.yaml:5:11: spec.binary: "./none" is not found: looked for DIR/set/none`},
-		{"a folder", "set/f.yaml", "folder", `set/f.yaml:5:11: spec.binary: "folder" is not found: looked for DIR/bin/folder, DIR/bin2/folder, DIR/set/folder`},
+		{"a folder", "set/f.yaml", "folder", `set/f.yaml:5:11: spec.binary: "folder" is not found: looked for DIR/bin/folder, DIR/bin2/folder, DIR/set/target/release/folder, DIR/set/target/debug/folder, DIR/set/folder`},
 		{"not executable", "set/f.yaml", "./x", `set/f.yaml:5:11: spec.binary: "./x" is not executable: DIR/set/x is there, but lacks the permission (chmod +x)`},
 	}
 	for _, tt := range tests {
@@ -147,8 +149,8 @@ func TestResolveTellsEverythingThatIsMissing(t *testing.T) {
 	_, err = Resolve(ms, ResolveOptions{LookupEnv: func(name string) (string, bool) {
 		return strings.Repeat("x", maxSecret+1), name == "LARGE"
 	}})
-	want := `f.yaml:5:11: spec.binary: "none" is not found: looked for DIR/none
-f.yaml:7:19: spec.health.exec[0]: "nothing" is not found: looked for DIR/nothing
+	want := `f.yaml:5:11: spec.binary: "none" is not found: looked for DIR/target/release/none, DIR/target/debug/none, DIR/none
+f.yaml:7:19: spec.health.exec[0]: "nothing" is not found: looked for DIR/target/release/nothing, DIR/target/debug/nothing, DIR/nothing
 f.yaml:9:8: spec.env[A]: read DIR/nowhere: no such file or directory
 f.yaml:10:8: spec.env[B]: read /dev/zero: this is not a regular file
 f.yaml:11:8: spec.env[C]: the secret holds a NUL, which no process can be given

@@ -39,8 +39,9 @@ type Spec struct {
 	// Driver is what runs it: auto, systemd, cgroup, process, launchd or job. auto picks the best this host has.
 	// Default: auto.
 	Driver DriverKind `json:"driver,omitempty" class:"recreate"`
-	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name
-	// looked up in PATH and then beside the manifest. On another host: an absolute path, or a name looked up in PATH there.
+	// Binary is the program: an absolute path, a path relative to the manifest (it has a slash), or a name that is looked
+	// up where programs are installed (RECONCILER_INSTALL_DIR, or /usr/local/bin for root), in ~/.local/bin, in PATH, and then, beside the manifest, in
+	// target/release, in target/debug and in its own folder. On another host: an absolute path, or a name looked up there in all but those.
 	// It is required where there is neither build nor install.
 	Binary string `json:"binary,omitempty" class:"restart"`
 	// Build makes the program from sources.
