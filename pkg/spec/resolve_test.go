@@ -22,7 +22,7 @@ func program(t *testing.T, path string) {
 }
 
 func TestResolveFindsPrograms(t *testing.T) {
-	dir := folder(t, map[string]string{"set/x": "", "bin/plain": "not executable", "bin2/x": "", "bin/folder/x": ""})
+	dir := folder(t, map[string]string{"set/x": "", "set/target/release/x": "", "set/target/debug/x": "", "bin/plain": "not executable", "bin2/x": "", "bin/folder/x": ""})
 	for _, p := range []string{"bin/tool", "bin2/tool", "bin2/plain", "set/beside", "set/tool", "here", "set/target/release/both", "set/target/debug/both", "set/both", "set/target/debug/debugged", "set/debugged"} {
 		program(t, p)
 	}
