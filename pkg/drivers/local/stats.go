@@ -45,8 +45,10 @@ func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) ([]spec.Sample, 
 		return nil, ctx.Err()
 	}
 	names := q.Names
-	if len(names) == 0 && !s.began.Before(oldest) {
-		names = s.all
+	if len(names) == 0 {
+		if names = nil; !s.began.Before(oldest) {
+			names = s.all
+		}
 	}
 	stale := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		k, have := s.kept[name]

@@ -84,7 +84,7 @@ func TestStatsOfThisProcess(t *testing.T) {
 	}
 	defer l.Close()
 	h, _ := measured()
-	all := stats(t, h, drivers.StatsQuery{Ports: true})
+	all := stats(t, h, drivers.StatsQuery{Names: []string{}, Ports: true})
 	if got := names(all); !slices.Equal(got, []string{"job", "web"}) {
 		t.Fatalf("got %v", got)
 	}
