@@ -108,7 +108,7 @@ func (d done) tally() (t tally) {
 			t.failed++
 		case it.Action == reconcile.Frozen:
 			t.unknown++
-		case it.Action == reconcile.Unchanged, it.Action == reconcile.Paused, it.Action == reconcile.Waiting, it.Action == reconcile.Skipped:
+		case it.Action == reconcile.Unchanged, it.Action == reconcile.RolloutPaused, it.Action == reconcile.Paused, it.Action == reconcile.Waiting, it.Action == reconcile.Skipped:
 			t.unchanged++
 		default:
 			t.changed++

@@ -14,10 +14,10 @@ import (
 )
 
 // Decorate gives d what all drivers share: it puts programs at their place and watches over them (Install, Uninstall), writes and watches over config files (Files), remembers
-// pauses (Pause, Resume), and runs two copies of a daemon where a step asks for that (Beside, Retire, Abandon). d is left with the other verbs. Use Find to ask the result for
+// pauses (Pause, Resume) and held rollouts (Hold, Release), and runs two copies of a daemon where a step asks for that (Beside, Retire, Abandon). d is left with the other verbs. Use Find to ask the result for
 // optional interfaces.
 func Decorate(d Driver, dirs layout.Dirs) Driver {
-	return withPauses(withPrograms(withFiles(WithSlots(d, dirs), dirs), dirs), dirs)
+	return withPauses(WithHolds(withPrograms(withFiles(WithSlots(d, dirs), dirs), dirs), dirs), dirs)
 }
 
 // Find returns the first of d and the drivers it decorates that is a T, as errors.As does for errors.

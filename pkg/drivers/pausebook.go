@@ -18,10 +18,11 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// pauseBook is State/paused.json: which daemons users stopped. It is one file, and edits that wait for the disk at the same time are written together, so
+// pauseBook is a file like State/paused.json: which daemons users stopped, or whose rollout they stopped. It is one file, and edits that wait for the disk at the same time are written together, so
 // that a stop of 500 daemons costs a few flushes of the disk and not two for each.
 type pauseBook struct {
 	dirs layout.Dirs
+	file string
 
 	mu      sync.Mutex
 	text    []byte                // the file as it was read last
@@ -37,10 +38,13 @@ type pauseEdit struct {
 	done  chan error
 }
 
-// bookLock is the lock of the whole book among those of LockName. It is no name of a daemon.
-const bookLock = "/paused"
+// The books. Their locks among those of LockName have the same name with a slash before it, and so no name of a daemon.
+const (
+	pausedBook = "paused"
+	heldBook   = "held"
+)
 
-func (b *pauseBook) path() string { return filepath.Join(b.dirs.State, "paused.json") }
+func (b *pauseBook) path() string { return filepath.Join(b.dirs.State, b.file+".json") }
 
 // read returns who is paused. The map is not to be changed.
 func (b *pauseBook) read() (map[string]spec.Pause, error) {
@@ -49,7 +53,7 @@ func (b *pauseBook) read() (map[string]spec.Pause, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for paused daemons: %w", err)
+		return nil, fmt.Errorf("look for %s daemons: %w", b.file, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,7 +62,7 @@ func (b *pauseBook) read() (map[string]spec.Pause, error) {
 	}
 	paused := map[string]spec.Pause{}
 	if err := json.Unmarshal(text, &paused); err != nil {
-		return nil, fmt.Errorf("look for paused daemons: read %s: %w; until it is put right all daemons count as paused, and without the file none does", b.path(), err)
+		return nil, fmt.Errorf("look for %s daemons: read %s: %w; until it is put right all daemons count as %[1]s, and without the file none does", b.file, b.path(), err)
 	}
 	b.text, b.paused = text, paused
 	return paused, nil
@@ -103,7 +107,7 @@ func (b *pauseBook) work(ctx context.Context) {
 }
 
 func (b *pauseBook) write(ctx context.Context, edits []*pauseEdit) error {
-	lock, err := LockName(ctx, b.dirs, bookLock)
+	lock, err := LockName(ctx, b.dirs, "/"+b.file)
 	if err != nil {
 		return err
 	}

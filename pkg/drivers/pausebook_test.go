@@ -21,7 +21,7 @@ func newBook(t *testing.T) *pauseBook {
 	if err := dirs.Make(); err != nil {
 		t.Fatal(err)
 	}
-	return &pauseBook{dirs: dirs}
+	return &pauseBook{dirs: dirs, file: pausedBook}
 }
 
 // setAll sets the pause of daemons from to to-1, all at once, and returns how each went.
@@ -63,7 +63,7 @@ func until(t *testing.T, b *pauseBook, cond func() bool) {
 // TestEditsThatWaitAreWrittenTogether: while one edit waits for another process, all others wait for its writer, who takes them in one go.
 func TestEditsThatWaitAreWrittenTogether(t *testing.T) {
 	b := newBook(t)
-	lock, err := LockName(t.Context(), b.dirs, bookLock)
+	lock, err := LockName(t.Context(), b.dirs, "/"+pausedBook)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestEditsThatWaitAreWrittenTogether(t *testing.T) {
 // TestTwoProcessesLoseNoEdit: two books over one directory are two processes.
 func TestTwoProcessesLoseNoEdit(t *testing.T) {
 	b := newBook(t)
-	other := &pauseBook{dirs: b.dirs}
+	other := &pauseBook{dirs: b.dirs, file: pausedBook}
 	if err := errors.Join(setAll(t.Context(), b, 0, many, &spec.Pause{By: "before"})...); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestAnEditThatIsThereAlreadyCostsNoWrite(t *testing.T) {
 
 func TestAnEditThatCannotBeWrittenSaysSo(t *testing.T) {
 	b := newBook(t)
-	lock, err := LockName(t.Context(), b.dirs, bookLock)
+	lock, err := LockName(t.Context(), b.dirs, "/"+pausedBook)
 	if err != nil {
 		t.Fatal(err)
 	}

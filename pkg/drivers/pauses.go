@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"reconciler.dev/reconciler/internal/failpoint"
-	"reconciler.dev/reconciler/internal/filewatch"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -21,7 +19,9 @@ type pauses struct {
 	book *pauseBook
 }
 
-func withPauses(d Driver, dirs layout.Dirs) Driver { return &pauses{d, dirs, &pauseBook{dirs: dirs}} }
+func withPauses(d Driver, dirs layout.Dirs) Driver {
+	return &pauses{d, dirs, &pauseBook{dirs: dirs, file: pausedBook}}
+}
 
 // Unwrap is for Find.
 func (p *pauses) Unwrap() Driver { return p.Driver }
@@ -48,32 +48,7 @@ func (p *pauses) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 
 // Watch is the driver's, and also tells of daemons that were paused or resumed: nothing happens to a process then.
 func (p *pauses) Watch(ctx context.Context, changed func(name string)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	w := filewatch.New(filewatch.Options{Roots: []string{p.book.path()}, Quiet: afterwards})
-	before, _ := p.book.read() // an error is found by the next look, which reads it too
-	wg.Go(func() {
-		_ = w.Run(ctx, func() { // it ends only with ctx
-			now, err := p.book.read()
-			if err != nil {
-				changed("")
-			}
-			for name := range before {
-				if _, still := now[name]; !still {
-					changed(name)
-				}
-			}
-			for name := range now {
-				if _, already := before[name]; !already {
-					changed(name)
-				}
-			}
-			before = now
-		})
-	})
-	return p.Driver.Watch(ctx, changed)
+	return p.book.watchBeside(ctx, p.Driver, changed)
 }
 
 // Apply does Pause and Resume, and forgets the pause of what is removed. What is paused isn't started at boot either. A crash in between leaves what isn't paused

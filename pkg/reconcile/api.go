@@ -62,7 +62,10 @@ const (
 	Refused     Action = "refused"
 	Failed      Action = "failed"
 	Skipped     Action = "skipped" // something was to be done, and wasn't, because of others
-	Frozen      Action = "frozen"  // unknown: nothing is done
+	// RolloutPaused and RolloutResumed: changes of the daemon aren't rolled out any more, or are again.
+	RolloutPaused  Action = "rollout paused"
+	RolloutResumed Action = "rollout resumed"
+	Frozen         Action = "frozen" // unknown: nothing is done
 )
 
 // Item is what is planned for one daemon, or what became of it.

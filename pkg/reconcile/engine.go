@@ -137,8 +137,8 @@ func (e *Engine) holders(ctx context.Context) (map[string]drivers.Holder, error)
 	return bySet, nil
 }
 
-// held fills in who else keeps the set that the daemon is in, or is to be in.
-func held(in *Input, holders map[string]drivers.Holder) {
+// fillHolder fills in who else keeps the set that the daemon is in, or is to be in.
+func fillHolder(in *Input, holders map[string]drivers.Holder) {
 	set := in.Owner.Set
 	if st := in.Observed.Stamp; st != nil {
 		set = st.Owner.Set
@@ -186,7 +186,7 @@ func waits(v spec.Verb, d drivers.Driver) bool {
 		p, ok := drivers.Find[drivers.Patient](d)
 		return ok && p.StartsWait()
 	}
-	return v == spec.VerbStop || v == spec.VerbReload || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume
+	return v == spec.VerbStop || v == spec.VerbReload || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume || v == spec.VerbHold || v == spec.VerbRelease
 }
 
 // step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.

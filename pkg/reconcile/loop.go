@@ -284,7 +284,7 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 		return Decision{Action: Refused, Reason: err.Error(), Err: err}
 	}
 	d := l.permitted(ctx, in, Plan(in))
-	d.Rejected = en.verdict.why
+	d.Rejected, d.Held = en.verdict.why, en.verdict.held
 	if d.Action == Configured && (en.verdict.instead != nil || en.once.cause != nil) {
 		d.Action = RolledBack
 	}
@@ -315,7 +315,7 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	held(&in, l.holders)
+	fillHolder(&in, l.holders)
 	if en.want == nil {
 		in.Blocked = l.lastUser(en)
 	} else {

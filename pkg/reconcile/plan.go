@@ -51,6 +51,8 @@ type Decision struct {
 	Reason string
 	// Rejected says why what the manifest asks for isn't what is planned for: it was tried, and failed. Plan leaves it empty.
 	Rejected string
+	// Held says why it isn't planned for yet, where a user wants that. Plan leaves it empty.
+	Held string
 	// LookAgain is when to plan again though nothing happens; zero: only when something happens.
 	LookAgain time.Duration
 	// Err is why nothing may be done: it wraps ErrConflict, or ErrNotFound where what was to be restarted has gone.

@@ -20,17 +20,30 @@ func (k *keeping) prepare(ctx context.Context, en *entry, o spec.Observed) {
 	if o.Outgoing == nil {
 		en.abandon, en.persist = "", false
 	}
-	if en.want == nil || en.passive || en.want.Spec.Update == nil || o.Stamp == nil {
+	if en.want == nil || en.passive || o.Stamp == nil {
 		return
 	}
-	of := fmt.Sprintf("%d %s", o.Stamp.Generation, o.Stamp.Digest)
+	of, held := fmt.Sprintf("%d %s", o.Stamp.Generation, o.Stamp.Digest), heldBack(o, en.want)
+	switch {
+	case held != "":
+		of += " held"
+	case en.want.Spec.Update == nil:
+		en.verdict = verdict{}
+		return
+	}
 	if en.verdict.of == of {
 		return
 	}
-	v, prior, err := k.remember(ctx, en.want, *o.Stamp, en.doomed)
+	v, prior, err := verdict{}, false, error(nil)
+	if held != "" {
+		v.held = held
+		v.instead, err = k.loop.revive(ctx, *o.Stamp)
+	} else {
+		v, prior, err = k.remember(ctx, en.want, *o.Stamp, en.doomed)
+	}
 	if err != nil {
 		k.loop.report(en.name, "failed", err.Error())
-		k.loop.opt.Log.Error(err, "find out which changes failed", "host", k.loop.host.Name(), "name", en.name)
+		k.loop.opt.Log.Error(err, "find out what is remembered of changes", "host", k.loop.host.Name(), "name", en.name)
 		return // the next look tries again
 	}
 	v.of, en.verdict = of, v

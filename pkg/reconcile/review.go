@@ -48,7 +48,7 @@ func (e *Engine) review(ctx context.Context, wants []*spec.Daemon, p PruneOption
 	}
 	for _, o := range gone {
 		in := Input{Name: o.Name, Observed: o, Owner: e.opt.Owner, Force: e.opt.Force}
-		held(&in, holders)
+		fillHolder(&in, holders)
 		it := itemOf(in, Plan(in))
 		if it.Action == Deleted {
 			it.Action = Pruned
@@ -60,6 +60,11 @@ func (e *Engine) review(ctx context.Context, wants []*spec.Daemon, p PruneOption
 
 // item plans for one wanted daemon and checks that its host can do it, before anything is touched.
 func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, holders map[string]drivers.Holder, verb Action) Item {
+	asked := w
+	w, held, err := e.instead(ctx, asked, o)
+	if err != nil {
+		return Item{Name: asked.Name, Want: asked, Observed: o, Action: Refused, Reason: err.Error(), Err: err}
+	}
 	in := Input{Name: w.Name, Want: w, Observed: o, Owner: e.opt.Owner, Force: e.opt.Force, Manual: true}
 	drv, err := e.driverFor(w)
 	if err != nil {
@@ -68,13 +73,19 @@ func (e *Engine) item(ctx context.Context, w *spec.Daemon, o spec.Observed, hold
 	in.Driver = drv.Kind()
 	in.MoveReason = e.moving(o.Driver, in.Driver)
 	if verb == "" {
-		held(&in, holders)
+		fillHolder(&in, holders)
 	}
 	if verb == Restarted && o.Instance != nil {
 		in.RestartOf = o.Instance.ID
 	}
 	it := itemOf(in, Plan(in))
 	it.Driver, it.Fallback = in.Driver, e.fallback(w.Spec, in.Driver)
+	if held != "" {
+		it.Changes, it.Reason = spec.Diff(*o.Stamp, asked), held
+		if it.Action == Unchanged {
+			it.Action = RolloutPaused
+		}
+	}
 	if c, ok := drivers.Find[drivers.Checker](drv); ok && (startsAny(it.Steps) || changesLimits(it.Changes)) {
 		if it.Lost, err = c.Check(ctx, w); err != nil {
 			err = fmt.Errorf("daemon %s (%s): %w", w.Name, w.Source, err)

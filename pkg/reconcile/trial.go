@@ -82,6 +82,8 @@ type verdict struct {
 	of string
 	// why is why what is wanted isn't done; empty where it is.
 	why string
+	// held is why no change of it is rolled out; empty where one is.
+	held string
 	// halt is why it shall not run.
 	halt string
 	// instead is what is wanted in the place of the manifest's.

@@ -25,7 +25,7 @@ func (e *Engine) Delete(ctx context.Context, names []string, o DeleteOptions) ([
 	var items, missing []Item
 	for _, ob := range found {
 		in := Input{Name: ob.Name, Observed: ob, Force: e.opt.Force}
-		held(&in, holders)
+		fillHolder(&in, holders)
 		it := itemOf(in, Plan(in))
 		it.grace = o.Grace
 		if ob.State == spec.Absent && ob.Foreign == "" {

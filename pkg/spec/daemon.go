@@ -80,6 +80,8 @@ type Observed struct {
 	Slot int `json:"slot,omitempty"`
 	// Paused is set while a user's stop is remembered.
 	Paused *Pause `json:"paused,omitempty"`
+	// Held is set while a user wants no change of it rolled out.
+	Held *Pause `json:"held,omitempty"`
 	// Foreign says what stands in the name's place without our stamp; it is never touched.
 	Foreign string `json:"foreign,omitempty"`
 	// Drift lists what somebody changed behind our back.
@@ -181,6 +183,8 @@ const (
 	VerbRemove    Verb = "Remove"    // remove what is left of a stopped daemon: its files and its stamp
 	VerbPause     Verb = "Pause"     // remember that a user stopped it
 	VerbResume    Verb = "Resume"    // forget that
+	VerbHold      Verb = "Hold"      // remember that a user wants no change of it rolled out
+	VerbRelease   Verb = "Release"   // forget that
 	VerbRetire    Verb = "Retire"    // end the instance before the present one, and take away what is left of it
 	VerbAbandon   Verb = "Abandon"   // end the present instance, and take away what is left of it: the one before goes on
 )

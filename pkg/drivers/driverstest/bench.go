@@ -85,7 +85,7 @@ func (b *bench) step(verb spec.Verb, d *spec.Daemon) spec.Step {
 		Verb: verb, Name: d.Name, Reason: "the suite asks for it", Owner: spec.Owner{Set: "suite"}, Tool: "v0.0.0-suite", Generation: 1,
 		Stop: d.Spec.Stop, By: "suite",
 	}
-	if !slices.Contains([]spec.Verb{spec.VerbStop, spec.VerbRemove, spec.VerbPause, spec.VerbResume, spec.VerbRetire, spec.VerbAbandon}, verb) {
+	if !slices.Contains([]spec.Verb{spec.VerbStop, spec.VerbRemove, spec.VerbPause, spec.VerbResume, spec.VerbRetire, spec.VerbAbandon, spec.VerbHold, spec.VerbRelease}, verb) {
 		s.Want = d
 	}
 	if i := b.observe(d.Name).Instance; i != nil {

@@ -73,6 +73,7 @@ type daemon struct {
 	inst    *spec.Instance
 	run     *run // of inst; nil before the first start
 	pause   *spec.Pause
+	held    *spec.Pause
 	foreign string
 	drift   []spec.Drift
 	owned   map[string]string // the files it wrote: path to digest
@@ -176,6 +177,10 @@ func (f *Fake) observe(name string) spec.Observed {
 	if d.pause != nil {
 		p := *d.pause
 		o.Paused = &p
+	}
+	if d.held != nil {
+		p := *d.held
+		o.Held = &p
 	}
 	if d.stamp == nil || !d.stampedFor(f.kind) {
 		return o

@@ -73,7 +73,7 @@ func (f *Fake) now(step spec.Step) error {
 	if err := f.w.failure(step); err != nil {
 		return err
 	}
-	if f.plain && (step.Verb == spec.VerbFiles || step.Verb == spec.VerbPause || step.Verb == spec.VerbResume) {
+	if f.plain && slices.Contains([]spec.Verb{spec.VerbFiles, spec.VerbPause, spec.VerbResume, spec.VerbHold, spec.VerbRelease}, step.Verb) {
 		return fmt.Errorf("that is for Decorate: %w", drivers.ErrUnsupported)
 	}
 	d := f.w.daemon(step.Name)
@@ -91,6 +91,13 @@ func (f *Fake) now(step spec.Step) error {
 		}
 	case spec.VerbResume:
 		d.pause = nil
+	case spec.VerbHold:
+		if d.stamp == nil {
+			return fmt.Errorf("there is nothing of that name: %w", drivers.ErrNotFound)
+		}
+		d.held = &spec.Pause{At: time.Now(), By: step.By}
+	case spec.VerbRelease:
+		d.held = nil
 	case spec.VerbStart:
 		return f.start(d, step)
 	case spec.VerbStamp:
@@ -173,7 +180,7 @@ func (f *Fake) reload(d *daemon, step spec.Step) error {
 
 func (f *Fake) remove(d *daemon, step spec.Step) error {
 	if d.stamp == nil {
-		d.pause = nil
+		d.pause, d.held = nil, nil
 		f.w.removeFiles(d, nil)
 		return nil
 	}

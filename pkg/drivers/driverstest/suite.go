@@ -89,7 +89,7 @@ func RunShare(t *testing.T, share, of int, newSubject func(t *testing.T) Subject
 		{"observe", observeCases()}, {"start", startCases()}, {"environment", environmentCases()}, {"exit", exitCases()}, {"stop", stopCases()},
 		{"stamp", stampCases()}, {"reload", reloadCases()}, {"remove", removeCases()}, {"files", fileCases()}, {"pause", pauseCases()},
 		{"watch", watchCases()}, {"adopt", adoptCases()}, {"refuse", refuseCases()}, {"supervise", superviseCases()},
-		{"listen", listenCases()}, {"places", placesCases()}, {"slots", slotCases()},
+		{"listen", listenCases()}, {"places", placesCases()}, {"slots", slotCases()}, {"hold", holdCases()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {
