@@ -108,10 +108,10 @@ var errNobody = errors.New("nobody holds sockets")
 // tries is how often a holder is asked that ends just then.
 const tries = 5
 
-// ask asks the holder, the one that is started where there is none and start is set. To ask twice does no harm.
-func (c *Client) ask(ctx context.Context, r request, start bool) (a answer, fds []int, err error) {
+// ask asks the holder, the one that is started where there is none and start is set, and sends it descriptors along. To ask twice does no harm.
+func (c *Client) ask(ctx context.Context, r request, start bool, with ...int) (a answer, fds []int, err error) {
 	for range tries {
-		a, fds, err = c.askOnce(ctx, r)
+		a, fds, err = c.askOnce(ctx, r, with)
 		switch {
 		case err == nil:
 			return a, fds, nil
@@ -128,7 +128,7 @@ func (c *Client) ask(ctx context.Context, r request, start bool) (a answer, fds 
 	return a, nil, fmt.Errorf("ask the holder of sockets: it ended %d times: %w", tries, err)
 }
 
-func (c *Client) askOnce(ctx context.Context, r request) (a answer, fds []int, err error) {
+func (c *Client) askOnce(ctx context.Context, r request, with []int) (a answer, fds []int, err error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return a, nil, err
@@ -141,7 +141,7 @@ func (c *Client) askOnce(ctx context.Context, r request) (a answer, fds []int, e
 	if err := conn.SetDeadline(time.Now().Add(2 * answerLimit)); err != nil {
 		return a, nil, err
 	}
-	if err := send(conn, r); err != nil {
+	if err := send(conn, r, with...); err != nil {
 		return a, nil, err
 	}
 	fds, err = receive(conn, &a)

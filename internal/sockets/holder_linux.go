@@ -125,13 +125,13 @@ func (h *holder) serveOne(c *net.UnixConn) {
 	}
 	var r request
 	fds, err := receive(c, &r)
-	closeAll(fds)
 	if err != nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.left {
+		closeAll(fds)
 		return // whoever asked starts another holder
 	}
 	h.leaving.Stop()
@@ -140,6 +140,11 @@ func (h *holder) serveOne(c *net.UnixConn) {
 			h.leaving.Reset(idle)
 		}
 	}()
+	if r.Adopt {
+		_ = send(c, answerOf(h.held.adopt(r.Family, r.Name, r.Sockets, fds)))
+		return
+	}
+	closeAll(fds)
 	h.answer(c, r)
 }
 
@@ -158,9 +163,7 @@ func (h *holder) answer(c *net.UnixConn, r request) {
 	}
 	found, err := h.held.take(r.Family, r.Name, r.Sockets)
 	if err != nil {
-		a := answer{Error: err.Error()}
-		errors.As(err, &a.Errno)
-		_ = send(c, a)
+		_ = send(c, answerOf(err))
 		return
 	}
 	fds := make([]int, len(found))
@@ -168,6 +171,15 @@ func (h *holder) answer(c *net.UnixConn, r request) {
 		fds[i] = f.fd
 	}
 	_ = send(c, answer{}, fds...)
+}
+
+// answerOf is what an error is told as.
+func answerOf(err error) (a answer) {
+	if err != nil {
+		a.Error = err.Error()
+		errors.As(err, &a.Errno)
+	}
+	return a
 }
 
 // list is what is held, sorted.

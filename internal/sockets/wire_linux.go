@@ -23,6 +23,8 @@ type request struct {
 	Family  string   `json:"family"`
 	Name    string   `json:"name"`
 	Sockets []Socket `json:"sockets,omitempty"`
+	// Adopt says that the sockets come with the request.
+	Adopt bool `json:"adopt,omitempty"`
 	// All is to let go of what any of the family has.
 	All bool `json:"all,omitempty"`
 	// List asks what is held, and changes nothing.

@@ -10,7 +10,8 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers"
 )
 
-// Housekeep rotates the logs that have grown beyond their limit, and removes what interrupted writes left. It is busy while logs grow.
+// Housekeep rotates the logs that have grown beyond their limit, removes what interrupted writes left, and has the sockets of daemons held again where the holder was killed. It is busy while
+// logs grow.
 func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 	names, err := d.store.names()
 	if err != nil {
@@ -29,7 +30,7 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 			log := &rec.Stamp.Spec.Log
 			rotated, err := logfile.RotateDue(d.logPath(name, &rec.Stamp.Spec), int64(log.MaxSize), log.MaxFiles, func() (*flock.Held, error) { return drivers.TryLockName(d.dirs, name) })
 			busy = busy || rotated
-			errs = append(errs, err)
+			errs = append(errs, err, d.mendHolder(ctx, rec))
 		}
 		if rec.Instance != nil && rec.Instance.Exit != nil && (!rec.Gone || rec.Place != "") {
 			errs = append(errs, d.recordGone(name))

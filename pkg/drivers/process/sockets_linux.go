@@ -2,7 +2,10 @@ package process
 
 import (
 	"context"
+	"errors"
 
+	"reconciler.dev/reconciler/internal/pidfd"
+	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
 	"reconciler.dev/reconciler/pkg/drivers"
 )
@@ -26,4 +29,48 @@ func (d *Driver) listen(ctx context.Context, name string, l *launch) (done func(
 // Unlisten closes the sockets that are held for a daemon which doesn't run.
 func (d *Driver) Unlisten(ctx context.Context, name string) error {
 	return d.sockets.ReleaseFamily(ctx, name)
+}
+
+// holdOn sees to it that the sockets of a daemon that runs are held, also where the holder was killed: then another one gets them of the daemon.
+func (d *Driver) holdOn(ctx context.Context, rec *record) error {
+	if rec.Stamp == nil || len(rec.Stamp.Spec.Listen) == 0 || rec.Instance == nil || rec.Instance.Exit != nil {
+		return nil
+	}
+	a, _, err := d.account(&rec.Stamp.Spec)
+	if err != nil {
+		return err
+	}
+	want, err := drivers.Sockets(&rec.Stamp.Spec, a)
+	if err != nil {
+		return err
+	}
+	if held, err := d.sockets.Holds(ctx, rec.Name, want); held || err != nil {
+		return err
+	}
+	fd, err := pidfd.Open(rec.Instance.PID)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	if live, err := same(fd, rec.Instance); !live || err != nil {
+		return err
+	}
+	files, err := sockets.Of(fd, rec.Instance.PID, want)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	return d.sockets.Adopt(ctx, rec.Name, want, files)
+}
+
+// mendHolder is holdOn for those who look after daemons: what ended meanwhile needs nothing.
+func (d *Driver) mendHolder(ctx context.Context, rec *record) error {
+	if err := d.holdOn(ctx, rec); err != nil && !errors.Is(err, pidfd.ErrGone) {
+		return err
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ func (d *Driver) stop(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	failpoint.Hit(failpoint.StopIntended)
+	_ = d.mendHolder(ctx, &rec) // where that can't be, its end closes its sockets, and the next start opens them
 	main, err := d.watch.take(step.Name, rec.Instance)
 	if err == nil {
 		err = d.endTree(ctx, &ending{tree: rec.tree(), inst: rec.Instance, main: main, stop: step.Stop, signal: signal, asked: asked})
