@@ -26,6 +26,8 @@ type daemon struct {
 	driver string
 	args   []string // beside those that every one has
 	spec   string   // more of its spec, in YAML
+	// from is the program that is installed of it, a file beside the manifests, and to where; empty: it runs the witness that the host has.
+	from, to string
 }
 
 // daemon makes one; it isn't declared yet. It is kept by the driver that the host prefers where driver is empty.
@@ -49,8 +51,12 @@ func (d *daemon) manifest() string {
 		spec += "  stop: {gracePeriod: 5s}\n"
 	}
 	args := append([]string{"-name=" + d.name, "-dir=" + testifies}, d.args...)
-	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  host: %s\n  binary: %s\n  args: [%s]\n%s",
-		d.name, d.at, witnessAt, "'"+strings.Join(args, "', '")+"'", spec)
+	program := "binary: " + witnessAt
+	if d.from != "" {
+		program = fmt.Sprintf("install: {from: %s, to: %s}", d.from, d.to)
+	}
+	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  host: %s\n  %s\n  args: [%s]\n%s",
+		d.name, d.at, program, "'"+strings.Join(args, "', '")+"'", spec)
 }
 
 // file is its manifest's name in the folder.
@@ -74,7 +80,7 @@ func (d *daemon) change(round int) {
 func (d *daemon) copies() []labhost.Process {
 	d.o.t.Helper()
 	return processes(d.o, d.host, func(p labhost.Process) bool {
-		return slices.Contains(p.Args, "-name="+d.name) && p.Args[0] == witnessAt
+		return slices.Contains(p.Args, "-name="+d.name) && (p.Args[0] == witnessAt || p.Args[0] == d.to)
 	})
 }
 

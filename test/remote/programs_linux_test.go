@@ -1,0 +1,227 @@
+package remote
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler.dev/reconciler/test/labhost"
+)
+
+// TestPrograms is how programs come to a host over SSH, through sshd, and what becomes of what runs there when they can't.
+func TestPrograms(t *testing.T) {
+	s := newSite(t, 1, labhost.Systemd, nil, labhost.Bind{From: reconciler(t), To: agentAt})
+	host := s.hosts[0]
+	for _, tt := range []struct {
+		name string
+		test func(*testing.T, *office, *labhost.Host)
+	}{
+		{"a program is sent once", testSentOnce},
+		{"a transfer that is cut off goes on", testCutTransfers},
+		{"what can't be installed leaves the old one running", testBadPrograms},
+	} {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t, s.newOffice(t), host) })
+	}
+}
+
+// tenMB is the size of the programs here.
+const tenMB = 10_000_000
+
+// makes gives a daemon a program of its own, that no other number gives, of ten megabytes.
+func (d *daemon) makes(number uint64) *daemon {
+	d.o.t.Helper()
+	program, err := os.ReadFile(witness(d.o.t))
+	if err != nil {
+		d.o.t.Fatal(err)
+	}
+	more := make([]byte, tenMB-len(program))
+	_, _ = rand.NewChaCha8([32]byte{byte(number)}).Read(more)
+	d.installs(append(program, more...))
+	return d
+}
+
+// installs declares it with a program.
+func (d *daemon) installs(program []byte) {
+	d.o.t.Helper()
+	d.from, d.to = filepath.Join(d.o.dir, d.name), "/opt/"+d.name
+	if err := os.WriteFile(d.from, program, 0o755); err != nil {
+		d.o.t.Fatal(err)
+	}
+	d.declare()
+}
+
+// runsWhatIsDeclared checks that its only process, and its place, have the program that is declared.
+func (d *daemon) runsWhatIsDeclared() {
+	d.o.t.Helper()
+	want, err := os.ReadFile(d.from)
+	if err != nil {
+		d.o.t.Fatal(err)
+	}
+	copies := d.copies()
+	if len(copies) != 1 {
+		d.o.t.Fatalf("these live of %s: %v", d.name, copies)
+	}
+	sums, err := d.host.Command(d.o.t.Context(), "sha256sum", d.to, fmt.Sprintf("/proc/%d/exe", copies[0].PID)).Output()
+	if digest := fmt.Sprintf("%x", sha256.Sum256(want)); err != nil || strings.Count(string(sums), digest) != 2 {
+		d.o.t.Errorf("%s doesn't run %s: %s, %v", d.name, digest, sums, err)
+	}
+}
+
+// received is how many bytes ever came to a host.
+func received(t *testing.T, h *labhost.Host) (n int) {
+	t.Helper()
+	text, err := h.Command(t.Context(), "cat", "/proc/net/dev").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, rest, ok := strings.Cut(line, ":")
+		if fields := strings.Fields(rest); ok && strings.TrimSpace(name) != "lo" {
+			bytes, err := strconv.Atoi(fields[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += bytes
+		}
+	}
+	return n
+}
+
+// little is what an apply sends without a program, at most: the login, the greeting, the looks and the steps.
+const little = 500_000
+
+// testSentOnce installs one program for three daemons, of which two share their driver: it travels with the first.
+func testSentOnce(t *testing.T, o *office, h *labhost.Host) {
+	o.ok("get", "--host", h.Name) // the agent's program is there
+	first := o.daemon(h, "first", "systemd").makes(1)
+	before := received(t, h)
+	o.ok("apply", "--wait", "-f", o.manifests())
+	if sent := received(t, h) - before; sent < tenMB || sent > tenMB*11/10+little {
+		t.Errorf("%d bytes were sent for a program of %d", sent, tenMB)
+	}
+	first.runsWhatIsDeclared()
+	second, third := o.daemon(h, "second", "systemd").makes(1), o.daemon(h, "third", "process").makes(1)
+	before = received(t, h)
+	o.ok("apply", "--wait", "-f", o.manifests())
+	if sent := received(t, h) - before; sent > little {
+		t.Errorf("%d bytes were sent for a program that the host has", sent)
+	}
+	second.runsWhatIsDeclared()
+	third.runsWhatIsDeclared()
+	o.ok("diff", "-f", o.manifests())
+}
+
+// testCutTransfers kills the agent at every tenth of a transfer. What has the program's name is whole, what ran goes on meanwhile, and the next apply sends the rest.
+func testCutTransfers(t *testing.T, o *office, h *labhost.Host) {
+	d := o.daemon(h, "cut", "systemd").makes(10)
+	o.ok("apply", "--wait", "-f", o.manifests())
+	cut := 0
+	for tenth := 1; tenth < 10; tenth++ {
+		before := d.copies()
+		d.makes(10 + uint64(tenth))
+		p := o.start("apply", "--wait", "-f", o.manifests())
+		arrived := untilArrived(h, p, tenMB*int64(tenth)/10)
+		if !p.hasEnded() {
+			for _, agent := range processes(o, h, isAgent) {
+				_ = h.Signal(agent, unix.SIGKILL) // its end may be quicker
+			}
+		}
+		if p.wait() != 0 {
+			cut++
+			if now := d.copies(); len(now) != 1 || now[0].PID != before[0].PID {
+				t.Errorf("at %d tenths: %v lived, and now %v", tenth, before, now)
+			}
+		}
+		received0 := received(t, h)
+		o.ok("apply", "--wait", "-f", o.manifests())
+		if sent := int64(received(t, h) - received0); arrived > 0 && sent > (tenMB-arrived)*11/10+little {
+			t.Errorf("at %d tenths: %d bytes were there, and %d were sent after it", tenth, arrived, sent)
+		}
+		d.runsWhatIsDeclared()
+	}
+	t.Logf("%d of 9 transfers were cut", cut)
+	if cut < 3 {
+		t.Errorf("%d of 9 transfers were cut: too few to show anything", cut)
+	}
+}
+
+// untilArrived waits until so much of a program is on its way to a host, and returns how much is.
+func untilArrived(h *labhost.Host, p *program, want int64) (have int64) {
+	for !p.hasEnded() && have < want {
+		_ = h.Files(func(r *os.Root) error {
+			dir, err := r.Open("var/lib/reconciler/bin/partial")
+			if err != nil {
+				return err
+			}
+			defer dir.Close()
+			entries, err := dir.ReadDir(-1)
+			for _, e := range entries {
+				if info, err := e.Info(); err == nil {
+					have = info.Size()
+				}
+			}
+			return err
+		})
+		time.Sleep(time.Millisecond)
+	}
+	return have
+}
+
+// testBadPrograms declares programs that can't be installed: each is said in words, and what runs isn't touched.
+func testBadPrograms(t *testing.T, o *office, h *labhost.Host) {
+	d := o.daemon(h, "good", "systemd").makes(30)
+	o.ok("apply", "--wait", "-f", o.manifests())
+	good, err := os.ReadFile(d.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := d.copies()
+	foreign := bytes.Clone(good)
+	foreign[18], foreign[19] = 183, 0 // e_machine: AArch64
+	if foreign[4] == good[4] && good[18] == 183 {
+		foreign[18] = 62 // x86-64
+	}
+	for _, bad := range []struct {
+		name    string
+		program []byte
+		full    bool
+		says    string
+	}{
+		{name: "of another architecture", program: foreign, says: "it was built for"},
+		{name: "half of it", program: good[:1<<20], says: "cut short"},
+		{name: "no program", program: []byte("#!/opt/no/such/interpreter\n"), says: `"/opt/no/such/interpreter" is missing`},
+		{name: "no room for it", program: append(slices.Clone(good), 1), full: true, says: "make room there"},
+	} {
+		d.installs(bad.program)
+		if bad.full {
+			if err := h.Fill(true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := o.run("apply", "--wait", "-f", o.manifests())
+		if err := h.Fill(false); err != nil {
+			t.Fatal(err)
+		}
+		if p.wait() == 0 || !strings.Contains(p.out.String(), bad.says) || strings.Count(p.out.String(), "\n") > 24 {
+			t.Errorf("%s: it isn't refused with %q, on one screen:\n%v", bad.name, bad.says, p)
+		}
+		if now := d.copies(); len(now) != 1 || now[0].PID != before[0].PID {
+			t.Errorf("%s: %v lived, and now %v", bad.name, before, now)
+		}
+		if place, err := h.Get(d.to); err != nil || !bytes.Equal(place, good) {
+			t.Errorf("%s: the old one isn't at its place any more: %d bytes, %v", bad.name, len(place), err)
+		}
+	}
+	d.installs(good)
+	o.ok("apply", "-f", o.manifests()).said("daemon/" + d.name + " unchanged")
+}
