@@ -120,22 +120,32 @@ func (b *Builder) source(ctx context.Context, j Job) (source, error) {
 	if err != nil {
 		return source{}, fmt.Errorf("build %s: look at its compiler: %w", j.Name, err)
 	}
+	src, err := b.without(ctx, j)
+	src.Tool, src.ToolDigest = path, tool.Digest
+	return src, err
+}
+
+// without is the source of a job without its compiler.
+func (b *Builder) without(ctx context.Context, j Job) (source, error) {
+	src := source{Command: j.Command, Env: make(map[string]string, len(j.Env)), Output: j.Output}
+	for k, v := range j.Env {
+		src.Env[k] = digestOf(v)
+	}
+	if j.Sources != "" {
+		src.Inputs = map[string]string{"what it is built from": j.Sources}
+		return src, nil
+	}
 	names, err := Inputs(ctx, j.Dir, j.Inputs, j.Output)
 	if err != nil {
-		return source{}, fmt.Errorf("build %s: %w", j.Name, err)
+		return src, fmt.Errorf("build %s: %w", j.Name, err)
 	}
 	if len(names) == 0 {
-		return source{}, fmt.Errorf("build %s: build.inputs %q mean no file in %s", j.Name, j.Inputs, j.Dir)
+		return src, fmt.Errorf("build %s: build.inputs %q mean no file in %s", j.Name, j.Inputs, j.Dir)
 	}
-	inputs, err := b.files.contents(ctx, j.Dir, names)
-	if err != nil {
-		return source{}, fmt.Errorf("build %s: %w", j.Name, err)
+	if src.Inputs, err = b.files.contents(ctx, j.Dir, names); err != nil {
+		return src, fmt.Errorf("build %s: %w", j.Name, err)
 	}
-	env := make(map[string]string, len(j.Env))
-	for k, v := range j.Env {
-		env[k] = digestOf(v)
-	}
-	return source{Command: j.Command, Env: env, Output: j.Output, Tool: path, ToolDigest: tool.Digest, Inputs: inputs}, nil
+	return src, nil
 }
 
 // Build makes the program where that is due, or in any case with force, and returns what it is then. What the command prints goes to out as it comes, and is kept (see Log). Only one
@@ -160,6 +170,11 @@ func (b *Builder) Build(ctx context.Context, j Job, force bool, out io.Writer) (
 	}
 	if err := b.ready(ctx, j); err != nil {
 		return State{}, fmt.Errorf("build %s: %w", j.Name, err)
+	}
+	if j.Fetch != nil {
+		if err := j.Fetch(ctx); err != nil {
+			return State{}, fmt.Errorf("build %s: %w", j.Name, err)
+		}
 	}
 	if b.o.Begun != nil {
 		b.o.Begun(j, orElse(s.Due, "by force"))

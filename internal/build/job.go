@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -29,6 +30,10 @@ type Job struct {
 	Env map[string]string
 	// Timeout ends a command that takes longer; 0: none does.
 	Timeout time.Duration
+	// Sources, where it is set, is a digest of all inputs, by somebody else who has them: Inputs are not looked at.
+	Sources string
+	// Fetch brings the inputs to Dir before the command is run, with the folder's lock held. Nil: they are there.
+	Fetch func(ctx context.Context) error
 }
 
 func (j Job) output() string { return filepath.Join(j.Dir, filepath.FromSlash(j.Output)) }

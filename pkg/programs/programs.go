@@ -35,7 +35,12 @@ type Options struct {
 }
 
 // Maker finds and makes programs. It may be used by any number of goroutines.
-type Maker struct{ o Options }
+type Maker struct {
+	o Options
+
+	mu     sync.Mutex
+	failed map[string]failure // by host and daemon
+}
 
 // New returns a Maker.
 func New(o Options) *Maker {
@@ -45,7 +50,7 @@ func New(o Options) *Maker {
 	if o.Prepare == nil {
 		o.Prepare = func() error { return nil }
 	}
-	return &Maker{o}
+	return &Maker{o: o, failed: map[string]failure{}}
 }
 
 // Purpose is how far a Round goes.
@@ -115,7 +120,17 @@ func onHost(m *spec.Manifest, host string) bool {
 
 // find finds each program once.
 func (r *Round) find(ctx context.Context, m *spec.Manifest, dir string) *finding {
-	key := keyOf(m, dir)
+	return r.once(ctx, keyOf(m, dir), func(f *finding) {
+		if m.Spec.Build != nil {
+			f.program, f.state, f.err = r.built(ctx, jobOf(m, dir))
+		} else {
+			f.program, f.err = r.fetched(ctx, sourceOf(m.Spec.Install, dir))
+		}
+	})
+}
+
+// once has one caller fill in what becomes of a program, and the others wait for it.
+func (r *Round) once(ctx context.Context, key string, fill func(f *finding)) *finding {
 	r.mu.Lock()
 	f := r.found[key]
 	first := f == nil
@@ -129,13 +144,8 @@ func (r *Round) find(ctx context.Context, m *spec.Manifest, dir string) *finding
 		if r.purpose != Look {
 			f.err = r.m.o.Prepare()
 		}
-		if f.err != nil {
-			return f
-		}
-		if m.Spec.Build != nil {
-			f.program, f.state, f.err = r.built(ctx, jobOf(m, dir))
-		} else {
-			f.program, f.err = r.fetched(ctx, sourceOf(m.Spec.Install, dir))
+		if f.err == nil {
+			fill(f)
 		}
 		return f
 	}

@@ -119,6 +119,7 @@ func handlers() map[string]handler {
 		"holders":  asked(false, func(ctx context.Context, s *server, _ any) (any, error) { return s.Host.Holders(ctx) }),
 		"lookpath": asked(false, lookPath),
 		"stored":   asked(false, stored),
+		"build":    {do: buildThere},
 		"store":    taking(store),
 	}
 }

@@ -1,0 +1,28 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// Build has a program built on that machine. What the command prints comes in parts, as logs do.
+func (h *Host) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (r spec.BuildResult, err error) {
+	err = h.c.do(ctx, "build", job, &r, func(part []byte) error {
+		_, err := out.Write(part)
+		return err
+	})
+	return r, err
+}
+
+// buildThere builds on this machine. It ends with the link.
+func buildThere(ctx context.Context, s *server, params json.RawMessage, w *served, id uint32) (any, error) {
+	var job spec.BuildJob
+	if err := unmarshal(params, &job); err != nil {
+		return nil, err
+	}
+	return drivers.BuildOn(ctx, s.Host, job, writer(func(b []byte) error { return s.part(ctx, w, id, b) }))
+}
