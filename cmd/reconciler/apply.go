@@ -29,7 +29,8 @@ func (c *cli) applyCmd() *cobra.Command {
 		Long: `Make daemons as the manifests say. Only what differs is touched, and only what must restart restarts.
 
 With --wait apply ends when every daemon is Ready. A change that doesn't become Ready in time is rolled back to the revision
-before it (--rollback=false leaves it), and apply fails.`,
+before it (--rollback=false leaves it), and apply fails. A daemon with spec.update is waited for all the same, and what follows is what that
+says.`,
 		Example: `  reconciler apply -f web.yaml
   reconciler apply -f manifests/ -R --prune --wait --timeout 2m
   kustomize build | reconciler apply -f - --dry-run=server`,
@@ -41,7 +42,7 @@ before it (--rollback=false leaves it), and apply fails.`,
 	a.timeout = timeoutFlag(cmd, time.Minute, "how long --wait waits for each daemon; negative for a week")
 	f := cmd.Flags()
 	f.BoolVar(&a.wait, "wait", false, "wait until every daemon is Ready")
-	f.BoolVar(&a.rollback, "rollback", true, "with --wait, put the previous revision back where a change doesn't become Ready")
+	f.BoolVar(&a.rollback, "rollback", true, "with --wait, put the previous revision back where a change doesn't become Ready, for daemons without spec.update")
 	f.StringVar(&a.planFile, "plan", "", "do what this plan says (see plan -o), or refuse where something moved since")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.planFile == "" {

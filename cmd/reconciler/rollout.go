@@ -18,42 +18,77 @@ import (
 
 func (c *cli) rolloutCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "rollout", Short: "See and undo the revisions of a daemon",
+		Use: "rollout", Short: "See, undo, pause and resume the changes of daemons",
 		Args: unknownVerb, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.historyCmd(), c.undoCmd(), c.rolloutStatusCmd())
+	cmd.AddCommand(c.historyCmd(), c.undoCmd(), c.rolloutStatusCmd(), c.rolloutPauseCmd(), c.rolloutResumeCmd(), c.rolloutRestartCmd())
 	return cmd
 }
 
 func (c *cli) historyCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "history NAME", Short: "List the revisions of a daemon", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
-		Long: "List the revisions of a daemon that are remembered, the oldest first; the last one is what is applied now. With --revision, print one.",
+		Use: "history " + daemonsArgs, Short: "List the revisions of daemons", ValidArgsFunction: c.completeNames,
+		Long: `List the revisions of daemons that are remembered, the oldest first; the last one is what is applied now. One that failed says why in its
+last column. With --revision, print one.`,
 	}
-	var h hostFlags
-	c.hostFlag(cmd, &h)
-	revision := cmd.Flags().Int64("revision", 0, "print this revision")
+	var t aims
+	c.inputFlags(cmd, &t.inputs)
+	c.hostsFlags(cmd, &t.hostFlags)
+	revision := cmd.Flags().Int64("revision", 0, "print this revision, of one daemon")
 	out := enumFlag(cmd, "output", "o", "output format", "", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.one(cmd.Context(), h, c.looking)
+		all, err := c.meant(cmd.Context(), t, args, c.looking)
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		name := daemonNames(args)[0]
-		revs, err := s.revisions(cmd.Context(), name)
-		if err != nil {
+		defer closeSites(sitesOf(all))
+		past, err := pasts(cmd.Context(), all)
+		switch {
+		case err != nil:
 			return err
-		}
-		if *revision != 0 {
-			return c.printRevision(s.session, name, revs, *revision, out.value)
-		}
-		if out.value != "" {
+		case *revision != 0 && len(past) != 1:
+			return usagef("--revision prints one of one daemon, and %d are named", len(past))
+		case *revision != 0:
+			return c.printRevision(past[0], *revision, out.value)
+		case out.value != "":
+			var revs []spec.Revision
+			for _, p := range past {
+				revs = append(revs, p.revs...)
+			}
 			return c.encode(out.value, listOf(revs))
 		}
-		return c.printHistory(revs)
+		return c.printHistories(past)
 	}
 	return cmd
+}
+
+// daemonsArgs says how the daemons of a verb are named.
+const daemonsArgs = "(NAME... | -l SELECTOR | -f FILE)"
+
+// past is the revisions of one daemon.
+type past struct {
+	at   string
+	host string
+	name string
+	revs []spec.Revision
+}
+
+// pasts are those of all daemons that are meant. Every host has to be in reach.
+func pasts(ctx context.Context, all []meant) ([]past, error) {
+	var found []past
+	for _, m := range all {
+		if m.lost != nil {
+			return nil, m.lost
+		}
+		for _, name := range m.names {
+			revs, err := m.revisions(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, past{m.at, m.host.Name(), name, revs})
+		}
+	}
+	return found, nil
 }
 
 // revisions are the remembered ones of a daemon and the one that is applied now, without the digests of secrets.
@@ -80,8 +115,8 @@ func (s *session) revisions(ctx context.Context, name string) ([]spec.Revision, 
 	return revs, nil
 }
 
-func (c *cli) printRevision(s *session, name string, revs []spec.Revision, n int64, format string) error {
-	for _, r := range revs {
+func (c *cli) printRevision(p past, n int64, format string) error {
+	for _, r := range p.revs {
 		if r.Generation != n {
 			continue
 		}
@@ -90,7 +125,23 @@ func (c *cli) printRevision(s *session, name string, revs []spec.Revision, n int
 		}
 		return c.encode(format, spec.DaemonSpec{APIVersion: spec.APIVersion, Kind: spec.Kind, Metadata: r.Metadata, Spec: r.Spec})
 	}
-	return fmt.Errorf("find revision %d of daemon %s on %s: it isn't remembered; reconciler rollout history %[2]s lists those that are", n, name, s.host.Name())
+	return fmt.Errorf("find revision %d of daemon %s on %s: it isn't remembered; reconciler rollout history %[2]s lists those that are", n, p.name, p.host)
+}
+
+// printHistories prints the revisions of each daemon below its name, where there are several.
+func (c *cli) printHistories(all []past) error {
+	for i, p := range all {
+		if len(all) > 1 {
+			if i > 0 {
+				fmt.Fprintln(c.out)
+			}
+			fmt.Fprintf(c.out, "%sdaemon/%s\n", hostPrefix(p.at), clean(p.name))
+		}
+		if err := c.printHistory(p.revs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) printHistory(revs []spec.Revision) error {
@@ -101,6 +152,9 @@ func (c *cli) printHistory(revs []spec.Revision) error {
 			changed = changedFields(revs[i-1].Stamp, r.Stamp)
 		} else if r.Generation > 1 {
 			changed = ""
+		}
+		if r.Failed != "" {
+			changed += " (failed: " + clean(firstLine(r.Failed)) + ")"
 		}
 		t.add(strconv.FormatInt(r.Generation, 10), r.AppliedAt.Local().Format(time.DateTime), strconv.FormatBool(r.Ready), changed)
 	}
@@ -118,55 +172,112 @@ func changedFields(old, new spec.Stamp) string {
 
 func (c *cli) undoCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "undo NAME", Short: "Go back to an earlier revision", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
-		Long: "Apply an earlier revision of a daemon again, as a new one. Put the manifest back too: the next apply, or a run, does what the manifest says.",
+		Use: "undo " + daemonsArgs, Short: "Go back to an earlier revision", ValidArgsFunction: c.completeNames,
+		Long: `Apply an earlier revision of daemons again, each as a new one: its program, its spec and its files. Put the manifest back too: the next
+apply, or a run, does what the manifest says; rollout pause keeps both from that.`,
 	}
-	var h hostFlags
-	c.hostFlag(cmd, &h)
+	var t aims
+	c.inputFlags(cmd, &t.inputs)
+	c.hostsFlags(cmd, &t.hostFlags)
 	f := cmd.Flags()
-	revision := f.Int64("to-revision", 0, "the revision to go back to; 0 for the one before this")
+	revision := f.Int64("to-revision", 0, "the revision to go back to; 0 for the last one before this that didn't fail")
 	force := f.Bool("force", false, "even where another set, or a run that is alive, owns it")
 	wait := f.Bool("wait", false, "wait until it is Ready")
 	timeout := timeoutFlag(cmd, time.Minute, "how long --wait waits; negative for a week")
 	out := resultFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.one(cmd.Context(), h, c.acting("", *force))
+		all, err := c.meant(cmd.Context(), t, args, c.acting("", *force))
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		it, err := s.Undo(cmd.Context(), daemonNames(args)[0], *revision, reconcile.ApplyOptions{Wait: *wait, Timeout: limit(*timeout)})
-		if it.Name == "" {
+		defer closeSites(sitesOf(all))
+		o := reconcile.ApplyOptions{Wait: *wait, Timeout: limit(*timeout)}
+		results := do(t.parallel, all, func(m meant) ([]reconcile.Item, error) { return m.undo(cmd.Context(), m.names, *revision, o) })
+		if err := c.printResults(out.value, results, ""); err != nil {
 			return err
 		}
-		became := done{host: s.at, items: []reconcile.Item{it}, err: err}
-		if err := c.printResults(out.value, []done{became}, ""); err != nil {
-			return err
-		}
-		return outcome(became)
+		return outcome(results...)
 	}
 	return cmd
 }
 
+// undo goes back with each daemon, side by side. One that can't be gone back with is left as it is.
+func (s *session) undo(ctx context.Context, names []string, revision int64, o reconcile.ApplyOptions) ([]reconcile.Item, error) {
+	items, errs := make([]reconcile.Item, len(names)), make([]error, len(names))
+	each(len(names), names, func(i int) {
+		if items[i], errs[i] = s.Undo(ctx, names[i], revision, o); items[i].Name == "" {
+			items[i] = reconcile.Item{Name: names[i], Action: reconcile.Failed, Err: errs[i]}
+		}
+	})
+	return items, errors.Join(errs...)
+}
+
+func (c *cli) rolloutPauseCmd() *cobra.Command {
+	return c.namedCmd(named{
+		use: "pause", short: "Roll out no change of daemons until resume",
+		long: `Keep daemons as they were applied last: neither apply nor run rolls out a change of them, until reconciler rollout resume does. They are
+started again after a crash, and stay healthy, all the same. Nothing is stopped; reconciler stop does that.`,
+		do: func(ctx context.Context, s *session, names []string, _ reconcile.ApplyOptions) ([]reconcile.Item, error) {
+			return s.Hold(ctx, names, c.user())
+		},
+	})
+}
+
+func (c *cli) rolloutResumeCmd() *cobra.Command {
+	return c.namedCmd(named{
+		use: "resume", short: "Roll out changes of daemons again",
+		long: "Let changes of daemons be rolled out again. A run does that at once; without one, the next apply.",
+		do: func(ctx context.Context, s *session, names []string, _ reconcile.ApplyOptions) ([]reconcile.Item, error) {
+			return s.Release(ctx, names)
+		},
+	})
+}
+
+func (c *cli) rolloutRestartCmd() *cobra.Command {
+	return c.namedCmd(named{
+		use: "restart", short: "Replace the running instances of daemons",
+		long: `Replace the running instances of daemons, with the spec that was applied, as their spec.update says: with StartFirst the new one is Ready
+before the old one is stopped. It is what reconciler restart does.`,
+		waits: true,
+		do: func(ctx context.Context, s *session, names []string, o reconcile.ApplyOptions) ([]reconcile.Item, error) {
+			return s.Restart(ctx, names, o)
+		},
+	})
+}
+
 func (c *cli) rolloutStatusCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status NAME", Short: "Wait until what was applied is Ready", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
-		Long: "Say how far what was applied last has come, and wait until the daemon is Ready with it. A daemon that is stalled ends the wait with exit status 1.",
+		Use: "status " + daemonsArgs, Short: "Wait until what was applied is Ready", ValidArgsFunction: c.completeNames,
+		Long: "Say how far what was applied last has come, and wait until the daemons are Ready with it. One that is stalled ends the wait with exit status 1.",
 	}
-	var h hostFlags
-	c.hostFlag(cmd, &h)
-	watch := cmd.Flags().BoolP("watch", "w", true, "wait for the end; false says how it is now, with exit status 0 where it is Ready")
-	timeout := timeoutFlag(cmd, -1, "how long to wait; 0 checks once, negative is a week")
+	var t aims
+	c.inputFlags(cmd, &t.inputs)
+	c.hostsFlags(cmd, &t.hostFlags)
+	watch := cmd.Flags().BoolP("watch", "w", true, "wait for the end; false says how it is now, with exit status 0 where all are Ready")
+	timeout := timeoutFlag(cmd, -1, "how long each may take; 0 checks once, negative is a week")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := c.one(cmd.Context(), h, c.looking)
+		all, err := c.meant(cmd.Context(), t, args, c.looking)
 		if err != nil {
 			return err
 		}
-		defer s.close()
+		defer closeSites(sitesOf(all))
 		if !*watch {
 			*timeout = 0
 		}
-		return c.rolloutStatus(cmd.Context(), s, daemonNames(args)[0], *timeout)
+		var errs []error
+		for _, m := range all {
+			if m.lost != nil {
+				errs = append(errs, m.lost)
+				continue
+			}
+			for _, name := range m.names {
+				errs = append(errs, c.rolloutStatus(cmd.Context(), m.site, name, *timeout))
+			}
+		}
+		if len(errs) == 1 {
+			return errs[0]
+		}
+		return errors.Join(errs...)
 	}
 	return cmd
 }

@@ -26,6 +26,8 @@ type engine interface {
 	Install(ctx context.Context, r *reconcile.Review) ([]reconcile.Item, error)
 	InstallAgain(ctx context.Context, names []string) ([]reconcile.Item, error)
 	Uninstall(ctx context.Context, names []string) ([]reconcile.Item, error)
+	Hold(ctx context.Context, names []string, by string) ([]reconcile.Item, error)
+	Release(ctx context.Context, names []string) ([]reconcile.Item, error)
 	Undo(ctx context.Context, name string, revision int64, o reconcile.ApplyOptions) (reconcile.Item, error)
 	Look(ctx context.Context, names ...string) ([]reconcile.View, error)
 	WaitFor(ctx context.Context, names []string, met func(reconcile.View) bool) error

@@ -160,6 +160,18 @@ func rolloutSession(d *desk) {
 	d.must(0, "rollout", "status", "web")
 	d.must(1, "rollout", "undo", "web", "--to-revision=9")
 	d.must(1, "rollout", "status", "nobody")
+	d.must(0, "rollout", "history", "web", "db")
+	d.must(2, "rollout", "history", "web", "db", "--revision=1")
+	d.must(0, "rollout", "pause", "web")
+	d.must(0, "rollout", "pause", "web")
+	d.edit("web.yaml", "good day", "good night")
+	d.must(0, "apply", "-f", ".")
+	d.must(1, "diff", "-f", ".")
+	d.must(0, "rollout", "resume", "web")
+	d.must(0, "apply", "-f", ".", "--wait")
+	d.must(0, "rollout", "restart", "-f", ".", "--wait")
+	d.must(0, "rollout", "status", "web", "db")
+	d.must(1, "rollout", "undo", "db")
 	d.must(2, "rollout", "sideways")
 }
 
