@@ -33,6 +33,7 @@ type Host struct {
 	spawner func() (*spawn.Spawner, error)
 	events  eventLog
 	sampler *sampler
+	gpus    *gpus
 	// programs are kept by their content.
 	programs *binstore.Store
 
@@ -50,6 +51,7 @@ var _ drivers.Host = (*Host)(nil)
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
 	h := &Host{name: "localhost", dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
 	h.programs = binstore.New(dirs)
+	h.gpus = &gpus{machine: gpuMachine(h.spawner)}
 	h.Besides(ds...)
 	h.chosen = len(ds)
 	return h

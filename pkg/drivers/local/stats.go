@@ -76,6 +76,7 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 	if err != nil {
 		return err
 	}
+	said, gpuErr := h.gpus.read(ctx)
 	s := h.sampler
 	s.reader.Begin()
 	if names == nil {
@@ -86,6 +87,9 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 		one := spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: p.driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
 		if p.State == spec.Running {
 			s.reader.Read(ctx, &one, usage.Subject{Dir: p.Dir, PIDs: p.PIDs})
+			if one.PIDs != nil {
+				fillGPUs(&one, said, gpuErr)
+			}
 			if ports {
 				s.reader.Ports(ctx, &one)
 			}
