@@ -42,6 +42,7 @@ func TestProgramsThatAreWrong(t *testing.T) {
 		{"a socket by a name", "  binary: /w\n  listen: [\"tcp://localhost:80\"]\n", "no IP address"},
 		{"a socket without a port", "  binary: /w\n  listen: [\"tcp://0.0.0.0\"]\n", "with a port of 1 to 65535"},
 		{"a relative socket", "  binary: /w\n  listen: [\"unix://x.sock\"]\n", "an absolute path"},
+		{"a check that proves nothing", "  binary: /w\n  listen: [\"tcp://:80\"]\n  health: {tcp: \"localhost:80\"}\n", "spec.health.tcp: listen[0] takes connections whether"},
 		{"a socket twice", "  binary: /w\n  listen: [\"tcp://:80\", \"tcp://:80\"]\n", "is listen[0] too"},
 		{"two ways to reload", "  binary: /w\n  reload: {signal: HUP, exec: [a]}\n", "exactly one of signal, url and exec"},
 		{"a proof of nothing", "  binary: /w\n  healthURL: http://localhost/\n  reload: {signal: HUP, expect: {}}\n", "give header, body or both"},

@@ -82,7 +82,10 @@ type Spec struct {
 	// Restart says when an ended daemon is started again.
 	Restart Restart `json:"restart,omitzero" class:"live"`
 	// Listen are sockets that are opened for the daemon and handed to it as in sd_listen_fds(3), tcp://ADDRESS:PORT or
-	// unix://PATH: they stay open while it restarts, so that no connection is refused.
+	// unix://PATH. They stay open while it restarts, so that who connects waits instead of being refused, until the daemon
+	// is stopped by a user or removed. They are descriptors 3, 4, ... in this order; in LISTEN_FDNAMES each is called by its
+	// port or the last element of its path. The file of a socket is the daemon's user's and group's, and has the mode that
+	// umask leaves of 0666. Who connects starts nothing.
 	Listen []string `json:"listen,omitempty" class:"restart"`
 	// Reload says how the daemon rereads its files. Omitted: a changed file restarts it.
 	Reload *Reload `json:"reload,omitempty" class:"live"`

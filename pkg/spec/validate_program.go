@@ -159,6 +159,20 @@ func (v *daemonValidator) listen(sockets []string) {
 			v.bad(field, "%s is listen[%d] too", s, first)
 		}
 		seen[s] = i
+		v.provesNothing(i, s)
+	}
+}
+
+// provesNothing refuses to check a daemon by a connection to a socket that is held for it.
+func (v *daemonValidator) provesNothing(i int, socket string) {
+	h := v.m.Spec.Health
+	s, err := ParseSocket(socket)
+	if h == nil || h.TCP == "" || err != nil || s.Network != "tcp" {
+		return
+	}
+	_, held, heldErr := net.SplitHostPort(s.Address)
+	if _, checked, err := net.SplitHostPort(h.TCP); err == nil && heldErr == nil && checked == held {
+		v.bad("spec.health.tcp", "listen[%d] takes connections whether the daemon runs or not, so this would prove nothing: check by url or exec", i)
 	}
 }
 
