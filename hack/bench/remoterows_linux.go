@@ -43,6 +43,11 @@ func (s *site) measure(ctx context.Context) (rows []row, err error) {
 	if len(slow) > 0 {
 		rows = append(rows, row{what: fmt.Sprintf("the same beside Ansible's %d checks", checks), unit: "ms", ours: applied, floor: slow, bar: 0.05, peer: "16162 ms ansible, warm"})
 	}
+	programs, err := s.programRow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, programs...)
 	connected, err := s.connectedRows(ctx, plain) // the last, for it leaves daemons that are yet to be started again
 	return append(connected, rows...), err
 }
