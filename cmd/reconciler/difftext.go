@@ -113,7 +113,7 @@ func liveText(o spec.Observed) string {
 	return string(o.State)
 }
 
-// String is the exit for people, as in "exit status 1" or "SIGKILL".
+// String is the exit for people, as in "exit status 1" or "killed by SIGKILL". The kernel kills for memory by a signal too, which says the least of it.
 func (e *lastExit) String() string {
 	how := "how is not known"
 	switch {
@@ -126,7 +126,7 @@ func (e *lastExit) String() string {
 	case exitStopped:
 		return how + ", stopped by reconciler"
 	case exitOOM:
-		return how + ", out of its memory limit"
+		return exitOOM + ", by the kernel for its memory limit"
 	}
 	return how
 }

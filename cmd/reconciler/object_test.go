@@ -134,3 +134,24 @@ func TestNews(t *testing.T) {
 		}
 	}
 }
+
+// How a daemon ended, for people: out of memory is told by its name, whether the signal is known or not.
+func TestExitText(t *testing.T) {
+	one := 1
+	for want, e := range map[string]lastExit{
+		"exit status 1":                        {Code: &one, Reason: exitFailed},
+		"killed by SIGTERM":                    {Signal: "SIGTERM", Reason: exitFailed},
+		"how is not known":                     {Reason: exitUnknown},
+		"exit status 1, stopped by reconciler": {Code: &one, Reason: exitStopped},
+	} {
+		if got := e.String(); got != want {
+			t.Errorf("%+v: %q, want %q", e, got, want)
+		}
+	}
+	for _, signal := range []string{"SIGKILL", ""} {
+		e := lastExit{Signal: signal, Reason: exitOOM}
+		if got := e.String(); got != "OOMKilled, by the kernel for its memory limit" {
+			t.Errorf("%+v: %q", e, got)
+		}
+	}
+}
