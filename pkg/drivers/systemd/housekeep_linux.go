@@ -30,6 +30,6 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 		busy = busy || rotated
 		errs = append(errs, err)
 	}
-	errs = append(errs, atomicfile.Sweep(d.notes.dir, atomicfile.Stale), atomicfile.Sweep(d.scope.units, atomicfile.Stale))
+	errs = append(errs, d.sweepSockets(ctx, found), atomicfile.Sweep(d.notes.dir, atomicfile.Stale), atomicfile.Sweep(d.scope.units, atomicfile.Stale))
 	return busy, errors.Join(errs...)
 }

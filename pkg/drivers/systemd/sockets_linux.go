@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/sockets"
@@ -186,101 +184,6 @@ func (d *Driver) openSocket(ctx context.Context, l *link, s SocketUnit) error {
 		return drivers.ExplainSockets(err, []sockets.Socket{s.Socket})
 	}
 	return fmt.Errorf("listen on %s: systemd couldn't: journalctl -u %s says why", s.Socket, s.Name)
-}
-
-// dropSockets closes the sockets of a stamp that next, which may be nil, doesn't have, and that no other instance of the daemon has, and removes their units.
-func (d *Driver) dropSockets(ctx context.Context, l *link, s *spec.Stamp, next []SocketUnit) error {
-	if s == nil || len(s.Spec.Listen) == 0 {
-		return nil
-	}
-	keep, err := d.sharedSockets(s.Name)
-	if err != nil {
-		return err
-	}
-	for _, u := range next {
-		keep = append(keep, u.Name)
-	}
-	lock, err := drivers.LockName(ctx, d.dirs, listenLock)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	for _, unit := range socketUnits(s) {
-		if slices.Contains(keep, unit) {
-			continue
-		}
-		if err := d.closeSocket(ctx, l, unit); err != nil {
-			return err
-		}
-		if have := d.readPart(unit); have.ours {
-			if err := errors.Join(d.clearDropIns(unit), atomicfile.Remove(d.scope.file(unit), atomicfile.Durable)); err != nil {
-				return err
-			}
-		}
-	}
-	return d.dropWaitUnit()
-}
-
-// putOldSockets puts back the units of the sockets that the stamp has and a start that came to nothing, p, hadn't, and takes away those that only that one had.
-func (d *Driver) putOldSockets(ctx context.Context, l *link, s *spec.Stamp, p *plan) error {
-	facts, err := d.facts(ctx)
-	if err != nil {
-		return err
-	}
-	account, _, err := d.account(s.Spec.User, s.Spec.Group)
-	if err != nil {
-		return err
-	}
-	r := &renderer{d: &spec.Daemon{Metadata: s.Metadata, Spec: s.Spec}, facts: facts, account: account}
-	r.sockets()
-	if err := errors.Join(r.problems...); err != nil {
-		return err
-	}
-	if err := d.dropSockets(ctx, l, p.stamp, r.unit.Sockets); err != nil {
-		return err
-	}
-	return d.putSockets(ctx, &plan{want: r.d, sockets: r.unit.Sockets})
-}
-
-// dropWaitUnit removes what all sockets need, where there are none.
-func (d *Driver) dropWaitUnit() error {
-	entries, err := os.ReadDir(d.scope.units)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".socket") && d.readPart(e.Name()).ours {
-			return nil
-		}
-	}
-	if !d.readPart(waitUnit).ours {
-		return nil
-	}
-	return atomicfile.Remove(d.scope.file(waitUnit), atomicfile.Durable)
-}
-
-// socketUnits are the units of the sockets of a stamp.
-func socketUnits(s *spec.Stamp) (units []string) {
-	for _, text := range s.Spec.Listen {
-		if x, err := spec.ParseSocket(text); err == nil {
-			units = append(units, socketUnit(s.Name, sockets.Socket{Network: x.Network, Address: x.Address}))
-		}
-	}
-	return units
-}
-
-// sharedSockets are the units of sockets that other instances of a daemon have.
-func (d *Driver) sharedSockets(name string) (units []string, err error) {
-	found, err := d.units.scan(nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range found {
-		if f.stamp != nil && f.stamp.Name != name && sockets.Family(f.stamp.Name) == sockets.Family(name) {
-			units = append(units, socketUnits(f.stamp)...)
-		}
-	}
-	return units, nil
 }
 
 // Unlisten closes the sockets of a daemon that doesn't run: see drivers.Listening. Their units stay, and the daemon's next start opens them.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/testprog"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -30,6 +31,7 @@ func TestSockets(t *testing.T) {
 			"all is gone with the last daemon that has one":           (*rig).socketsGone,
 			"a start that comes to nothing leaves those of the last":  (*rig).socketsWithdrawn,
 			"the file of one is the daemon's, and is made anew":       (*rig).socketFiles,
+			"what a start that was killed has left is swept":          (*rig).socketsSwept,
 			"two instances of a daemon share theirs":                  (*rig).socketsShared,
 			"somebody listens where it wants to, and goes on with it": (*rig).socketTaken,
 		} {
@@ -258,6 +260,34 @@ func (r *rig) socketFiles() {
 	r.must(spec.VerbRemove, d)
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		r.Errorf("its file is there still: %v", err)
+	}
+}
+
+func (r *rig) socketsSwept() {
+	d := r.daemon("web", on("tcp://127.0.0.1:4213"))
+	r.begin(d)
+	p, err := r.render(r.Context(), r.daemon("killed", on("tcp://127.0.0.1:4214")), &spec.Stamp{Metadata: spec.Metadata{Name: "killed"}})
+	r.noError(err)
+	r.noError(r.putSockets(r.Context(), p))
+	orphan := p.sockets[0].Name
+	keep := func() {
+		r.Helper()
+		if _, err := r.Housekeep(r.Context()); err != nil {
+			r.Fatal(err)
+		}
+	}
+	if keep(); !r.readPart(orphan).ours {
+		t := r.listenFiles()
+		r.Errorf("what was just made is swept: there are %q", t)
+	}
+	old := time.Now().Add(-2 * atomicfile.Stale)
+	for _, unit := range r.listenFiles() {
+		r.noError(os.Chtimes(r.scope.file(unit), old, old))
+	}
+	keep()
+	want := append([]string{waitUnit}, socketUnits(&spec.Stamp{Metadata: d.Metadata, Spec: d.Spec})...)
+	if got := r.listenFiles(); !slices.Equal(got, want) {
+		r.Errorf("there are %q, want %q", got, want)
 	}
 }
 
