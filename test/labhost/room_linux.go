@@ -75,7 +75,7 @@ func (r room) collect(ctx context.Context, n int) (taken []*flock.Held, err erro
 		for i := 0; i < r.slots && len(taken) < n && err == nil; i++ {
 			var slot *flock.Held
 			if slot, err = flock.TryLock(r.slot(i)); err == nil {
-				taken, err = append(taken, slot), slot.SetInfo([]byte(fmt.Sprintf("%s, process %d", filepath.Base(os.Args[0]), os.Getpid())))
+				taken, err = append(taken, slot), slot.SetInfo(fmt.Appendf(nil, "%s, process %d", filepath.Base(os.Args[0]), os.Getpid()))
 			} else if errors.Is(err, flock.ErrHeld) {
 				err = nil
 			}
@@ -109,9 +109,10 @@ func (r room) holders() string {
 			have[string(who)]++
 		}
 	}
-	said := fmt.Sprintf("this machine has room for %d", r.slots)
+	var said strings.Builder
+	fmt.Fprintf(&said, "this machine has room for %d", r.slots)
 	for _, who := range slices.Sorted(maps.Keys(have)) {
-		said += fmt.Sprintf(", of which %s has %d", who, have[who])
+		fmt.Fprintf(&said, ", of which %s has %d", who, have[who])
 	}
-	return said
+	return said.String()
 }

@@ -13,7 +13,7 @@ import (
 func newRoom(t *testing.T, slots int) (r room, told chan string) {
 	t.Helper()
 	told = make(chan string, 100)
-	return room{dir: t.TempDir(), slots: slots, patience: time.Minute, tellAfter: time.Millisecond, tell: func(line string) { told <- line }}, told
+	return room{dir: t.TempDir(), slots: slots, patience: time.Minute, tellAfter: time.Minute, tell: func(line string) { told <- line }}, told
 }
 
 // Who finds no room for all waits for it, is told who has it, and gets it when that one is done.
@@ -23,6 +23,7 @@ func TestRoomIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.tellAfter = time.Millisecond
 	second := make(chan error)
 	go func() {
 		taken, err := r.take(t.Context(), 2)
@@ -64,7 +65,6 @@ func TestRoomIsNotWaitedForForever(t *testing.T) {
 func TestRoomIsNeverOverdrawn(t *testing.T) {
 	const slots = 5
 	r, _ := newRoom(t, slots)
-	r.tellAfter = r.patience
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for i := range 20 {
