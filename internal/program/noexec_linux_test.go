@@ -39,6 +39,12 @@ func TestNoexec(t *testing.T) {
 			if got := program.Check(path, program.Options{}); strings.Contains(got, "mounted noexec") != c.want {
 				t.Errorf("%q, want it said: %v", got, c.want)
 			}
+			if got := program.Check("/proc/self/exe", program.Options{As: filepath.Join(dir, "bin", "f")}); strings.Contains(got, "mounted noexec") != c.want {
+				t.Errorf("what is yet to be put there: %q, want it said: %v", got, c.want)
+			}
+			if got := program.Check(path, program.Options{As: "/usr/bin/f"}); strings.Contains(got, "mounted noexec") {
+				t.Errorf("what will be put elsewhere: %q", got)
+			}
 			if err := unix.Unmount(dir, 0); err != nil {
 				t.Fatal(err)
 			}

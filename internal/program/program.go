@@ -36,7 +36,11 @@ func Check(path string, o Options) string {
 	if found := o.file(path); found != "" {
 		return found
 	}
-	if noexec(o.at(path)) || o.As != "" && noexec(o.existing(o.As)) {
+	place := o.at(path)
+	if o.As != "" {
+		place = o.existing(o.As)
+	}
+	if noexec(place) {
 		return "it lies on a file system that is mounted noexec: put it elsewhere, or remount that"
 	}
 	if found := o.Format(path); found != "" {

@@ -20,6 +20,7 @@ type Engine struct {
 	busy chan struct{} // one token for each daemon that is being worked on, and not just waited for
 
 	reporting sync.Mutex
+	sending   sync.Map // digests of programs to chan struct{}, which holds a token while one is sent
 }
 
 // busiest is how many daemons are worked on at once: enough for the machine's cores and disks, and few enough that what blocks in the kernel doesn't cost
@@ -253,6 +254,15 @@ func (e *Engine) send(ctx context.Context, s spec.Step) error {
 func (e *Engine) keepProgram(ctx context.Context, d *spec.Daemon) error {
 	if d.Program == nil || d.Program.Open == nil {
 		return nil // the host has it, or the step says that it hasn't
+	}
+	// One at a time of each program: the others find that the host has it.
+	sending, _ := e.sending.LoadOrStore(d.Program.Digest, make(chan struct{}, 1))
+	turn := sending.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if err := drivers.SendProgram(ctx, e.host, d.Program); err != nil {
 		return fmt.Errorf("send the program of daemon %s to %s: %w", d.Name, e.host.Name(), err)

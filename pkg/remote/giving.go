@@ -13,6 +13,9 @@ import (
 // roomToGive is how many bytes of what a call takes the agent keeps where it can't use them at once. How many are under way on the link is bounded for all calls together.
 const roomToGive = 2 << 20
 
+// firstRoom is what of it a call may be given before it reads: it may have to wait for another one that brings the same, and will then take nothing.
+const firstRoom = 2 * maxPart
+
 // give makes a call that takes what r reads, as far as the agent has room for it, and returns its result. A call may end before it has taken everything: the rest isn't read then. An error of
 // r ends the call, and is returned.
 func (c *conn) give(ctx context.Context, method string, params any, r io.Reader) error {
@@ -28,7 +31,7 @@ func (c *conn) give(ctx context.Context, method string, params any, r io.Reader)
 		delete(c.calls, id)
 		c.mu.Unlock()
 	}()
-	buf, room := make([]byte, maxPart), roomToGive
+	buf, room := make([]byte, maxPart), firstRoom
 	for {
 		end, more := w.taken()
 		if room += more; end != nil {
@@ -108,7 +111,7 @@ type inbox struct {
 	ended bool
 	news  chan struct{} // holds a token while there is something new
 
-	owed int // read, and the controller doesn't know it yet
+	owed int // room that there is, and the controller doesn't know it yet
 }
 
 // put takes a part; an empty one is the end.
@@ -130,14 +133,14 @@ func (b *inbox) put(part []byte) error {
 func (b *inbox) Read(p []byte) (int, error) {
 	for {
 		n, ended := b.take(p)
+		if b.owed += n; b.owed >= roomToGive/4 && !ended {
+			if err := b.room(b.owed); err != nil {
+				return n, err
+			}
+			b.owed = 0
+		}
 		switch {
 		case n > 0:
-			if b.owed += n; b.owed >= roomToGive/4 {
-				if err := b.room(b.owed); err != nil {
-					return n, err
-				}
-				b.owed = 0
-			}
 			return n, nil
 		case ended:
 			return 0, io.EOF
@@ -172,6 +175,7 @@ func taking[P any](f func(ctx context.Context, s *server, p P, r io.Reader) erro
 			return nil, err
 		}
 		b := w.inbox
+		b.owed = roomToGive - firstRoom
 		b.done, b.why = ctx.Done, func() error { return context.Cause(ctx) }
 		b.room = func(n int) error {
 			return s.send(frame{kind: frameRoom, id: id, body: binary.BigEndian.AppendUint32(nil, uint32(n))})
