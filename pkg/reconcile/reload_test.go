@@ -79,7 +79,7 @@ func TestAReloadThatShowsNothingIsPutBack(t *testing.T) {
 		before := b.state(t, "web").Instance.ID
 		got, err := b.apply(t, ApplyOptions{}, PruneOptions{}, manifest("web", checked(), updated(), configured("2")))
 		alike(t, "apply", got, "web rolled back")
-		says(t, err, "nothing shows that it did: want 2, have 1", "generation 1 was put back")
+		says(t, err, "nothing shows that it did: want 2, have 1", "generation 1 runs on")
 		if f, _ := b.Fake().File("/etc/web.conf"); string(f.Content) != "version 1" {
 			t.Errorf("the file holds %q", f.Content)
 		}

@@ -21,7 +21,7 @@ func (en *entry) updates(o spec.Observed) *spec.Update {
 
 // fail settles an entry that didn't arrive, turns it back to its previous revision, or has it stopped. o is what was found last.
 func (p *applying) fail(ctx context.Context, en *entry, o spec.Observed, failure error) time.Duration {
-	if en.want != nil && en.once.began {
+	if en.want != nil && en.once.began && !(o.State == spec.Running && o.Stamp.Digest != en.want.Digest) { // else it is another one's log
 		failure = p.loop.quoting(ctx, en.name, failure)
 	}
 	item := &en.once.item
@@ -94,7 +94,11 @@ func (p *applying) turned(en *entry) (Action, error) {
 	case en.verdict.halt != "":
 		return Failed, fmt.Errorf("%w\nit was stopped, as spec.update.onFailure says", en.once.cause)
 	}
-	return RolledBack, fmt.Errorf("%w\ngeneration %d was put back and is Ready", en.once.cause, en.once.first.Observed.Stamp.Generation)
+	before := en.once.first.Observed
+	if instanceID(before) != "" && instanceID(before) == instanceID(en.once.item.Observed) {
+		return RolledBack, fmt.Errorf("%w\ngeneration %d runs on, and is Ready", en.once.cause, before.Stamp.Generation)
+	}
+	return RolledBack, fmt.Errorf("%w\ngeneration %d was put back and is Ready", en.once.cause, before.Stamp.Generation)
 }
 
 // prepare: a person who applies a change knows of those that failed before.

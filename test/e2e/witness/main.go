@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // options are the flags.
@@ -26,6 +27,7 @@ type options struct {
 	name, dir, addr, config, secret string
 	background, stubborn, child     bool
 	children, exit                  int
+	sicken                          time.Duration
 }
 
 func main() {
@@ -39,6 +41,7 @@ func main() {
 	flag.BoolVar(&o.stubborn, "stubborn", false, "ignore SIGTERM, which is a line in NAME.asked then, and a POST /shutdown too")
 	flag.IntVar(&o.children, "children", 0, "how many processes to start, each in a session of its own and deaf to SIGTERM")
 	flag.IntVar(&o.exit, "exit", -1, "exit with this status at once")
+	flag.DurationVar(&o.sicken, "sicken", 0, "become unhealthy after that time")
 	flag.BoolVar(&o.child, "child", false, "be one of those processes")
 	flag.Parse()
 	if err := run(&o); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // server is what a witness answers and does while it lives.
@@ -48,6 +49,9 @@ func (s *server) listen() error {
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err
+	}
+	if s.sicken > 0 {
+		time.AfterFunc(s.sicken, func() { s.sick.Store(true) })
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
