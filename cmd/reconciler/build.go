@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +40,7 @@ manifests are those that the daemons were built from last, here.`,
 		if err := b.hostFlags.check(); err != nil {
 			return err
 		}
-		if err := c.builtFrom(&b.inputs, args); err != nil {
+		if _, err := c.builtFrom(&b.inputs, args); err != nil {
 			return err
 		}
 		return c.build(cmd.Context(), &b)
@@ -75,7 +77,7 @@ func (c *cli) build(ctx context.Context, b *buildFlags) error {
 	if err != nil {
 		return err
 	}
-	c.rememberAll(b.inputs, d)
+	c.rememberAll(b.inputs, "", d)
 	all, sites, err := c.makings(ctx, d, b.parallel)
 	if err != nil {
 		return err
@@ -196,43 +198,51 @@ func failedMakings(all []making) error {
 	return err
 }
 
-// builtFrom sees to it that in names the manifests of daemons that are built: those of -f, or where that isn't given those that the daemons were built from last. args are names.
-func (c *cli) builtFrom(in *inputs, args []string) error {
+// builtFrom sees to it that in names the manifests of daemons that are built: those of -f, or where that isn't given those that the daemons were built from last. args are names. It returns the
+// owner set that they were applied for then; empty where that isn't known.
+func (c *cli) builtFrom(in *inputs, args []string) (set string, err error) {
 	in.names, in.built = daemonNames(args), true
 	switch {
 	case len(in.Files) > 0:
-		return nil
+		return "", nil
 	case len(args) == 0 && in.Selector == "":
-		return usagef("no daemon is named: give NAME, -l SELECTOR or -f FILE")
+		return "", usagef("no daemon is named: give NAME, -l SELECTOR or -f FILE")
 	}
 	known, err := c.rememberedManifests()
 	if err != nil {
-		return err
+		return "", err
 	}
 	names := in.names
 	if len(names) == 0 {
-		for name := range known {
-			names = append(names, name)
-		}
+		names = slices.Sorted(maps.Keys(known))
 	}
-	seen := map[string]bool{}
-	for _, name := range names {
-		from, ok := known[name]
-		if !ok {
-			return usagef("find the manifest of daemon %s: it wasn't built here before, so it isn't known: give -f FILE", name)
-		}
-		in.Recursive = in.Recursive || from.Recursive
-		for _, f := range from.Files {
-			if !seen[f] {
-				seen[f] = true
-				in.Files = append(in.Files, f)
-			}
-		}
+	if set, err = in.from(names, known); err != nil {
+		return "", err
 	}
 	if len(in.Files) == 0 {
-		return usagef("find daemons that match -l %s: nothing was built here before, so no manifests are known: give -f FILE", in.Selector)
+		return "", usagef("find daemons that match -l %s: nothing was built here before, so no manifests are known: give -f FILE", in.Selector)
 	}
-	return nil
+	return set, nil
+}
+
+// from adds the files that daemons were built from, each once.
+func (in *inputs) from(names []string, known map[string]rememberedInputs) (set string, err error) {
+	for i, name := range names {
+		from, ok := known[name]
+		switch {
+		case !ok:
+			return "", usagef("find the manifest of daemon %s: it wasn't built here before, so it isn't known: give -f FILE", name)
+		case i > 0 && from.Set != set:
+			return "", usagef("these daemons were applied for different sets, %s for %q and %s for %q: name those of one", names[0], set, name, from.Set)
+		}
+		in.Recursive, set = in.Recursive || from.Recursive, from.Set
+		in.Files = append(in.Files, from.Files...)
+	}
+	slices.Sort(in.Files)
+	in.Files = slices.Compact(in.Files)
+	folders := slices.Clone(in.Files)
+	in.Files = slices.DeleteFunc(in.Files, func(f string) bool { return slices.Contains(folders, filepath.Dir(f)) }) // it is read with its folder
+	return set, nil
 }
 
 // notBuilt is what is said where nothing is to be built.

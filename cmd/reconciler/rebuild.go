@@ -11,7 +11,8 @@ func (c *cli) rebuildCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rebuild (NAME... | -l SELECTOR | -f FILE)", Short: "Build the programs of daemons and roll them out",
 		Long: `Build the programs of daemons as their manifests say, and apply these manifests: daemons of which the program, or anything else, changed are updated. A build
-that fails touches nothing that runs. Without -f the manifests are those that the daemons were built from last, here.`,
+that fails touches nothing that runs. Without -f the manifests are those that the daemons were built from last, here, and the
+owner set is the one that they were applied for.`,
 		Example: "  reconciler rebuild worker\n  reconciler rebuild -f manifests/ -l tier=web --force",
 	}
 	var a applyFlags
@@ -28,8 +29,12 @@ that fails touches nothing that runs. Without -f the manifests are those that th
 		if err := a.check(cmd); err != nil {
 			return err
 		}
-		if err := c.builtFrom(&a.inputs, args); err != nil {
+		set, err := c.builtFrom(&a.inputs, args)
+		if err != nil {
 			return err
+		}
+		if set != "" && !cmd.Flags().Changed("set") {
+			*a.set = set
 		}
 		return c.rebuild(cmd.Context(), &a, *again)
 	}

@@ -19,6 +19,8 @@ import (
 type rememberedInputs struct {
 	Files     []string `json:"files"` // absolute
 	Recursive bool     `json:"recursive,omitempty"`
+	// Set is the owner set that it was applied for, as far as it was.
+	Set string `json:"set,omitempty"`
 }
 
 func remembered(dirs layout.Dirs) string { return filepath.Join(dirs.Builds(), "manifests") }
@@ -54,15 +56,15 @@ func readRemembered(path string) (from rememberedInputs) {
 }
 
 // rememberAll is remember for what is declared.
-func (c *cli) rememberAll(in inputs, d declaration) {
+func (c *cli) rememberAll(in inputs, set string, d declaration) {
 	for _, p := range d.places {
-		c.remember(in, p.Daemons)
+		c.remember(in, set, p.Daemons)
 	}
 }
 
-// remember notes from which manifests daemons are built. It is an aid to people, and never fails a command.
-func (c *cli) remember(in inputs, ms []spec.Manifest) {
-	now := rememberedInputs{in.absolute(), in.Recursive}
+// remember notes from which manifests daemons are built, and for which set they are applied; empty: that stays as it was. It is an aid to people, and never fails a command.
+func (c *cli) remember(in inputs, set string, ms []spec.Manifest) {
+	now := rememberedInputs{in.absolute(), in.Recursive, set}
 	dirs, err := c.dirs()
 	if err != nil || now.Files == nil {
 		return // who needs the directories is told what is wrong with them
@@ -70,7 +72,11 @@ func (c *cli) remember(in inputs, ms []spec.Manifest) {
 	dir := remembered(dirs)
 	for _, m := range ms {
 		path := filepath.Join(dir, m.Metadata.Name+".json")
-		if m.Spec.Build == nil || reflect.DeepEqual(readRemembered(path), now) {
+		was := readRemembered(path)
+		if now.Set = set; set == "" {
+			now.Set = was.Set
+		}
+		if m.Spec.Build == nil || reflect.DeepEqual(was, now) {
 			continue
 		}
 		data, err := json.Marshal(now)

@@ -38,7 +38,7 @@ func (c *cli) review(ctx context.Context, p *planning, purpose programs.Purpose,
 		return nil, err
 	}
 	if purpose != programs.Look {
-		c.rememberAll(p.inputs, d)
+		c.rememberAll(p.inputs, *p.set, d)
 	}
 	wants, err := c.resolveAll(ctx, d, round)
 	if err != nil {

@@ -57,7 +57,7 @@ func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error
 	}
 	defer closeShop()
 	k.maker = maker
-	if k.src, err = c.source(p.inputs, maker, k.say); err != nil {
+	if k.src, err = c.source(p.inputs, *p.set, maker, k.say); err != nil {
 		return err
 	}
 	err = k.run(ctx)

@@ -7,7 +7,7 @@ import (
 )
 
 // source is what a run keeps: the manifests, watched, and the last good ones of them while they don't load.
-func (c *cli) source(in inputs, maker *programs.Maker, say func(at string, p reconcile.Progress)) (*reconcile.FleetSource, error) {
+func (c *cli) source(in inputs, set string, maker *programs.Maker, say func(at string, p reconcile.Progress)) (*reconcile.FleetSource, error) {
 	sel, err := parseSelector(in.Selector)
 	if err != nil {
 		return nil, err
@@ -21,7 +21,7 @@ func (c *cli) source(in inputs, maker *programs.Maker, say func(at string, p rec
 		},
 		Here: func(hosts []spec.HostManifest) (func(string) bool, error) { return c.newInventory(hosts).isLocal, nil },
 		Choose: func(all []spec.Manifest) ([]spec.Manifest, error) {
-			c.remember(in, all)
+			c.remember(in, set, all)
 			return in.chosen(sel, all)
 		},
 		Problem: func(host string, err error) {

@@ -28,6 +28,8 @@ type daemon struct {
 	spec   string   // more of its spec, in YAML
 	// from is the program that is installed of it, a file beside the manifests, and to where; empty: it runs the witness that the host has.
 	from, to string
+	// build is how it comes to be instead, in YAML; from is then what that has to come to.
+	build string
 }
 
 // daemon makes one; it isn't declared yet. It is kept by the driver that the host prefers where driver is empty.
@@ -52,7 +54,9 @@ func (d *daemon) manifest() string {
 	}
 	args := append([]string{"-name=" + d.name, "-dir=" + testifies}, d.args...)
 	program := "binary: " + witnessAt
-	if d.from != "" {
+	if d.build != "" {
+		program = fmt.Sprintf("build: %s\n  install: {to: %s}", d.build, d.to)
+	} else if d.from != "" {
 		program = fmt.Sprintf("install: {from: %s, to: %s}", d.from, d.to)
 	}
 	return fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %s}\nspec:\n  host: %s\n  %s\n  args: [%s]\n%s",
