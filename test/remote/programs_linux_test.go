@@ -28,6 +28,7 @@ func TestPrograms(t *testing.T) {
 	}{
 		{"a program is sent once", testSentOnce},
 		{"a transfer that is cut off goes on", testCutTransfers},
+		{"a plan says what is yet to be built", testPlanOfABuild},
 		{"what can't be installed leaves the old one running", testBadPrograms},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, s.newOffice(t), host) })
@@ -175,6 +176,31 @@ func untilArrived(h *labhost.Host, p *program, want int64) (have int64) {
 		time.Sleep(time.Millisecond)
 	}
 	return have
+}
+
+// testPlanOfABuild is a diff of a daemon whose program nobody has built: neither it nor its path is known yet, and nothing is built, sent or refused. The apply does all of it.
+func testPlanOfABuild(t *testing.T, o *office, h *labhost.Host) {
+	for _, driver := range []string{"systemd", "process"} {
+		d := o.daemon(h, "built-"+driver, driver)
+		text := fmt.Sprintf("apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: %[1]s}\nspec:\n  host: %[2]s\n  driver: %[3]s\n"+
+			"  build: {command: [cp, %[4]s, %[1]s.out], dir: %[5]s, inputs: [%[1]s.in], output: %[1]s.out}\n  args: ['-name=%[1]s', '-dir=%[6]s']\n  stop: {gracePeriod: 5s}\n",
+			d.name, h.Name, driver, witness(t), o.dir, testifies)
+		if err := os.WriteFile(filepath.Join(o.dir, d.name+".in"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o.write(d.file(), text)
+	}
+	if err := h.Put(testifies+"/readme", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := received(t, h)
+	o.exits(1, "diff", "-f", o.manifests())
+	o.ok("apply", "--dry-run=server", "-f", o.manifests())
+	if sent := received(t, h) - before; sent > little {
+		t.Errorf("%d bytes were sent for a plan", sent)
+	}
+	o.ok("apply", "--wait", "-f", o.manifests())
+	o.ok("diff", "-f", o.manifests())
 }
 
 // testBadPrograms declares programs that can't be installed: each is said in words, and what runs isn't touched.
