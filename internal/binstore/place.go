@@ -13,6 +13,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/plainfile"
 )
 
 // Place is where one daemon wants its program.
@@ -178,7 +179,7 @@ func (s *Store) copy(ctx context.Context, from string, p Place) error {
 	case err != nil:
 		return err
 	}
-	return unwritten(ctx, p.Path)
+	return plainfile.Unwritten(ctx, p.Path)
 }
 
 // verifying reads what r does, and ends with an error where that isn't the content of digest.

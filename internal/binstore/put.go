@@ -14,6 +14,7 @@ import (
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/failpoint"
+	"reconciler.dev/reconciler/internal/plainfile"
 )
 
 // Put takes in a content of that size, of which r reads what follows offset. It waits for others who take in the same, and does nothing once there is the whole of it. What arrived before
@@ -85,7 +86,7 @@ func (s *Store) adopt(ctx context.Context, path, digits string) error {
 	if err := atomicfile.MkdirAll(filepath.Dir(to), 0o755, atomicfile.Durable); err != nil {
 		return err
 	}
-	if err := unwritten(ctx, path); err != nil {
+	if err := plainfile.Unwritten(ctx, path); err != nil {
 		return err
 	}
 	if err := atomicfile.Adopt(path, to, 0o755, atomicfile.Durable); err != nil {

@@ -1,15 +1,6 @@
 package binstore
 
-import (
-	"context"
-	"errors"
-	"os"
-	"time"
-
-	"golang.org/x/sys/unix"
-
-	"reconciler.dev/reconciler/internal/plainfile"
-)
+import "golang.org/x/sys/unix"
 
 // freeSpace is how many bytes may still be written in a folder.
 func freeSpace(dir string) (free int64, known bool) {
@@ -18,31 +9,4 @@ func freeSpace(dir string) (free int64, known bool) {
 		return 0, false
 	}
 	return int64(st.Bavail) * st.Bsize, true
-}
-
-// longestStray is how long a child that was forked while a file was written may take to be its own program, and so to have closed the file.
-const longestStray = time.Second
-
-// unwritten waits until nobody has the file open for writing: not this process any more, but a child of it that was just forked may. To execute it would fail with ETXTBSY until
-// then. A read lease is given for no file that is open for writing: see fcntl(2). Where there are no leases it doesn't wait.
-func unwritten(ctx context.Context, path string) error {
-	f, err := plainfile.Open(path, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // which gives the lease back
-	ctx, cancel := context.WithTimeout(ctx, longestStray)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); !errors.Is(err, unix.EAGAIN) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil // whoever executes it is told, and tries again
-		case <-tick.C:
-		}
-	}
 }

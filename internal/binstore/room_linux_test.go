@@ -1,13 +1,11 @@
 package binstore
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,32 +16,6 @@ import (
 func TestMain(m *testing.M) {
 	spawn.Main()
 	labhost.Main(m)
-}
-
-// TestWhatSomebodyStillWrites isn't said to be there before they have closed it: until then it can't be executed.
-func TestWhatSomebodyStillWrites(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	began := time.Now()
-	if err := unwritten(ctx, path); err != nil || time.Since(began) > longestStray/2 {
-		t.Errorf("who is told to stop: %v, after %v", err, time.Since(began))
-	}
-	done := make(chan error)
-	go func() { done <- unwritten(t.Context(), path) }()
-	select {
-	case err := <-done:
-		t.Errorf("it ended while the file is written: %v", err)
-	case <-time.After(20 * time.Millisecond):
-	}
-	f.Close()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestAFullDisk is a file system of which a part is free. What doesn't fit is refused before it is sent, what turns out not to fit takes nothing away, and what was there stays.

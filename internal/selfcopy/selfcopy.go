@@ -4,6 +4,7 @@
 package selfcopy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,13 +13,25 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/plainfile"
 )
 
 // self is the program that runs, whatever has become of its file since.
 const self = "/proc/self/exe"
 
-// Keep makes path a copy of this very program, unless it is. It is known by size and time of the last change, which a copy keeps. Concurrent calls are safe, and the last one wins.
-func Keep(path string) error {
+// Keep makes path a copy of this very program, unless it is, and returns once it can be executed. It is known by size and time of the last change, which a copy keeps. Concurrent calls are
+// safe, and the last one wins.
+func Keep(ctx context.Context, path string) error {
+	if err := keep(path); err != nil {
+		return err
+	}
+	if err := plainfile.Unwritten(ctx, path); err != nil {
+		return fmt.Errorf("look at the copy of this program: %w", err)
+	}
+	return nil
+}
+
+func keep(path string) error {
 	ours, err := os.Stat(self)
 	if err != nil {
 		return fmt.Errorf("look at the own program: %w", err)

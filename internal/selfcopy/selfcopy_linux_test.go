@@ -24,7 +24,7 @@ func TestKeep(t *testing.T) {
 	}
 	keep := func() os.FileInfo {
 		t.Helper()
-		if err := Keep(path); err != nil {
+		if err := Keep(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}
 		fi, err := os.Stat(path)
@@ -59,7 +59,7 @@ func TestWhereThereIsNoRoom(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Keep(filepath.Join(file, "tool")); err == nil {
+	if err := Keep(t.Context(), filepath.Join(file, "tool")); err == nil {
 		t.Error("no error")
 	}
 }

@@ -176,7 +176,7 @@ func (c *Client) start(ctx context.Context) error {
 	if conn, err := c.dial(ctx); err == nil {
 		return conn.Close()
 	}
-	if err := selfcopy.Keep(c.Tool); err != nil {
+	if err := selfcopy.Keep(ctx, c.Tool); err != nil {
 		return fmt.Errorf("start the holder of sockets: %w", err)
 	}
 	r, w, err := os.Pipe()

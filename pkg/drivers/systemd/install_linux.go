@@ -98,7 +98,7 @@ func (d *Driver) put(ctx context.Context, f *finding, unit string, p *plan) erro
 		return err
 	}
 	if p.callsTool {
-		if err := d.keepTool(); err != nil {
+		if err := d.keepTool(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 
@@ -11,10 +12,10 @@ import (
 func (d *Driver) toolPath() string { return d.dirs.Tool() }
 
 // keepTool makes the copy that units call this very program, unless it is.
-func (d *Driver) keepTool() error {
+func (d *Driver) keepTool(ctx context.Context) error {
 	d.tool.Lock()
 	defer d.tool.Unlock()
-	return selfcopy.Keep(d.toolPath())
+	return selfcopy.Keep(ctx, d.toolPath())
 }
 
 // nearest is the path itself, or the first directory above it that is there.

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package plainfile
+
+import "context"
+
+// Unwritten does nothing here.
+func Unwritten(context.Context, string) error { return nil }
