@@ -164,7 +164,7 @@ func (c *cli) progress(at string) func(reconcile.Progress) {
 func isResult(p reconcile.Progress) bool {
 	switch reconcile.Action(p.Phase) {
 	case reconcile.Unchanged, reconcile.Created, reconcile.Configured, reconcile.Healed, reconcile.Restarted, reconcile.Started, reconcile.Stopped,
-		reconcile.Paused, reconcile.Pruned, reconcile.Deleted, reconcile.RolledBack, reconcile.Installed, reconcile.Uninstalled, reconcile.Refused, reconcile.Failed:
+		reconcile.Paused, reconcile.Pruned, reconcile.Deleted, reconcile.RolledBack, reconcile.Installed, reconcile.Uninstalled, reconcile.RolloutPaused, reconcile.RolloutResumed, reconcile.Refused, reconcile.Failed:
 		return true
 	}
 	return false

@@ -302,7 +302,7 @@ func (c *cli) rolloutStatus(ctx context.Context, s *site, name string, timeout s
 		return &exit{exitTimeout, fmt.Errorf("wait for the rollout of daemon %s on %s: %s", name, s.host.Name(), found(s.at, last))}
 	case err != nil:
 		return err
-	case !rolledOut(last):
+	case stalled(last), !rolledOut(last):
 		return fmt.Errorf("wait for the rollout of daemon %s on %s: it is stalled; %s", name, s.host.Name(), found(s.at, last))
 	}
 	return nil
@@ -321,7 +321,7 @@ func stalled(v reconcile.View) bool {
 func rolloutText(at string, v reconcile.View) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%sdaemon/%s revision %d: ", hostPrefix(at), clean(v.Observed.Name), generation(v.Observed.Stamp))
-	if rolledOut(v) {
+	if rolledOut(v) && !stalled(v) {
 		b.WriteString("rolled out")
 	} else {
 		b.WriteString(clean(found(at, v)))

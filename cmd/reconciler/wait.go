@@ -177,13 +177,13 @@ func found(at string, v reconcile.View) string {
 		return text
 	}
 	for _, c := range v.Conditions {
-		if c.Type == spec.Ready {
-			text += fmt.Sprintf(", Ready is %s", c.Status)
+		if c.Type == spec.Ready || c.Type == spec.Stalled && c.Status == spec.True {
+			text += fmt.Sprintf(", %s is %s", c.Type, c.Status)
 			if c.Reason != "" {
 				text += " (" + c.Reason + ")"
 			}
 			if c.Message != "" {
-				text += ": " + c.Message
+				text += ": " + firstLine(c.Message)
 			}
 		}
 	}

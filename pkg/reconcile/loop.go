@@ -286,7 +286,10 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 	d := l.permitted(ctx, in, Plan(in))
 	d.Rejected, d.Held = en.verdict.why, en.verdict.held
 	if d.Action == Configured && (en.verdict.instead != nil || en.once.cause != nil) {
-		d.Action = RolledBack
+		d.Action, d.Reason = RolledBack, "its change failed, and what ran before comes back"
+		for i := range d.Steps {
+			d.Steps[i].Reason = d.Reason
+		}
 	}
 	for i := range d.Steps {
 		if d.Steps[i].Verb == spec.VerbStop && en.grace != nil {

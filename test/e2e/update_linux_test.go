@@ -23,7 +23,7 @@ const screen = 24
 // updated is a daemon whose changes have to prove themselves, with program 1 at its place, and serving.
 func updated(m *machine) (w *testimony, before int) {
 	m.t.Helper()
-	w = m.witness("web").listening().installed(1)
+	w = m.witness("web").listening().installed(1).configured("port 80")
 	w.spec += "  update: {readyTimeout: 4s, readyFor: 1s}\n"
 	w.applied()
 	return w, w.pid()
@@ -40,6 +40,9 @@ func (w *testimony) stillServes(before int, untouched bool) {
 		w.m.t.Errorf("it doesn't serve: %q, %v", body, err)
 	}
 	w.runsProgram(1)
+	if text := w.testified("config"); text != "" && text != "port 80" {
+		w.m.t.Errorf("it goes by the config %q", text)
+	}
 	if got := w.m.get(w.name); got.Status.Phase != "Running" {
 		w.m.t.Errorf("get says %s", got.Status.Phase)
 	}
@@ -65,7 +68,10 @@ func TestAFailedUpdateLeavesTheOldOneServing(t *testing.T) {
 		untouched bool
 		says      []string
 	}{
-		{"one that crashes at once", func(w *testimony) { w.args = append(w.args, "-exit=3") }, false,
+		{"one that crashes at once, with another program and other files", func(w *testimony) {
+			w.installed(2).configured("port 81")
+			w.args = append(w.args, "-exit=3")
+		}, false,
 			[]string{"daemon/web rolled back", "it doesn't stay up: it exited with status 3", "| exiting with 3, as told", "generation 1 was put back"}},
 		{"one that starts and is never healthy", func(w *testimony) { w.args = append(w.args, "-sicken=1ns") }, false,
 			[]string{"daemon/web rolled back", "not Ready within 4s", "HTTP 503", "generation 1 was put back"}},
@@ -90,6 +96,7 @@ func TestAFailedUpdateLeavesTheOldOneServing(t *testing.T) {
 				return
 			}
 			// The next good one is applied as ever.
+			good.installed(1)
 			good.args = append(good.args[:len(good.args):len(good.args)], "-stubborn=false")
 			w.m.ok("apply", "-f", good.declare()).printed("daemon/web configured")
 		})
@@ -245,4 +252,47 @@ func (m *machine) asking(urls ...string) func() int {
 		wg.Wait()
 		return n
 	})
+}
+
+// TestARunPutsAFailedUpdateBack has a run find out that a change fails, and not try it again, not after a crash of its own either, until there is another one.
+func TestARunPutsAFailedUpdateBack(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	w := m.witness("web").listening().installed(1).configured("port 80")
+	w.spec += "  update: {readyTimeout: 4s}\n"
+	w.declare()
+	run := m.keep("-f", m.path("manifests"))
+	before := w.becomes(0)
+	m.ok("wait", "web", "--for=condition=Ready", "--timeout=20s")
+
+	good := *w
+	good.args = append(good.args[:len(good.args):len(good.args)], "-stubborn=false")
+	w.args = append(w.args, "-sicken=1ns")
+	w.installed(2).configured("port 81").declare()
+	run.says("update failed: ")
+	m.eventually("what ran before is back", func() bool {
+		s := m.get("web").Status
+		return s.Phase == "Running" && s.PID != before && w.testified("config") == "port 80"
+	})
+	w.stillServes(before, false)
+	m.ok("rollout", "history", "web").said("failed: not Ready within 4s")
+	starts := w.starts()
+
+	run.kill()
+	run = m.keep("-f", m.path("manifests"))
+	w.becomes(w.kill())
+	m.ok("wait", "web", "--for=condition=Ready", "--timeout=20s")
+	w.stillServes(before, false)
+	if n := w.starts(); n != starts+1 {
+		t.Errorf("it was started %d times since it was put back, and once it crashed", n-starts)
+	}
+	m.exits(1, "rollout", "status", "web").said("UpdateFailed")
+
+	good.installed(2).declare()
+	m.eventually("the next change is made", func() bool {
+		c := w.copies()
+		return len(c) == 1 && strings.Contains(fmt.Sprint(c[0].args), "-stubborn=false")
+	})
+	m.ok("rollout", "status", "web", "--timeout=20s").said("rolled out")
+	w.runsProgram(2)
 }
