@@ -135,7 +135,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 // here measures one driver on this machine, and prints what came of it.
 func (b *bench) here(ctx context.Context) error {
 	parts := map[string][]func(context.Context) ([]row, error){
-		"process": {b.startAndStop, b.heal, b.idleRun, b.refused}, "cgroup": {b.cgroup, b.refused}, "systemd": {b.systemd, b.refused},
+		"process": {b.startAndStop, b.heal, b.idleRun, b.edits, b.refused}, "cgroup": {b.cgroup, b.refused}, "systemd": {b.systemd, b.refused},
 	}[b.driver]
 	if parts == nil {
 		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)

@@ -47,7 +47,11 @@ func (s *site) measure(ctx context.Context) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rows = append(rows, programs...)
+	edited, err := s.edits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(append(rows, programs...), edited...)
 	connected, err := s.connectedRows(ctx, plain) // the last, for it leaves daemons that are yet to be started again
 	return append(connected, rows...), err
 }
