@@ -25,6 +25,8 @@ type Options struct {
 	Driver, Name string
 	// Listen has the daemon's socket held; else the daemon opens it itself.
 	Listen bool
+	// StartFirst has a new instance started beside the old one, which is stopped once that is Ready.
+	StartFirst bool
 	// Times is how often the daemon is rebuilt, killed and rolled back, each.
 	Times int
 	// Rate is how many requests are begun in a second; 0: 1000.
@@ -81,6 +83,10 @@ func prepare(o Options) (*daemon, error) {
 	if o.Listen {
 		how = fmt.Sprintf("listen: [\"tcp://%s\"]", d.address)
 	}
+	strategy := "Restart"
+	if o.StartFirst {
+		strategy = "StartFirst"
+	}
 	// What is built is another program each time, without a compiler: the old one with a note at its end, which nobody reads.
 	manifest := fmt.Sprintf(`apiVersion: reconciler.dev/v1
 kind: DaemonSpec
@@ -89,10 +95,11 @@ spec:
   driver: %s
   build: {command: [/bin/sh, build.sh], dir: src, inputs: [note, build.sh], output: dist/hello}
   install: {}
+  update: {strategy: %s}
   %s
   health: {url: "http://%s/healthz", interval: 1s}
   restart: {backoff: {initial: 100ms, resetAfter: 1s}}
-`, o.Name, o.Driver, how, d.address)
+`, o.Name, o.Driver, strategy, how, d.address)
 	script := fmt.Sprintf("mkdir -p dist && cat '%s' note > dist/hello && chmod 755 dist/hello\n", o.Hello)
 	return d, errors.Join(
 		os.WriteFile(d.manifest, []byte(manifest), 0o644),

@@ -188,15 +188,25 @@ func (d *Driver) openSocket(ctx context.Context, l *link, s SocketUnit) error {
 
 // Unlisten closes the sockets of a daemon that doesn't run: see drivers.Listening. Their units stay, and the daemon's next start opens them.
 func (d *Driver) Unlisten(ctx context.Context, name string) error {
-	finds, err := d.locate([]string{name})
-	if err != nil || !finds[0].ours() || len(finds[0].stamp().Spec.Listen) == 0 {
+	own, err := d.locate([]string{name})
+	if err != nil {
 		return err
+	}
+	units, err := d.sharedSockets(name) // those of its other instances
+	if err != nil {
+		return err
+	}
+	if s := own[0].stamp(); s != nil {
+		units = append(units, socketUnits(s)...)
+	}
+	if len(units) == 0 {
+		return nil
 	}
 	l, err := d.bus.get(ctx)
 	if err != nil {
 		return err
 	}
-	for _, unit := range socketUnits(finds[0].stamp()) {
+	for _, unit := range units {
 		if err := d.closeSocket(ctx, l, unit); err != nil {
 			return err
 		}
