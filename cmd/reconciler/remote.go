@@ -49,7 +49,7 @@ func connectRemote(ctx context.Context, c *cli, inv *inventory, at string, o rec
 
 // startAgent starts the agent of a host, over a connection to it.
 func (c *cli) startAgent(ctx context.Context, conn *link.Conn, at string, way targets.Resolved, declared *spec.HostManifest) (*remote.Host, error) {
-	o := bootstrap.Options{Host: at, Binaries: c.controller().binaries, Cache: c.controller().cache, Patience: way.Target.ConnectTimeout}
+	o := bootstrap.Options{Host: at, Binaries: c.controller().binaries, Cache: c.controller().cache, Patience: way.Target.ConnectTimeout, Way: byHand(at, way)}
 	if declared != nil {
 		o.Install, o.Path, o.Sudo = bootstrap.Policy(declared.Spec.Agent.Install), declared.Spec.Agent.Path, declared.Spec.Sudo
 	}
@@ -62,6 +62,18 @@ func (c *cli) startAgent(ctx context.Context, conn *link.Conn, at string, way ta
 		return err
 	})
 	return host, err
+}
+
+// byHand is how ssh itself gets to a host; nil where its configuration, or the name as it is given, says that.
+func byHand(at string, way targets.Resolved) *link.Target {
+	t := way.Target
+	if way.Declared == "" && !strings.Contains(at, ":") {
+		return nil
+	}
+	if !t.IdentitiesOnly { // what ssh would try by itself
+		t.IdentityFiles = nil
+	}
+	return &t
 }
 
 // controller is what all connections of a command share.

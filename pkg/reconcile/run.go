@@ -53,7 +53,7 @@ func whileLinked(ctx context.Context, host drivers.Host) (context.Context, conte
 		go func() {
 			select {
 			case <-l.Done():
-				cancel(fmt.Errorf("keep the daemons of %s: %w", host.Name(), cmp.Or(l.Err(), drivers.ErrUnreachable)))
+				cancel(cmp.Or(l.Err(), fmt.Errorf("keep the daemons of %s: %w", host.Name(), drivers.ErrUnreachable)))
 			case <-ctx.Done():
 			}
 		}()

@@ -67,7 +67,11 @@ func (c *conn) start(r *bufio.Reader) {
 // fail ends the link for that reason. The first reason stays.
 func (c *conn) fail(why error) {
 	c.end.Do(func() {
-		if !errors.Is(why, errClosed) {
+		switch {
+		case errors.Is(why, errClosed):
+		case errors.Is(why, drivers.ErrUnreachable):
+			why = fmt.Errorf("the link to host %s is lost: %w", c.name, why)
+		default:
 			why = fmt.Errorf("the link to host %s is lost: %w: %w", c.name, why, drivers.ErrUnreachable)
 		}
 		c.err = why

@@ -24,6 +24,8 @@ const (
 type Options struct {
 	// Host is how messages call the host.
 	Host string
+	// Way is how ssh(1) gets to the host, for the commands that messages tell a person to give; nil where it knows the host by that name. Of the keys the first counts.
+	Way *link.Target
 	// Install is Auto or Never.
 	Install Policy
 	// Path is where the agent is: absolute, or from the home directory with ~/. With Auto it is the folder that agents are copied into, each in a folder of its own

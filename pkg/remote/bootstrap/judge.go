@@ -83,8 +83,11 @@ func (b *booter) unusable(f facts, a answer) error {
 	case b.Sudo:
 		return b.sudoRefused(f, a)
 	}
-	return b.problem(Broken, clean(f.file)+" is there, and "+outcome(a, b.Patience),
-		"see what it does there: ssh "+b.Host+" "+b.there(f)+" version", a.said)
+	how := outcome(a, b.Patience)
+	if a.flooded {
+		how = "says other things than an agent does, without an end"
+	}
+	return b.problem(Broken, clean(f.file)+" is there, and "+how, "see what it does there: "+b.ssh(b.there(f)+" version"), a.said)
 }
 
 // outcome is how a command came out that didn't answer.

@@ -213,12 +213,20 @@ func TestOpenSSHLinkCutInACopy(t *testing.T) {
 	h.account("bob", "/bin/bash", "", nil)
 	whole := h.dial(t, "bob")
 	mustReach(t, whole, optionsFor(t), 4)
+	program, err := os.Stat(programs(t).version("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	home := h.account("alice", "/bin/bash", "", nil)
 	s := h.dial(t, "alice")
 	s.before = func(int) {
-		if s.sent > whole.sent*3/4 {
-			s.Close()
+		if s.sent <= whole.sent*3/4 {
+			return
 		}
+		for h.written(home) < program.Size()/2 && t.Context().Err() == nil { // until most of it isn't on its way any more
+			time.Sleep(5 * time.Millisecond)
+		}
+		s.Close()
 	}
 	if _, err := reach(t, s, optionsFor(t)); !errors.Is(err, drivers.ErrUnreachable) || errors.Is(err, drivers.ErrPermanent) {
 		t.Fatalf("got %v, want that the link was lost", err)

@@ -122,7 +122,7 @@ func (b *booter) putThere(f facts, looked bool) string {
 	if err != nil {
 		return fmt.Sprintf("make the program for it with hack/agents.sh %s, and put %s at %s there, with mode 755", f.platform, f.platform.File(), target)
 	}
-	return fmt.Sprintf("put %s at %s there, with mode 755: scp %s %s:%s", file.File, target, file.File, b.Host, target)
+	return fmt.Sprintf("put %s at %s there, with mode 755: %s", file.File, target, b.scp(file.File, target))
 }
 
 // there is where the agent is on the host, fit for a command that a person may copy: as the host says, where it is a plain path.
@@ -143,8 +143,8 @@ func (b *booter) ownFile() string {
 // hanging says that nothing came of a command.
 func (b *booter) hanging(a answer) error {
 	return b.problem(Hanging, fmt.Sprintf("no agent answered within %s, and the command didn't end either", b.Patience),
-		"look at what the account's login runs first (.bashrc, .zshenv, .cshrc, config.fish, /etc/profile.d, ~/.ssh/rc), as something there may wait: ssh "+b.Host+" true must "+
-			"come back at once", a.said)
+		"look at what the account's login runs first (.bashrc, .zshenv, .cshrc, config.fish, /etc/profile.d, ~/.ssh/rc), as something there may wait: "+
+			b.ssh("true")+" must come back at once", a.said)
 }
 
 // deaf says that a host ran neither the agent's command, which came out as first, nor a script for /bin/sh, which came out as second.
@@ -157,7 +157,8 @@ func (b *booter) deaf(first, second answer) error {
 	switch {
 	case said == "" || strings.Contains(lower, "not available") || strings.Contains(lower, "nologin"):
 		return b.problem(NoLogin, fmt.Sprintf("the login shell of the account runs no commands (exit status %d)", second.status()),
-			"give the account a shell, as with usermod --shell /bin/sh ACCOUNT on the host, or connect as another user", said)
+			"where that shell is nologin or the like, give the account another, as with usermod --shell /bin/sh ACCOUNT on the host, or connect as another user; where it isn't, "+
+				"something that the login runs first ends it, as an exit in .bashrc does: "+b.ssh("true")+" must succeed", said)
 	case strings.Contains(lower, "is not recognized"):
 		return b.problem(OtherCommand, "the account's shell is one of Windows, and agents are copied only to hosts that have /bin/sh",
 			"put "+Platform{"windows", "amd64"}.File()+" on the host, and name it in the Host: agent: {install: never, path: 'C:/…'}", said)

@@ -70,6 +70,36 @@ func TestLoginFilesThatHang(t *testing.T) {
 	}
 }
 
+// TestLoginFileThatEndsTheShell: it looks like a shell that runs nothing, and the account has a good one.
+func TestLoginFileThatEndsTheShell(t *testing.T) {
+	h := newShellHost(t, "zsh")
+	h.write(".zshenv", "exit 3\n", 0o600)
+	h.problem(optionsFor(t), bootstrap.NoLogin, "exit status 3", "an exit in .bashrc", "ssh gpu-1 true must succeed")
+}
+
+// TestCommandsForAPerson: where ssh doesn't know the host by that name, they say how it gets there.
+func TestCommandsForAPerson(t *testing.T) {
+	for _, c := range []struct {
+		way      link.Target
+		ssh, scp string // as they go on; FILE stands for the program
+	}{
+		{link.Target{Address: "10.0.0.5"}, "10.0.0.5 ", "FILE 10.0.0.5:"},
+		{link.Target{Address: "10.0.0.5", Port: 22, User: "ops"}, "ops@10.0.0.5 ", "FILE ops@10.0.0.5:"},
+		{link.Target{Address: "fd00::5", Port: 2222, User: "ops"}, "-p 2222 ops@fd00::5 ", "-P 2222 FILE ops@[fd00::5]:"},
+		{link.Target{Address: "10.0.0.5", IdentityFiles: []string{"/keys/my ops's"}}, `-i '/keys/my ops'\''s' 10.0.0.5 `, `-i '/keys/my ops'\''s' FILE 10.0.0.5:`},
+		{link.Target{Address: "10.0.0.5", Jumps: []link.Target{{Address: "gate", User: "bob", Port: 2200}, {Address: "fd00::1"}}},
+			"-J bob@gate:2200,[fd00::1]:22 10.0.0.5 ", "-J bob@gate:2200,[fd00::1]:22 FILE 10.0.0.5:"},
+	} {
+		h := newShellHost(t, "zsh")
+		opts := optionsFor(t)
+		opts.Install, opts.Path, opts.Way = bootstrap.Never, "/opt/reconciler", &c.way
+		h.problem(opts, bootstrap.NoAgent, "mode 755: scp "+strings.Replace(c.scp, "FILE", programs(t).version("one"), 1)+"/opt/reconciler")
+		opts.Path = filepath.Join(h.home, "other")
+		h.write("other", "#!/bin/sh\n", 0o755)
+		h.problem(opts, bootstrap.Broken, "ssh "+c.ssh+opts.Path+" version")
+	}
+}
+
 func TestLoginFilesThatReadStdin(t *testing.T) {
 	h := newShellHost(t, "zsh")
 	h.write(".zshenv", "read -t 0.05 line\nread -t 0.05 line\n", 0o600)
@@ -208,6 +238,11 @@ func TestAgentsThatAreNeverCopied(t *testing.T) {
 		h := newShellHost(t, "bash")
 		path := h.write("agent", "#!/bin/sh\necho panic: no >&2; exit 7\n", 0o755)
 		h.problem(never(t, h, path), bootstrap.Broken, "ended with status 7", "panic: no")
+	})
+	t.Run("floods", func(t *testing.T) {
+		h := newShellHost(t, "bash")
+		path := h.write("agent", "#!/bin/sh\nexec yes\n", 0o755)
+		h.problem(never(t, h, path), bootstrap.Broken, "says other things than an agent does", "y y y")
 	})
 	t.Run("of another version", func(t *testing.T) {
 		h := newShellHost(t, "dash")
@@ -362,7 +397,7 @@ func TestDocsQuoteTheMessages(t *testing.T) {
 		}
 		rows++
 		for i, quoted := range strings.Split(cells[1], "`") {
-			for part := range strings.SplitSeq(strings.ReplaceAll(quoted, "15s", "OS/ARCH"), "OS/ARCH") {
+			for part := range strings.SplitSeq(strings.ReplaceAll(quoted, "10s", "OS/ARCH"), "OS/ARCH") {
 				if i%2 == 1 && !strings.Contains(source.String(), part) {
 					t.Errorf("no message says %q", part)
 				}

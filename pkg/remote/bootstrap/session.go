@@ -35,6 +35,8 @@ type answer struct {
 	end error
 	// late: it didn't end, and was given up.
 	late bool
+	// flooded: it said more than mostNoise, and was given up for that.
+	flooded bool
 	// lost is why the link was lost before it ended.
 	lost error
 }
@@ -75,13 +77,14 @@ func (l *listener) finish() answer {
 	})
 	defer timer.Stop()
 	_ = l.CloseWrite() // that it is closed already, or gone, is told by Wait
-	if n, _ := io.Copy(io.Discard, io.LimitReader(l, mostNoise)); n == mostNoise {
+	n, _ := io.Copy(io.Discard, io.LimitReader(l, mostNoise))
+	if n == mostNoise {
 		late.Store(true)
 		l.Close()
 	}
 	err := l.Wait()
 	l.Close()
-	a := answer{stderr: strings.TrimSpace(l.Stderr()), late: late.Load()}
+	a := answer{stderr: strings.TrimSpace(l.Stderr()), late: late.Load(), flooded: n == mostNoise}
 	l.mu.Lock()
 	a.said = strings.TrimSpace(string(l.heard))
 	l.mu.Unlock()

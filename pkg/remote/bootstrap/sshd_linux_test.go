@@ -202,6 +202,21 @@ func (h *sshHost) runs(name string) bool {
 	})
 }
 
+// written is how much of its agent, or of a part of it, a home has.
+func (h *sshHost) written(home string) (most int64) {
+	h.t.Helper()
+	h.do(func() error {
+		files, err := filepath.Glob(home + "/.cache/reconciler/agents/*/*")
+		for _, file := range files {
+			if fi, err := os.Stat(file); err == nil { // else it was moved meanwhile
+				most = max(most, fi.Size())
+			}
+		}
+		return err
+	})
+	return most
+}
+
 // session is a connection as an account, which notes the commands.
 type session struct {
 	*link.Conn
