@@ -55,6 +55,9 @@ func (b *bench) onHost(ctx context.Context, lab *labhost.Lab, kind labhost.Kind,
 	in := func(name string) string { return filepath.Join(hostDir, name) }
 	cmd := h.Command(ctx, in("bench"), "-driver", driver, "-reconciler", in("reconciler"), "-tinyd", in("tinyd"),
 		"-n", fmt.Sprint(b.n), "-few", fmt.Sprint(b.few), "-rounds", fmt.Sprint(b.rounds), "-kills", fmt.Sprint(b.kills), "-tmpfs", "/run")
+	if b.lookingOnly {
+		cmd.Args = append(cmd.Args, "-looking")
+	}
 	if b.hello != "" {
 		cmd.Args = append(cmd.Args, "-hello", in("hello"))
 	}

@@ -39,6 +39,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of start, apply and stop")
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
+	flag.BoolVar(&b.lookingOnly, "looking", false, "measure nothing but what it costs to look at daemons")
 	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
 	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
 	simulate := flag.Int("simulate", 0, "be so many simulated hosts, and measure nothing")
@@ -67,10 +68,12 @@ type bench struct {
 	tmpfs         string
 	out           io.Writer
 
-	drivers   string // to measure
-	behindSSH bool
-	crowd     int
-	driver    string // of the daemons
+	drivers string // to measure
+	// lookingOnly is for a short measurement of what somebody works at.
+	lookingOnly bool
+	behindSSH   bool
+	crowd       int
+	driver      string // of the daemons
 
 	dir   string // all of it, but for
 	fast  string // what lies on the tmpfs
@@ -135,8 +138,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 // here measures one driver on this machine, and prints what came of it.
 func (b *bench) here(ctx context.Context) error {
 	parts := map[string][]func(context.Context) ([]row, error){
-		"process": {b.startAndStop, b.heal, b.idleRun, b.edits, b.refused}, "cgroup": {b.cgroup, b.refused}, "systemd": {b.systemd, b.refused},
+		"process": {b.startAndStop, b.heal, b.idleRun, b.edits, b.refused, b.looking}, "cgroup": {b.cgroup, b.refused, b.looking}, "systemd": {b.systemd, b.refused, b.looking},
 	}[b.driver]
+	if b.lookingOnly {
+		parts = []func(context.Context) ([]row, error){b.looking}
+	}
 	if parts == nil {
 		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)
 	}

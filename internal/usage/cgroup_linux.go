@@ -9,24 +9,52 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// readGroup fills in what a cgroup's files say. Where a controller isn't there, what only that tells stays nil, with the reason.
-func (r *Reader) readGroup(s *spec.Sample, dir string) error {
-	text, err := r.buf.read(dir + "/cgroup.controllers")
-	if err != nil {
-		return fmt.Errorf("read cgroup %s: %w", dir, err)
+// slowPause is how long what changes seldom is believed: limits and controllers. It is also how often the kernel works out the averages of pressure anew (PSI_FREQ, 2 s).
+const slowPause = 2 * time.Second
+
+// slow is what was read of a cgroup and is read seldom.
+type slow struct {
+	at                    time.Duration // since boot; when it was read
+	cpu, memory, io, pids bool          // the controllers
+	cpuLimit, memoryLimit *spec.Bound
+	taskLimit             *spec.Bound
+	pressure              spec.Pressure
+	missing               []spec.Loss
+	// below says that there are cgroups in it.
+	below bool
+}
+
+// readGroup fills in what a cgroup's files say. Where a controller isn't there, what only that tells stays nil.
+func (r *Reader) readGroup(s *spec.Sample, dir string, m *memory) error {
+	g := group{Reader: r, s: s, dir: dir, slow: m.slow}
+	if g.slow == nil || s.Clock-g.slow.at >= slowPause {
+		text, err := r.buf.read(dir + "/cgroup.controllers")
+		if err != nil {
+			return fmt.Errorf("read cgroup %s: %w", dir, err)
+		}
+		have := func(controller string) bool {
+			return slices.ContainsFunc(bytes.Fields(text), func(w []byte) bool { return string(w) == controller })
+		}
+		g.slow = &slow{at: s.Clock, cpu: have("cpu"), memory: have("memory"), io: have("io"), pids: have("pids")}
+		g.readSlow()
+		m.slow = g.slow
 	}
-	have := func(controller string) bool {
-		return slices.ContainsFunc(bytes.Fields(text), func(w []byte) bool { return string(w) == controller })
+	w := g.slow
+	s.CPU.Limit, s.Memory.Limit, s.TaskLimit, s.Pressure, s.Missing = w.cpuLimit, w.memoryLimit, w.taskLimit, w.pressure, slices.Clone(w.missing)
+	if err := g.processes(); err != nil {
+		return err
 	}
-	g := group{Reader: r, s: s, dir: dir, cpu: have("cpu"), memory: have("memory"), io: have("io"), pids: have("pids")}
-	g.processes()
-	g.cpuTime()
+	into(&g, "cpu.stat", "cpu", "", func(u spec.CPUUse) {
+		u.Limit = s.CPU.Limit
+		s.CPU = u
+	}, cpuStat)
 	g.memoryUse()
 	g.others()
 	return nil
@@ -35,9 +63,37 @@ func (r *Reader) readGroup(s *spec.Sample, dir string) error {
 // group is a look at one cgroup.
 type group struct {
 	*Reader
-	s                     *spec.Sample
-	dir                   string
-	cpu, memory, io, pids bool
+	*slow
+	s   *spec.Sample
+	dir string
+}
+
+// readSlow reads what is read seldom. What no controller counts none limits.
+func (g *group) readSlow() {
+	var st unix.Stat_t
+	g.below = unix.Lstat(g.dir, &st) != nil || st.Nlink > 2
+	none := spec.Unbounded
+	g.cpuLimit, g.memoryLimit, g.taskLimit = &none, &none, &none
+	keep := g.s.Missing
+	g.s.Missing = nil
+	if g.cpu {
+		g.cpuLimit = nil
+		into(g, "cpu.max", "cpu.limit", "", func(b *spec.Bound) { g.cpuLimit = b }, cpuBound)
+	}
+	if g.memory {
+		g.memoryLimit = nil
+		into(g, "memory.max", "memory.limit", "", func(b *spec.Bound) { g.memoryLimit = b }, bound)
+	}
+	if g.slow.pids {
+		g.taskLimit = nil
+		into(g, "pids.max", "taskLimit", "", func(b *spec.Bound) { g.taskLimit = b }, bound)
+	}
+	const why = "this kernel doesn't measure it (CONFIG_PSI, psi=1)"
+	p := &g.pressure
+	into(g, "cpu.pressure", "pressure.cpu", why, func(s *spec.Stalls) { p.CPU = s }, pressure)
+	into(g, "memory.pressure", "pressure.memory", why, func(s *spec.Stalls) { p.Memory = s }, pressure)
+	into(g, "io.pressure", "pressure.io", why, func(s *spec.Stalls) { p.IO = s }, pressure)
+	g.missing, g.s.Missing = g.s.Missing, keep
 }
 
 // into reads a file and has parse take it apart. A file that the kernel hasn't, because it is too old or a controller isn't there, is no figure, and why is the reason; empty: one that nobody
@@ -59,20 +115,24 @@ func into[T any](g *group, file, field, why string, set func(T), parse func([]by
 	}
 }
 
-// processes lists the processes in the cgroup and in those below it.
-func (g *group) processes() {
+// processes lists the processes in the cgroup and in those below it. The error is that the cgroup is gone; what else can't be read is missing.
+func (g *group) processes() error {
 	pids, err := g.pidsIn(g.dir)
+	if err != nil && isGone(err) {
+		return err
+	}
 	if err != nil {
 		missing(g.s, "pids", fmt.Sprintf("list the processes of the cgroup: %v", err))
-		return
+		return nil
 	}
 	slices.Sort(pids)
 	g.s.PIDs = slices.Compact(pids)
+	return nil
 }
 
 func (g *group) pidsIn(dir string) (pids []int, err error) {
 	text, err := g.buf.list(dir + "/cgroup.procs")
-	if err != nil && !isGone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // EOPNOTSUPP: a threaded cgroup, whose processes its root lists
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // EOPNOTSUPP: a threaded cgroup, whose processes its root lists
 		return nil, err
 	}
 	for word := range bytes.FieldsSeq(text) {
@@ -80,9 +140,8 @@ func (g *group) pidsIn(dir string) (pids []int, err error) {
 			pids = append(pids, int(n))
 		}
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil || st.Nlink <= 2 {
-		return pids, nil // there are none below
+	if !g.below {
+		return pids, nil
 	}
 	below, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,22 +150,13 @@ func (g *group) pidsIn(dir string) (pids []int, err error) {
 	for _, e := range below {
 		if e.IsDir() {
 			more, err := g.pidsIn(filepath.Join(dir, e.Name()))
-			if err != nil {
+			if err != nil && !isGone(err) {
 				return nil, err
 			}
 			pids = append(pids, more...)
 		}
 	}
 	return pids, nil
-}
-
-func (g *group) cpuTime() {
-	into(g, "cpu.stat", "cpu", "", func(u spec.CPUUse) { g.s.CPU = u }, cpuStat)
-	if g.cpu {
-		into(g, "cpu.max", "cpu.limit", "", func(b *spec.Bound) { g.s.CPU.Limit = b }, cpuBound)
-		return
-	}
-	unlimited(&g.s.CPU.Limit) // what doesn't count it doesn't limit it
 }
 
 func unlimited(to **spec.Bound) {
@@ -116,13 +166,11 @@ func unlimited(to **spec.Bound) {
 
 func (g *group) memoryUse() {
 	if !g.memory {
-		unlimited(&g.s.Memory.Limit)
 		return
 	}
 	m := &g.s.Memory
 	into(g, "memory.current", "memory.current", "", func(n *int64) { m.Current = n }, single)
 	into(g, "memory.peak", "memory.peak", "this kernel doesn't keep it (Linux 5.19)", func(n *int64) { m.Peak = n }, single)
-	into(g, "memory.max", "memory.limit", "", func(b *spec.Bound) { m.Limit = b }, bound)
 	into(g, "memory.stat", "memory.anon", "", func(v [2]*int64) { m.Anon, m.File = v[0], v[1] }, memoryStat)
 	into(g, "memory.events", "oomKills", "", func(n *int64) { g.s.OOMKills = n }, func(text []byte) (kills *int64, err error) {
 		err = keyed(text, func(key []byte, n int64) {
@@ -153,17 +201,9 @@ func (g *group) others() {
 	if g.io {
 		into(g, "io.stat", "io", "", func(u spec.IOUse) { g.s.IO = u }, func(text []byte) (spec.IOUse, error) { return ioStat(text, g.counts) })
 	}
-	if g.pids {
+	if g.slow.pids {
 		into(g, "pids.current", "tasks", "", func(n *int64) { g.s.Tasks = n }, single)
-		into(g, "pids.max", "taskLimit", "", func(b *spec.Bound) { g.s.TaskLimit = b }, bound)
-	} else {
-		unlimited(&g.s.TaskLimit)
 	}
-	const none = "this kernel doesn't measure it (CONFIG_PSI, psi=1)"
-	p := &g.s.Pressure
-	into(g, "cpu.pressure", "pressure.cpu", none, func(s *spec.Stalls) { p.CPU = s }, pressure)
-	into(g, "memory.pressure", "pressure.memory", none, func(s *spec.Stalls) { p.Memory = s }, pressure)
-	into(g, "io.pressure", "pressure.io", none, func(s *spec.Stalls) { p.IO = s }, pressure)
 }
 
 // counts tells whether a block device, MAJOR:MINOR, is made of no others: see /sys/block/DEVICE/slaves in the kernel's documentation of sysfs.

@@ -16,8 +16,11 @@ const maxFile = 4 << 20
 // until the next read.
 func (b *scratch) read(path string) ([]byte, error) { return b.open(path, false) }
 
-// list reads a file that the kernel makes line by line.
+// list reads a file that the kernel makes line by line, a page at a time. What leaves room in a page for another line was the last.
 func (b *scratch) list(path string) ([]byte, error) { return b.open(path, true) }
+
+// The least size of a page, and the longest line of a list.
+const page, maxListed = 4 << 10, 256
 
 func (b *scratch) open(path string, lines bool) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -36,7 +39,7 @@ func (b *scratch) open(path string, lines bool) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		if at += n; n == 0 || !lines && at < len(*b) {
+		if at += n; n == 0 || at < len(*b) && (!lines || n < page-maxListed) {
 			return (*b)[:at], nil
 		}
 		if at == len(*b) {

@@ -17,11 +17,11 @@ import (
 
 // Reader reads figures, and remembers of one pass what the next needs. It is for one goroutine at a time. The zero Reader is ready for use.
 type Reader struct {
-	tallies map[string]*tally // by daemon
-	devices map[string]bool
-	own     string // network namespace
-	buf     scratch
-	sockets listeners.Tables
+	memories map[string]*memory // by daemon
+	devices  map[string]bool
+	own      string // network namespace
+	buf      scratch
+	sockets  listeners.Tables
 }
 
 // Begin begins a pass: what has to be read once for all daemons is read again.
@@ -42,14 +42,38 @@ func (r *Reader) Ports(_ context.Context, s *spec.Sample) {
 
 // Forget forgets daemons that aren't there any more.
 func (r *Reader) Forget(gone func(name string) bool) {
-	maps.DeleteFunc(r.tallies, func(name string, _ *tally) bool { return gone(name) })
+	maps.DeleteFunc(r.memories, func(name string, _ *memory) bool { return gone(name) })
+}
+
+// memory is what is remembered of an instance.
+type memory struct {
+	instance string
+	slow     *slow
+	counted  counted
+	last     *tally
+	// space is the network namespace of the process spacePID.
+	space    string
+	spacePID int
+}
+
+func (r *Reader) memoryOf(s *spec.Sample) *memory {
+	m := r.memories[s.Name]
+	if m == nil || m.instance != s.Instance {
+		if r.memories == nil {
+			r.memories = map[string]*memory{}
+		}
+		m = &memory{instance: s.Instance}
+		r.memories[s.Name] = m
+	}
+	return m
 }
 
 // Read fills in what the instance that s names has used.
 func (r *Reader) Read(_ context.Context, s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), procfs.SinceBoot()
+	m := r.memoryOf(s)
 	if of.Dir != "" {
-		switch err := r.readGroup(s, of.Dir); {
+		switch err := r.readGroup(s, of.Dir, m); {
 		case err != nil && isGone(err):
 			s.State = spec.Exited
 			return
@@ -70,23 +94,27 @@ func (r *Reader) Read(_ context.Context, s *spec.Sample, of Subject) {
 	if len(s.PIDs) == 0 {
 		return
 	}
-	r.readTree(s)
-	r.network(s)
+	r.readTree(s, m)
+	r.network(s, m)
 }
 
 // network reads what went over the interfaces of a network namespace of the daemon's own.
-func (r *Reader) network(s *spec.Sample) {
+func (r *Reader) network(s *spec.Sample, m *memory) {
 	if r.own == "" {
 		r.own, _ = os.Readlink("/proc/self/ns/net")
 	}
 	dir := "/proc/" + strconv.Itoa(s.PIDs[0])
-	switch ns, err := os.Readlink(dir + "/ns/net"); {
-	case err != nil && isGone(err):
-		return
-	case err != nil:
-		missing(s, "net", fmt.Sprintf("look for its network namespace: %v", err))
-		return
-	case ns == r.own:
+	if m.spacePID != s.PIDs[0] {
+		space, err := os.Readlink(dir + "/ns/net")
+		if err != nil {
+			if !isGone(err) {
+				missing(s, "net", fmt.Sprintf("look for its network namespace: %v", err))
+			}
+			return
+		}
+		m.space, m.spacePID = space, s.PIDs[0]
+	}
+	if m.space == r.own {
 		missing(s, "net", "it has no network namespace of its own, and for the host's the kernel counts all processes together")
 		return
 	}

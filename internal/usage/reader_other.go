@@ -18,8 +18,14 @@ import (
 
 // Reader reads figures, and remembers of one pass what the next needs. It is for one goroutine at a time. The zero Reader is ready for use.
 type Reader struct {
-	tallies map[string]*tally // by daemon
-	began   time.Time
+	memories map[string]memory // by daemon
+	began    time.Time
+}
+
+// memory is what is remembered of an instance.
+type memory struct {
+	instance string
+	last     *tally
 }
 
 // Begin begins a pass.
@@ -31,21 +37,22 @@ func (r *Reader) Begin() {
 
 // Forget forgets daemons that aren't there any more.
 func (r *Reader) Forget(gone func(name string) bool) {
-	maps.DeleteFunc(r.tallies, func(name string, _ *tally) bool { return gone(name) })
+	maps.DeleteFunc(r.memories, func(name string, _ memory) bool { return gone(name) })
 }
 
 // Read fills in what the instance that s names has used, of all its processes together. What this system doesn't tell of one of them stays nil.
 func (r *Reader) Read(ctx context.Context, s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), time.Since(r.began)
 	s.PIDs = slices.Sorted(slices.Values(of.PIDs))
-	now, last := &tally{instance: s.Instance}, r.tallies[s.Name]
-	if last != nil && last.instance != s.Instance {
+	now, was := &tally{}, r.memories[s.Name]
+	last := was.last
+	if was.instance != s.Instance {
 		last = nil
 	}
-	if r.tallies == nil {
-		r.tallies = map[string]*tally{}
+	if r.memories == nil {
+		r.memories = map[string]memory{}
 	}
-	r.tallies[s.Name] = now
+	r.memories[s.Name] = memory{s.Instance, now}
 
 	procs := map[process]times{}
 	var memory, tasks, files int64

@@ -8,8 +8,7 @@ import (
 
 // tally is what is remembered of an instance's processes from one pass to the next.
 type tally struct {
-	instance string
-	procs    map[process]times
+	procs map[process]times
 	// carry is CPU time of processes that have gone, and that nobody's count of ended children has.
 	carry times
 	// io is what was counted last, and ioCarry what of it processes took with them that have gone.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,30 +23,27 @@ type tree struct {
 }
 
 // readTree fills in what the processes' files in /proc say of what isn't known yet. A process that has gone by now is left out.
-func (r *Reader) readTree(s *spec.Sample) {
-	t := tree{Reader: r, s: s, procs: make(map[process]times, len(s.PIDs))}
-	now, last := &tally{instance: s.Instance}, r.tallies[s.Name]
-	if last != nil && last.instance != s.Instance {
-		last = nil
-	}
-	if r.tallies == nil {
-		r.tallies = map[string]*tally{}
-	}
-	r.tallies[s.Name] = now
-	if s.CPU.Usage == nil || s.Tasks == nil {
-		if t.each("cpu", t.stat) && s.CPU.Usage == nil {
+func (r *Reader) readTree(s *spec.Sample, m *memory) {
+	t := tree{Reader: r, s: s}
+	now, last := &tally{}, m.last
+	m.last = now
+	if s.CPU.Usage == nil {
+		t.procs = make(map[process]times, len(s.PIDs))
+		if t.each("cpu", t.stat) {
 			user, system := now.cpuOf(t.procs, last)
 			all := user + system
-			s.CPU.Usage, s.CPU.User, s.CPU.System = &all, &user, &system
-		}
-		if s.Tasks == nil {
-			s.Tasks = &t.tasks
+			s.CPU.Usage, s.CPU.User, s.CPU.System, s.Tasks = &all, &user, &system, &t.tasks
 		}
 	}
+	m.count(s, &t)
 	if s.Memory.Current == nil {
-		var kb [3]int64
-		if t.each("memory.current", func(dir string) error { return t.rollup(dir, &kb) }) {
-			s.Memory.Current, s.Memory.Anon, s.Memory.File = bytesOf(kb[0]), bytesOf(kb[1]), bytesOf(kb[2])
+		var b [3]int64
+		look := t.rollup
+		if len(s.PIDs) == 1 {
+			look = t.resident
+		}
+		if t.each("memory.current", func(dir string) error { return look(dir, &b) }) {
+			s.Memory.Current, s.Memory.Anon, s.Memory.File = &b[0], &b[1], &b[2]
 		}
 	}
 	if s.IO.ReadBytes == nil {
@@ -54,12 +52,27 @@ func (r *Reader) readTree(s *spec.Sample) {
 			s.IO = now.ioOf(sum, last)
 		}
 	}
-	t.openFiles()
 }
 
-func bytesOf(kb int64) *int64 {
-	n := kb << 10
-	return &n
+// counted is what is counted of processes, and believed for slowPause as long as they are the same.
+type counted struct {
+	at               time.Duration
+	of               []int
+	tasks, openFiles *int64
+}
+
+// count fills in what is counted.
+func (m *memory) count(s *spec.Sample, t *tree) {
+	if c := &m.counted; c.at == 0 || s.Clock-c.at >= slowPause || !slices.Equal(c.of, s.PIDs) {
+		*c = counted{at: s.Clock, of: s.PIDs}
+		if s.Tasks == nil && t.each("tasks", t.threads) {
+			c.tasks = &t.tasks
+		}
+		c.openFiles = t.openFiles()
+	}
+	if s.OpenFiles = m.counted.openFiles; s.Tasks == nil {
+		s.Tasks = m.counted.tasks
+	}
 }
 
 // each looks at each process, and tells whether it could look at all of them, and there was one. What can't be looked at is missing as field.
@@ -109,8 +122,38 @@ func (t *tree) stat(dir string) error {
 	return nil
 }
 
-// rollup adds a process's share of the memory that it has in use, in kB: all, anonymous, and of files and shared memory. One that has ended has none.
-func (t *tree) rollup(dir string, kb *[3]int64) error {
+// threads counts the threads of a process, whose folder has a folder for each, and two for itself and what is above.
+func (t *tree) threads(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir+"/task", &st); err != nil {
+		return err
+	}
+	t.tasks += int64(st.Nlink) - 2
+	return nil
+}
+
+// resident adds the memory that a process has in use, as rollup does, at less cost. What it shares with others isn't told apart from what it has for itself: see proc_pid_statm(5).
+func (t *tree) resident(dir string, b *[3]int64) error {
+	text, err := t.buf.read(dir + "/statm")
+	if err != nil {
+		return err
+	}
+	words := bytes.Fields(text)
+	if len(words) < 3 {
+		return fmt.Errorf("%w: %q", errFormat, text)
+	}
+	all, err := number(words[1])
+	shared, err2 := number(words[2])
+	if err != nil || err2 != nil {
+		return fmt.Errorf("%w: %q", errFormat, text)
+	}
+	page := int64(os.Getpagesize())
+	b[0], b[1], b[2] = b[0]+all*page, b[1]+max(0, all-shared)*page, b[2]+shared*page
+	return nil
+}
+
+// rollup adds a process's share of the memory that it has in use: all, anonymous, and of files and shared memory. One that has ended has none.
+func (t *tree) rollup(dir string, b *[3]int64) error {
 	text, err := t.buf.read(dir + "/smaps_rollup")
 	if err != nil {
 		return err
@@ -132,7 +175,7 @@ func (t *tree) rollup(dir string, kb *[3]int64) error {
 		if err != nil {
 			return fmt.Errorf("%w: %q", errFormat, line)
 		}
-		kb[i] += n
+		b[i] += n << 10
 	}
 	return nil
 }
@@ -158,7 +201,7 @@ func (t *tree) io(dir string, sum *counts) error {
 }
 
 // openFiles counts the open files of all processes. Since Linux 6.2 the size of the directory is their number.
-func (t *tree) openFiles() {
+func (t *tree) openFiles() *int64 {
 	sum := int64(0)
 	if t.each("openFiles", func(dir string) error {
 		var st unix.Stat_t
@@ -171,6 +214,7 @@ func (t *tree) openFiles() {
 		sum += st.Size
 		return err
 	}) {
-		t.s.OpenFiles = &sum
+		return &sum
 	}
+	return nil
 }

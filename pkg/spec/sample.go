@@ -59,8 +59,8 @@ type CPUUse struct {
 	Limit *Bound `json:"limitMilli,omitempty"`
 }
 
-// MemoryUse is in bytes. Of a cgroup it is what the kernel charges to that, page cache and kernel memory included. Of a daemon without one it is the proportional set size (PSS) of
-// its processes, which counts memory that they share once.
+// MemoryUse is in bytes. Of a cgroup it is what the kernel charges to that, page cache and kernel memory included. Where no cgroup counts it, it is what of its process is in memory (RSS),
+// and of several processes their proportional set sizes (PSS), in which memory that they share counts once.
 type MemoryUse struct {
 	Current *int64 `json:"currentBytes,omitempty"`
 	// Anon is memory that no file stands behind; File is page cache.

@@ -23,6 +23,7 @@ type trees struct {
 	controllers controllers
 	emptying    emptying
 	walks       shared[map[string]string]
+	spotted     spots
 	// removing is held while a leaf is removed: the kernel does one after the other anyway, and whoever waits for it there keeps a thread.
 	removing sync.Mutex
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/cgroups/v3/cgroup2"
@@ -105,16 +106,43 @@ func procsIn(dir string) (pids []int, err error) {
 	return pids, nil
 }
 
-// Spots looks whether each leaf is there.
+// Spots looks whether each leaf is there. Which instance it is for is read once: a cgroup that is made anew has another number.
 func (ts *trees) Spots(all []process.Tree) ([]process.Spot, error) {
 	spots := make([]process.Spot, len(all))
+	ts.spotted.Lock()
+	defer ts.spotted.Unlock()
+	now := make(map[process.Tree]spotted, len(all))
 	for i, t := range all {
-		dir, err := ts.leafOf(t)
-		if spots[i].Err = err; dir != "" {
-			spots[i].Cgroup, spots[i].Dir = t.Place, dir
+		was := ts.spotted.last[t]
+		var st unix.Stat_t
+		if was.dir == "" || unix.Lstat(was.dir, &st) != nil || st.Ino != was.inode {
+			dir, err := ts.leafOf(t)
+			if spots[i].Err = err; dir == "" {
+				continue
+			}
+			if was = (spotted{dir: dir}); unix.Lstat(dir, &st) == nil {
+				was.inode = st.Ino
+			}
 		}
+		now[t] = was
+		spots[i].Cgroup, spots[i].Dir = t.Place, was.dir
+	}
+	if len(all) > 1 {
+		ts.spotted.last = now
 	}
 	return spots, nil
+}
+
+// spotted is the leaf of an instance.
+type spotted struct {
+	dir   string
+	inode uint64
+}
+
+// spots are those that were seen last.
+type spots struct {
+	sync.Mutex
+	last map[process.Tree]spotted
 }
 
 // Has reads where a process is.

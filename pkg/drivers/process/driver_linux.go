@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/layout"
@@ -33,6 +35,8 @@ type Driver struct {
 	// sockets holds what daemons listen on.
 	sockets sockets.Client
 	starts  chan struct{} // holds a value for each start under way
+	// listed is when Places last found a record for each instance.
+	listed atomic.Pointer[time.Time]
 }
 
 // startsAtOnce is how many starts are under way at once. Forks follow one another anyway; a few starts ahead of the fork keep it busy, and more only

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -11,16 +12,17 @@ import (
 
 // Places reads the records, and looks where the trees are of the instances that haven't ended. It records nothing.
 func (d *Driver) Places(ctx context.Context, names ...string) ([]drivers.Place, error) {
+	recorded, marks := d.recorded(len(names)), sync.OnceValues(d.trees.Marks)
 	if len(names) == 0 {
 		var err error
-		if names, err = d.List(ctx); err != nil {
+		if names, err = d.placed(ctx); err != nil {
 			return nil, err
 		}
+		recorded = func(string) bool { return true }
 	}
 	places := make([]drivers.Place, len(names))
 	var trees []Tree
 	var of []int // the places of the trees
-	recorded, marks := d.recorded(len(names)), sync.OnceValues(d.trees.Marks)
 	for i, name := range names {
 		p := &places[i]
 		p.Name, p.State = name, spec.Absent
@@ -54,6 +56,23 @@ func (d *Driver) Places(ctx context.Context, names ...string) ([]drivers.Place, 
 		}
 	}
 	return places, ctx.Err()
+}
+
+// listPause is how long it may take until one is found whose record was lost: to look for those costs as much as all else.
+const listPause = 5 * time.Second
+
+// placed is List, but for that.
+func (d *Driver) placed(ctx context.Context) ([]string, error) {
+	if last := d.listed.Load(); last != nil && time.Since(*last) < listPause {
+		return d.store.names()
+	}
+	names, err := d.List(ctx)
+	recorded, err2 := d.store.names()
+	if err == nil && err2 == nil && len(names) == len(recorded) {
+		now := time.Now()
+		d.listed.Store(&now)
+	}
+	return names, err
 }
 
 // runs is the tree of the instance that runs as far as the record says.
