@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"reconciler.dev/reconciler/internal/loadgen"
 	"reconciler.dev/reconciler/test/outage"
@@ -18,28 +16,24 @@ const (
 	outageRate = 1000
 )
 
-// refused counts the connections that are refused while a daemon under load is rebuilt, killed and rolled back: one whose socket is held, and beside it one that opens its own.
+// refused counts the connections that are refused while a daemon under load is rebuilt, killed and rolled back: one whose socket is held, and then one that opens its own: two loads at once would be more than a small machine answers.
 func (b *bench) refused(ctx context.Context) ([]row, error) {
 	if b.reconciler == "" || b.hello == "" {
 		return nil, nil
 	}
 	var results [2]loadgen.Result
-	var errs [2]error
-	var both sync.WaitGroup
 	for i, name := range []string{"held", "own"} {
 		dir := filepath.Join(b.dir, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return nil, err
 		}
-		both.Go(func() {
-			results[i], errs[i] = outage.Run(ctx, outage.Options{
-				Reconciler: b.reconciler, Hello: b.hello, Dir: dir, Driver: b.driver, Name: name, Listen: name == "held", Times: outages, Rate: outageRate,
-			})
+		var err error
+		results[i], err = outage.Run(ctx, outage.Options{
+			Reconciler: b.reconciler, Hello: b.hello, Dir: dir, Driver: b.driver, Name: name, Listen: name == "held", Times: outages, Rate: outageRate,
 		})
-	}
-	both.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
 	}
 	held, own := results[0], results[1]
 	b.progress("socket held: %s", held)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -71,7 +70,7 @@ type keeper struct {
 func (k *keeper) ask() (again bool, err error) {
 	if k.c != nil {
 		begun, err := k.try()
-		if begun || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		if begun || err == nil || late(err) {
 			return false, err
 		}
 		again = true // the server closed it, and hasn't begun to answer
@@ -156,13 +155,19 @@ func (g *generator) note(took time.Duration, again bool, err error) {
 		g.took = append(g.took, took)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		r.Refused++
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case late(err):
 		r.Late++
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		r.Cut++
 	default:
 		r.Other++
 	}
+}
+
+// late tells whether it was the time that ended a request, in the dial or after it.
+func late(err error) bool {
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout()
 }
 
 // times works out the times to the answers.

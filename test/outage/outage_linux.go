@@ -55,6 +55,8 @@ func Run(ctx context.Context, o Options) (r loadgen.Result, err error) {
 	}
 	if err = errors.Join(err, keep.end()); err == nil {
 		err = d.rollbacks(ctx)
+	} else {
+		err = fmt.Errorf("%w\nreconciler run said:\n%s", err, &keep.said)
 	}
 	enough()
 	return <-done, err
