@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -194,12 +195,7 @@ func (o Options) runs(im *image) bool {
 	if !known {
 		return true
 	}
-	for _, m := range here {
-		if m == im.machine {
-			return true
-		}
-	}
-	return o.emulated(im.head)
+	return slices.Contains(here, im.machine) || o.emulated(im.head)
 }
 
 // archOf is the name of a machine, as Go has it where it does.

@@ -108,7 +108,7 @@ func killedAt(t *testing.T, point failpoint.Point, forget bool) {
 
 // inThisRoom tells whether the steps pass a point: config files and logs of a daemon are others' to test, and this one ends when it is asked.
 func inThisRoom(p failpoint.Point) bool {
-	for _, room := range []string{"log.", "files.", "pause.", "unit."} {
+	for _, room := range []string{"log.", "files.", "pause.", "unit.", "program."} {
 		if strings.HasPrefix(string(p), room) {
 			return false
 		}
