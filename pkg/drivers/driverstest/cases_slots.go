@@ -151,6 +151,36 @@ func slotCases() []testCase {
 			w.hears("web")
 			b.sameInstance(both, b.must(spec.VerbRetire, d))
 		}},
+		{"both have the daemon's sockets, which stay with the one that stays", func(b *bench) {
+			if b.lacks("spec.listen") {
+				return
+			}
+			port := b.m.Port(b.t)
+			sided := func(tier string) *spec.Daemon {
+				d := b.listener("web", port)
+				d.Labels = map[string]string{"tier": tier}
+				d.Spec.Update = b.sided("1").Spec.Update
+				return sealed(d)
+			}
+			first, second := sided("1"), sided("2")
+			b.start(first)
+			b.answers(b.dial(port), 3, b.observe("web").Instance.PID)
+			for _, verb := range []spec.Verb{spec.VerbAbandon, spec.VerbRetire} {
+				before := b.observe("web")
+				s := b.step(spec.VerbStart, second)
+				s.Beside, s.Generation = true, 2
+				stays := b.mustStep(s)
+				b.eventually("both copies report", func() bool { return b.copies() == 2 })
+				if b.must(verb, second); verb == spec.VerbAbandon {
+					stays = before
+				}
+				b.eventually("one copy is left", func() bool { return b.copies() == 1 })
+				b.answers(b.dial(port), 3, stays.Instance.PID)
+				if o := b.observe("web"); len(o.Drift) > 0 {
+					b.t.Errorf("after the %s there is drift: %+v", verb, o.Drift)
+				}
+			}
+		}},
 		{"files and a pause are the daemon's, and not a copy's", func(b *bench) {
 			d := b.sided("1")
 			path := b.config(d, "etc/web.conf", "port 80")
