@@ -65,7 +65,7 @@ func (w *walk) enter(ctx context.Context, rel string) error {
 			}
 		case name != w.output && w.set.Match(name) && w.leadsToFile(name, e):
 			if w.found = append(w.found, name); len(w.found) > maxInputs {
-				return fmt.Errorf("the patterns mean more than %d files; take folders away with a pattern that begins with !", maxInputs)
+				return fmt.Errorf("the patterns mean more than %d files; take folders away with patterns such as !node_modules, and name fewer", maxInputs)
 			}
 		}
 	}

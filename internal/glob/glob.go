@@ -54,7 +54,7 @@ func parse(text string) (pattern, error) {
 		return nil, errors.New("it is absolute: write it relative to the folder")
 	}
 	p := pattern{}
-	for _, seg := range strings.Split(path.Clean(text), "/") {
+	for seg := range strings.SplitSeq(path.Clean(text), "/") {
 		switch _, err := path.Match(seg, ""); {
 		case err != nil:
 			return nil, err
@@ -74,20 +74,20 @@ func wild(segment string) bool { return strings.ContainsAny(segment, `*?[\`) }
 
 // expand writes out the braces of a pattern.
 func expand(text string) ([]string, error) {
-	open := strings.IndexByte(text, '{')
-	if open < 0 {
+	before, after, ok := strings.Cut(text, "{")
+	if !ok {
 		if strings.IndexByte(text, '}') >= 0 {
 			return nil, errors.New("a } has no {")
 		}
 		return []string{text}, nil
 	}
-	words, rest, err := alternatives(text[open+1:])
+	words, rest, err := alternatives(after)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for _, w := range words {
-		all, err := expand(text[:open] + w + rest)
+		all, err := expand(before + w + rest)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -243,7 +244,7 @@ func TestWhoEndsWaitingEnds(t *testing.T) {
 	r.found[keyOf(m, b.dir)] = &finding{done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Find(ctx, "", m, b.dir); err != context.Canceled {
+	if _, err := r.Find(ctx, "", m, b.dir); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -27,7 +27,7 @@ func newFarHost() *farHost { return &farHost{Host: driverstest.NewHost(), made: 
 func (*farHost) Name() string { return "gpu-1" }
 
 func (h *farHost) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error) {
-	program := []byte(fmt.Sprintf("%q of %s", job.Command, job.Inputs))
+	program := fmt.Appendf(nil, "%q of %s", job.Command, job.Inputs)
 	r := spec.BuildResult{Digest: driverstest.ContentDigest(program), Size: int64(len(program)), Took: 1}
 	if h.made[r.Digest] && !job.Force {
 		return r, nil
