@@ -29,7 +29,7 @@ func Of(process pidfd.FD, pid int, want []Socket) (files []*os.File, err error) 
 		}
 		fd, err := unix.PidfdGetfd(int(process), n, 0)
 		switch {
-		case err == unix.EBADF: // closed meanwhile
+		case errors.Is(err, unix.EBADF): // closed meanwhile
 		case err != nil:
 			return nil, fmt.Errorf("take the sockets of process %d: %w", pid, err)
 		default:
