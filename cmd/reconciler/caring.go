@@ -39,8 +39,8 @@ func (k *keeper) care(ctx context.Context, h *keptHost) {
 			return
 		}
 		k.ledger.Away(h.at)
-		h.tell(k, why, err)
 		h.failures++
+		h.tell(k, why, err)
 		tries := h.failures
 		if why == stale {
 			tries = min(tries, 4) // it will be free within seconds
@@ -49,17 +49,31 @@ func (k *keeper) care(ctx context.Context, h *keptHost) {
 	}
 }
 
+// staleTries is how often a host may be stale in a row before that is told: for about a minute, in which every agent that a link lost has noticed.
+const staleTries = 40
+
 // tell tells a trouble, once.
 func (h *keptHost) tell(k *keeper, why trouble, err error) {
-	if why == h.told || why == stale {
-		return
+	if p, ok := h.news(why, err); ok {
+		h.told = why
+		k.say(h.at, p)
 	}
-	phase := string(why)
-	if why == refusing {
-		phase = string(unreachable)
+}
+
+// news is what is to be told of a trouble, if anything.
+func (h *keptHost) news(why trouble, err error) (reconcile.Progress, bool) {
+	p := reconcile.Progress{Phase: string(why), Message: err.Error()}
+	switch why {
+	case h.told:
+		return p, false
+	case stale:
+		p.Phase = string(taken)
+		p.Message += "; that is this run itself: where the machine has two names, write one of them in all manifests, and declare one Host"
+		return p, h.failures >= staleTries
+	case refusing:
+		p.Phase = string(unreachable)
 	}
-	h.told = why
-	k.say(h.at, reconcile.Progress{Phase: phase, Message: err.Error()})
+	return p, true
 }
 
 // reached is what a host knows, and does, for its manifests; nothing of this machine, which is asked already.
@@ -82,7 +96,7 @@ func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 	if err := s.prepare(); err != nil {
 		return failing, err
 	}
-	if h.told == noTrouble {
+	if h.failures == 0 {
 		k.tellFallback(h.at, s.host)
 	}
 	part := &part{Source: k.src.For(h.at, k.reached(s)), turn: k.ledger.Turn, ask: h.ask}

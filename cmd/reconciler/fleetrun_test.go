@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -168,5 +169,36 @@ func TestRunAndWhatStandsInItsWay(t *testing.T) {
 	}
 	if code := interrupt(); code != exitOK {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// TestTroubleIsToldOnce: and that of a host which this run itself holds only where it stays, as then the machine has two names.
+func TestTroubleIsToldOnce(t *testing.T) {
+	held := errors.New("set default is held by run-1")
+	for _, c := range []struct {
+		name     string
+		told     trouble
+		failures int
+		why      trouble
+		want     string // empty for nothing
+	}{
+		{"lost", noTrouble, 1, unreachable, "unreachable"},
+		{"still lost", unreachable, 2, unreachable, ""},
+		{"refused", unreachable, 2, refusing, "unreachable"},
+		{"held by another run", noTrouble, 1, taken, "held"},
+		{"the machine hasn't noticed yet", unreachable, 5, stale, ""},
+		{"it never does", unreachable, staleTries, stale, "held"},
+		{"nor later", stale, staleTries + 1, stale, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := keptHost{told: c.told, failures: c.failures}
+			p, ok := h.news(c.why, held)
+			if ok != (c.want != "") || ok && p.Phase != c.want {
+				t.Errorf("%v, %+v", ok, p)
+			}
+			if ok && (!strings.Contains(p.Message, held.Error()) || strings.Contains(p.Message, "two names") != (c.why == stale)) {
+				t.Errorf("it says %q", p.Message)
+			}
+		})
 	}
 }
