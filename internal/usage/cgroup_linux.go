@@ -35,7 +35,7 @@ type slow struct {
 func (r *Reader) readGroup(s *spec.Sample, dir string, m *memory) error {
 	g := group{Reader: r, s: s, dir: dir, slow: m.slow}
 	if g.slow == nil || s.Clock-g.slow.at >= slowPause {
-		text, err := r.buf.read(dir + "/cgroup.controllers")
+		text, err := r.files.readSeldom(dir + "/cgroup.controllers")
 		if err != nil {
 			return fmt.Errorf("read cgroup %s: %w", dir, err)
 		}
@@ -43,8 +43,9 @@ func (r *Reader) readGroup(s *spec.Sample, dir string, m *memory) error {
 			return slices.ContainsFunc(bytes.Fields(text), func(w []byte) bool { return string(w) == controller })
 		}
 		g.slow = &slow{at: s.Clock, cpu: have("cpu"), memory: have("memory"), io: have("io"), pids: have("pids")}
+		g.seldom = true
 		g.readSlow()
-		m.slow = g.slow
+		g.seldom, m.slow = false, g.slow
 	}
 	w := g.slow
 	s.CPU.Limit, s.Memory.Limit, s.TaskLimit, s.Pressure, s.Missing = w.cpuLimit, w.memoryLimit, w.taskLimit, w.pressure, slices.Clone(w.missing)
@@ -66,6 +67,8 @@ type group struct {
 	*slow
 	s   *spec.Sample
 	dir string
+	// seldom says that files are read which aren't in every pass.
+	seldom bool
 }
 
 // readSlow reads what is read seldom. What no controller counts none limits.
@@ -99,7 +102,11 @@ func (g *group) readSlow() {
 // into reads a file and has parse take it apart. A file that the kernel hasn't, because it is too old or a controller isn't there, is no figure, and why is the reason; empty: one that nobody
 // can do something about.
 func into[T any](g *group, file, field, why string, set func(T), parse func([]byte) (T, error)) {
-	text, err := g.buf.read(g.dir + "/" + file)
+	read := g.files.read
+	if g.seldom {
+		read = g.files.readSeldom
+	}
+	text, err := read(g.dir + "/" + file)
 	if err == nil {
 		var v T
 		if v, err = parse(text); err == nil {
@@ -131,7 +138,7 @@ func (g *group) processes() error {
 }
 
 func (g *group) pidsIn(dir string) (pids []int, err error) {
-	text, err := g.buf.list(dir + "/cgroup.procs")
+	text, err := g.files.list(dir + "/cgroup.procs")
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // EOPNOTSUPP: a threaded cgroup, whose processes its root lists
 		return nil, err
 	}

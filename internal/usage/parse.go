@@ -142,6 +142,9 @@ func ioStat(text []byte, counts func(device string) bool) (spec.IOUse, error) {
 	var sum [4]int64
 	for line := range bytes.Lines(text) {
 		device, rest, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+		if !bytes.Contains(device, []byte(":")) {
+			return spec.IOUse{}, fmt.Errorf("%w: %q", errFormat, line)
+		}
 		if !counts(string(device)) {
 			continue
 		}

@@ -20,12 +20,18 @@ type Reader struct {
 	memories map[string]*memory // by daemon
 	devices  map[string]bool
 	own      string // network namespace
-	buf      scratch
+	files    files
 	sockets  listeners.Tables
 }
 
 // Begin begins a pass: what has to be read once for all daemons is read again.
-func (r *Reader) Begin() { r.sockets = listeners.Tables{} }
+func (r *Reader) Begin() {
+	r.sockets = listeners.Tables{}
+	r.files.begin()
+}
+
+// Rest closes the files that were held open for another pass.
+func (r *Reader) Rest() { r.files.rest() }
 
 // Ports fills in where a daemon that was read listens.
 func (r *Reader) Ports(_ context.Context, s *spec.Sample) {
@@ -118,7 +124,7 @@ func (r *Reader) network(s *spec.Sample, m *memory) {
 		missing(s, "net", "it has no network namespace of its own, and for the host's the kernel counts all processes together")
 		return
 	}
-	text, err := r.buf.list(dir + "/net/dev")
+	text, err := r.files.list(dir + "/net/dev")
 	if err == nil {
 		s.Net, err = netDev(text)
 	}

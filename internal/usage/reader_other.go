@@ -35,6 +35,9 @@ func (r *Reader) Begin() {
 	}
 }
 
+// Rest has nothing to do here.
+func (r *Reader) Rest() {}
+
 // Forget forgets daemons that aren't there any more.
 func (r *Reader) Forget(gone func(name string) bool) {
 	maps.DeleteFunc(r.memories, func(name string, _ memory) bool { return gone(name) })

@@ -99,7 +99,7 @@ const (
 const tick = time.Second / procfs.Ticks
 
 func (t *tree) stat(dir string) error {
-	text, err := t.buf.read(dir + "/stat")
+	text, err := t.files.read(dir + "/stat")
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (t *tree) threads(dir string) error {
 
 // resident adds the memory that a process has in use, as rollup does, at less cost. What it shares with others isn't told apart from what it has for itself: see proc_pid_statm(5).
 func (t *tree) resident(dir string, b *[3]int64) error {
-	text, err := t.buf.read(dir + "/statm")
+	text, err := t.files.read(dir + "/statm")
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (t *tree) resident(dir string, b *[3]int64) error {
 
 // rollup adds a process's share of the memory that it has in use: all, anonymous, and of files and shared memory. One that has ended has none.
 func (t *tree) rollup(dir string, b *[3]int64) error {
-	text, err := t.buf.read(dir + "/smaps_rollup")
+	text, err := t.files.read(dir + "/smaps_rollup")
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (t *tree) rollup(dir string, b *[3]int64) error {
 }
 
 func (t *tree) io(dir string, sum *counts) error {
-	text, err := t.buf.read(dir + "/io")
+	text, err := t.files.read(dir + "/io")
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,10 @@ func figures(t *testing.T) {
 	}
 	whole, tree := &usage.Reader{}, &usage.Reader{}
 	pid := r.Look("burner").Instance.PID
-	before, forkerBefore, burntBefore := r.measure(whole), r.measureTree(tree, "forker"), cpuTime(t, pid)
+	least := -cpuTime(t, pid)
+	before, forkerBefore := r.measure(whole), r.measureTree(tree, "forker")
+	most := least
+	least = -cpuTime(t, pid)
 	if err := os.WriteFile(begin, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -59,11 +62,14 @@ func figures(t *testing.T) {
 		r.measureTree(tree, "forker")
 	}
 	r.Says("disk", "done")
-	after, forkerAfter, burnt := r.measure(whole), r.measureTree(tree, "forker"), cpuTime(t, pid)-burntBefore
+	least += cpuTime(t, pid)
+	after, forkerAfter := r.measure(whole), r.measureTree(tree, "forker")
+	most += cpuTime(t, pid)
 
 	// What a daemon gets of its limit depends on who else wants the CPU. The kernel counts it once for the process, and once for the cgroup.
 	burner, forker := spec.Rates(before["burner"], after["burner"]), spec.Rates(before["forker"], after["forker"])
-	within(t, "CPU of the burner", *burner.CPU, burnt.Seconds()/burner.Over.Seconds(), 0.03)
+	over := burner.Over.Seconds()
+	within(t, "CPU of the burner", *burner.CPU, min(max(*burner.CPU, least.Seconds()/over), most.Seconds()/over), 0.03)
 	within(t, "CPU of the forker, of its processes", *spec.Rates(forkerBefore, forkerAfter).CPU, *forker.CPU, 0.03)
 	if *burner.CPU > 0.4*1.03 || *forker.CPU > 0.3*1.03 {
 		t.Errorf("%v and %v of the CPU are more than the limits", *burner.CPU, *forker.CPU)

@@ -137,6 +137,7 @@ func (h *Host) whyNot(kind spec.DriverKind) string {
 
 // Close frees the set locks that are still held.
 func (h *Host) Close() error {
+	h.sampler.restNow()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, release := range h.releases {

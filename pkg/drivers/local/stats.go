@@ -18,6 +18,8 @@ type sampler struct {
 	// turn holds a value while somebody uses what follows.
 	turn   chan struct{}
 	reader usage.Reader
+	// rest has the reader let go of what it holds for another pass, once none has come for a while.
+	rest *time.Timer
 	// kept are the figures of each daemon that were read last.
 	kept map[string]kept
 	// all are the names of the last pass over all daemons, which began then.
@@ -33,6 +35,28 @@ type kept struct {
 }
 
 func newSampler() *sampler { return &sampler{turn: make(chan struct{}, 1), kept: map[string]kept{}} }
+
+// restAfter is how long after a pass it is.
+const restAfter = 5 * time.Second
+
+// restLater is called by whoever has the turn, after a pass.
+func (s *sampler) restLater() {
+	if s.rest == nil {
+		s.rest = time.AfterFunc(restAfter, s.restNow)
+		return
+	}
+	s.rest.Reset(restAfter)
+}
+
+// restNow lets go of what is held. Another pass may come all the same, and costs more.
+func (s *sampler) restNow() {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.rest != nil {
+		s.rest.Stop()
+	}
+	s.reader.Rest()
+}
 
 // Stats returns what daemons have used.
 func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) ([]spec.Sample, error) {
@@ -79,6 +103,7 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 	said, gpuErr := h.gpus.read(ctx)
 	s := h.sampler
 	s.reader.Begin()
+	defer s.restLater()
 	if names == nil {
 		clear(s.kept)
 		s.all, s.began = make([]string, 0, len(places)), began
