@@ -107,11 +107,19 @@ func specMode(m fs.FileMode) spec.Mode {
 	return mode
 }
 
-// process is the image that a daemon's main process runs.
+// processImage is the image that a daemon's main process runs.
 type processImage struct {
 	path string // in /proc
-	link string // what it was started from, less the mark of a file that has gone
 	info fs.FileInfo
+}
+
+// from is the path that it was started from, less the mark of a file that has gone; empty where that can't be told.
+func (p processImage) from() string {
+	link, err := os.Readlink(p.path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(link, " (deleted)")
 }
 
 // running is the image of the daemon's main process; ok is false where there is none, or it can't be looked at.
@@ -124,11 +132,7 @@ func running(o *spec.Observed) (p processImage, ok bool) {
 	if err != nil || !info.Mode().IsRegular() {
 		return p, false
 	}
-	link, err := os.Readlink(p.path)
-	if err != nil {
-		return p, false
-	}
-	p.info, p.link = info, strings.TrimSuffix(link, " (deleted)")
+	p.info = info
 	return p, true
 }
 
@@ -140,7 +144,7 @@ func (im *images) installed(o *spec.Observed, r binstore.Record) []spec.Drift {
 	}
 	s := &o.Stamp.Spec
 	have, err := im.digest(p.path, p.info, r.Seen)
-	if err != nil || have == s.Install.Digest || p.link != s.Binary && !r.Names(have) || !still(o) {
+	if err != nil || have == s.Install.Digest || !r.Names(have) && p.from() != s.Binary || !still(o) {
 		return nil
 	}
 	return []spec.Drift{{Field: "spec.install.digest", Want: s.Install.Digest, Have: have, Class: spec.Restarted}}
@@ -157,7 +161,7 @@ func (im *images) plain(o *spec.Observed) []spec.Drift {
 	if err != nil || os.SameFile(now, p.info) || !now.Mode().IsRegular() {
 		return nil
 	}
-	if real, err := filepath.EvalSymlinks(path); err != nil || real != p.link {
+	if real, err := filepath.EvalSymlinks(path); err != nil || real != p.from() {
 		return nil
 	}
 	have, want := "", ""
