@@ -132,25 +132,6 @@ func (c *cli) lose(s *site, err error) bool {
 	return true
 }
 
-// one opens the one host that a verb works on which is about one daemon.
-func (c *cli) one(ctx context.Context, h hostFlags, o func(at string) reconcile.Options) (*site, error) {
-	if err := h.check(); err != nil {
-		return nil, err
-	}
-	inv, at, err := c.chosen(h)
-	if err != nil {
-		return nil, err
-	}
-	if len(at) != 1 {
-		return nil, usagef("this is about one daemon, and so one host: give one --host, not %s", strings.Join(at, ", "))
-	}
-	sites, err := c.openSites(ctx, inv, at, 1, o)
-	if err != nil {
-		return nil, err
-	}
-	return sites[0], sites[0].lost
-}
-
 // chosen returns the hosts that --host and -A name, this machine where neither is given, and the inventory that says how they are reached.
 func (c *cli) chosen(h hostFlags) (*inventory, []string, error) {
 	if h.here() {
