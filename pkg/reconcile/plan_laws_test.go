@@ -42,10 +42,14 @@ func unlawful(in Input, d Decision) (broken []string) {
 
 	law(n[spec.VerbStart] <= 1, "two starts")
 	law(!starts || at(spec.VerbStart) == len(d.Steps)-1, "something after the start")
-	law(!starts || o.State != spec.Running || stops, "a start beside the one that runs")
+	beside := slices.ContainsFunc(d.Steps, func(s spec.Step) bool { return s.Verb == spec.VerbStart && s.Beside })
+	law(!starts || o.State != spec.Running || stops || beside, "a start beside the one that runs")
+	law(!beside || in.Want.Spec.Slots() && o.State == spec.Running && o.Outgoing == nil && !stops, "a second copy of what may have only one, or a third")
+	law(n[spec.VerbRetire]+n[spec.VerbAbandon] == 0 || o.Outgoing != nil && n[spec.VerbRetire]+n[spec.VerbAbandon] == 1 && !starts && !stops, "an end of one copy of two that aren't there")
+	law(n[spec.VerbRetire] == 0 || in.Ready && o.State == spec.Running && in.Abandon == "", "the one that serves goes before the new one has proven itself")
 	law(!starts || o.Paused == nil, "a start of what a user stopped")
 	law(!starts || in.Blocked == "", "a start before what it depends on")
-	law(!stops || o.State == spec.Running, "a stop of what doesn't run")
+	law(!stops || o.State == spec.Running || o.Outgoing != nil, "a stop of what doesn't run")
 	law(!stops || at(spec.VerbFiles) <= 0 || o.Paused != nil, "a stop before it is known that the files can be written")
 	law(!stops || starts || in.Want == nil || o.Paused != nil, "a stop for good of what is wanted")
 	law(n[spec.VerbRemove] == 0 || starts || in.Want == nil, "a removal of what is wanted")
@@ -55,7 +59,7 @@ func unlawful(in Input, d Decision) (broken []string) {
 	for _, s := range d.Steps {
 		law(s.Verb != spec.VerbStart && s.Verb != spec.VerbStamp || s.Owner.Set != "", "a stamp of no set")
 		law(s.Name == in.Name && s.Reason != "", "a step for %q because %q", s.Name, s.Reason)
-		law(s.Verb == spec.VerbStop || s.Verb == spec.VerbRemove || s.Want == in.Want && s.Want != nil, "%s without what is wanted", s.Verb)
+		law(slices.Contains([]spec.Verb{spec.VerbStop, spec.VerbRemove, spec.VerbRetire, spec.VerbAbandon}, s.Verb) || s.Want == in.Want && s.Want != nil, "%s without what is wanted", s.Verb)
 		if s.Want != nil && o.Stamp != nil {
 			changed := int64(min(len(d.Changes), 1))
 			law(s.Generation == o.Stamp.Generation+changed, "%s of generation %d after %d with %d changes", s.Verb, s.Generation, o.Stamp.Generation, changed)
@@ -74,10 +78,18 @@ func oddInput(r *rand.Rand) Input {
 	pick := func(chance int) bool { return r.IntN(chance) == 0 }
 	in := Input{
 		Name: "web", Driver: spec.DriverProcess, Owner: spec.Owner{Set: []string{"default", "other", ""}[r.IntN(3)]},
-		Force: pick(4), Manual: pick(3),
+		Force: pick(4), Manual: pick(3), Ready: pick(2),
+	}
+	if pick(4) {
+		in.Abandon = "its change failed"
 	}
 	if !pick(4) {
 		in.Want = oddDaemon(r)
+		if pick(3) {
+			updated(func(u *spec.Update) { u.Strategy = spec.UpdateStartFirst })(in.Want)
+			spec.Defaults(&in.Want.Spec)
+			in.Want.Digest = spec.Digest(in.Want.Metadata, in.Want.Spec)
+		}
 	}
 	for _, ask := range []asking{restart, unwell, blocked, kept, asRun("run-7"), driver(spec.DriverCgroup)} {
 		if pick(12) {
@@ -103,6 +115,9 @@ func oddInput(r *rand.Rand) Input {
 	}
 	if o.State == spec.Exited && pick(9) {
 		o.Instance = nil
+	}
+	if o.Stamp != nil && pick(4) {
+		o.Outgoing = &spec.Instance{ID: "web-0"}
 	}
 	in.Observed = o
 	return in

@@ -279,7 +279,7 @@ func TestARunPutsAFailedUpdateBack(t *testing.T) {
 	starts := w.starts()
 
 	run.kill()
-	run = m.keep("-f", m.path("manifests"))
+	m.keep("-f", m.path("manifests"))
 	w.becomes(w.kill())
 	m.ok("wait", "web", "--for=condition=Ready", "--timeout=20s")
 	w.stillServes(before, false)
