@@ -54,7 +54,7 @@ func TestTopScreens(t *testing.T) {
 	for second := 1; second <= 3; second++ {
 		unsure := using("worker\x1b[2J", second, 0.5, 300<<20).at("gpu-1")
 		unsure.Memory.Current, unsure.Rates.ReadBytes = nil, new(float64)
-		unsure.GPUs = []spec.GPUUse{{UUID: "GPU-1", Memory: ptr[int64](20 << 30), Utilisation: ptr(97.0)}}
+		unsure.GPUs = []spec.GPUUse{{UUID: "GPU-1", Memory: new(int64(20 << 30)), Utilisation: new(97.0)}}
 		unsure.Pressure.CPU = &spec.Stalls{Some: &spec.Stall{Avg10: 12.4}}
 		v.update("localhost", []measured{using("web", second, 1.5, 64<<20), {Host: "localhost", Sample: spec.Sample{Name: "job", State: spec.Exited}}}, nil)
 		v.update("gpu-1", []measured{unsure, {Host: "gpu-1", Sample: spec.Sample{Name: "lost", State: spec.Unknown}}}, nil)
@@ -76,8 +76,6 @@ func TestTopScreens(t *testing.T) {
 	show("help", 170, 9)
 	checkGolden(t, ".", "top-screens", text.String())
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // TestTopFitsEveryScreen with hostile names: no line is longer than the screen is wide, nor are there more than it has, nor does a byte of them reach the terminal raw.
 func TestTopFitsEveryScreen(t *testing.T) {
@@ -223,7 +221,7 @@ func TestAmounts(t *testing.T) {
 			t.Errorf("a bar of %v is %q, want %q", share, got, want)
 		}
 	}
-	if got := history([]*float64{ptr(9.0), ptr(0.0), nil, ptr(0.5), ptr(1.0)}, 1, 4); got != "▁ ▅█" {
+	if got := history([]*float64{new(9.0), new(0.0), nil, new(0.5), new(1.0)}, 1, 4); got != "▁ ▅█" {
 		t.Errorf("history %q", got)
 	}
 }

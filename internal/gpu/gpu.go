@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -72,9 +73,7 @@ func (m Machine) Read(ctx context.Context) (Reading, error) {
 		if err != nil {
 			return Reading{}, fmt.Errorf("ask %s: %w", tool, err)
 		}
-		for uuid, d := range one.Devices {
-			all.Devices[uuid] = d
-		}
+		maps.Copy(all.Devices, one.Devices)
 		all.Uses = append(all.Uses, one.Uses...)
 	}
 	return all, nil

@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // machine has drivers, and tools that answer by what they are asked first.
 func machine(t *testing.T, devices, tools []string, answers map[string]string) Machine {
 	t.Helper()
@@ -43,10 +41,10 @@ func TestNVIDIA(t *testing.T) {
 	}
 	want := Reading{
 		Devices: map[string]Device{
-			"GPU-a": {UUID: "GPU-a", Name: "NVIDIA H100 80GB HBM3", Total: ptr[int64](81559 << 20), Utilisation: ptr(37.0)},
+			"GPU-a": {UUID: "GPU-a", Name: "NVIDIA H100 80GB HBM3", Total: new(int64(81559 << 20)), Utilisation: new(37.0)},
 			"GPU-b": {UUID: "GPU-b", Name: "NVIDIA GRID, virtual"},
 		},
-		Uses: []Use{{4711, "GPU-a", ptr[int64](1 << 30)}, {4711, "GPU-b", nil}, {4712, "GPU-a", nil}},
+		Uses: []Use{{4711, "GPU-a", new(int64(1 << 30))}, {4711, "GPU-b", nil}, {4712, "GPU-a", nil}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -70,10 +68,10 @@ func TestAMD(t *testing.T) {
 	}
 	want := Reading{
 		Devices: map[string]Device{
-			"aaff-0": {UUID: "aaff-0", Name: "AMD Instinct MI300X", Total: ptr[int64](196592 << 20), Utilisation: ptr(40.0)},
+			"aaff-0": {UUID: "aaff-0", Name: "AMD Instinct MI300X", Total: new(int64(196592 << 20)), Utilisation: new(40.0)},
 			"amd:1":  {UUID: "amd:1"},
 		},
-		Uses: []Use{{42, "aaff-0", ptr[int64](4096)}, {43, "aaff-0", nil}},
+		Uses: []Use{{42, "aaff-0", new(int64(4096))}, {43, "aaff-0", nil}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -9,15 +9,13 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestCPUStat(t *testing.T) {
 	for text, want := range map[string]spec.CPUUse{
 		"usage_usec 1500\nuser_usec 1000\nsystem_usec 500\ncore_sched.force_idle_usec 0\nnr_periods 10\nnr_throttled 4\nthrottled_usec 70\nnr_bursts 0\nburst_usec 0\n": {
-			Usage: ptr(1500 * time.Microsecond), User: ptr(time.Millisecond), System: ptr(500 * time.Microsecond),
-			Periods: ptr[int64](10), ThrottledPeriods: ptr[int64](4), Throttled: ptr(70 * time.Microsecond),
+			Usage: new(1500 * time.Microsecond), User: new(time.Millisecond), System: new(500 * time.Microsecond),
+			Periods: new(int64(10)), ThrottledPeriods: new(int64(4)), Throttled: new(70 * time.Microsecond),
 		},
-		"usage_usec 1\n": {Usage: ptr(time.Microsecond)}, // without the controller there is no more than usage, user and system
+		"usage_usec 1\n": {Usage: new(time.Microsecond)}, // without the controller there is no more than usage, user and system
 		"":               {},
 	} {
 		got, err := cpuStat([]byte(text))
@@ -67,7 +65,7 @@ func TestPressure(t *testing.T) {
 func TestWhatGoesToADeviceOfDevicesIsCountedOnce(t *testing.T) {
 	text := "8:0 rbytes=100 wbytes=200 rios=3 wios=4 dbytes=0 dios=0\n253:0 rbytes=100 wbytes=200 rios=3 wios=4 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=0 rios=1 wios=0\n7:0 \n"
 	got, err := ioStat([]byte(text), func(device string) bool { return device != "253:0" })
-	want := spec.IOUse{ReadBytes: ptr[int64](101), WriteBytes: ptr[int64](200), ReadOps: ptr[int64](4), WriteOps: ptr[int64](4)}
+	want := spec.IOUse{ReadBytes: new(int64(101)), WriteBytes: new(int64(200)), ReadOps: new(int64(4)), WriteOps: new(int64(4))}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}

@@ -8,8 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // sampled is a sample of an instance, seconds after boot.
 func sampled(instance string, seconds int) Sample {
 	return Sample{Name: "web", State: Running, Instance: instance, Clock: time.Duration(seconds) * time.Second}
@@ -17,11 +15,11 @@ func sampled(instance string, seconds int) Sample {
 
 func TestRates(t *testing.T) {
 	before, after := sampled("i1", 100), sampled("i1", 110)
-	before.CPU = CPUUse{Usage: ptr(3 * time.Second), User: ptr(2 * time.Second), Periods: ptr[int64](50), ThrottledPeriods: ptr[int64](10)}
-	after.CPU = CPUUse{Usage: ptr(18 * time.Second), User: ptr(2 * time.Second), Periods: ptr[int64](150), ThrottledPeriods: ptr[int64](35)}
-	before.IO = IOUse{ReadBytes: ptr[int64](1000), WriteBytes: ptr[int64](500)}
-	after.IO = IOUse{ReadBytes: ptr[int64](6000), WriteBytes: ptr[int64](400), ReadOps: ptr[int64](7)}
-	want := Rate{Over: 10 * time.Second, CPU: ptr(1.5), User: ptr(0.0), Throttled: ptr(0.25), ReadBytes: ptr(500.0)}
+	before.CPU = CPUUse{Usage: new(3 * time.Second), User: new(2 * time.Second), Periods: new(int64(50)), ThrottledPeriods: new(int64(10))}
+	after.CPU = CPUUse{Usage: new(18 * time.Second), User: new(2 * time.Second), Periods: new(int64(150)), ThrottledPeriods: new(int64(35))}
+	before.IO = IOUse{ReadBytes: new(int64(1000)), WriteBytes: new(int64(500))}
+	after.IO = IOUse{ReadBytes: new(int64(6000)), WriteBytes: new(int64(400)), ReadOps: new(int64(7))}
+	want := Rate{Over: 10 * time.Second, CPU: new(1.5), User: new(0.0), Throttled: new(0.25), ReadBytes: new(500.0)}
 	if diff := cmp.Diff(want, Rates(before, after)); diff != "" {
 		t.Errorf("what is known of one of the two only, and what went down, is no rate:\n%s", diff)
 	}
@@ -30,7 +28,7 @@ func TestRates(t *testing.T) {
 func TestNoRates(t *testing.T) {
 	full := func(instance string, seconds int) Sample {
 		s := sampled(instance, seconds)
-		s.CPU.Usage = ptr(time.Duration(seconds))
+		s.CPU.Usage = new(time.Duration(seconds))
 		return s
 	}
 	other := full("i1", 110)
@@ -53,7 +51,7 @@ func TestNoRates(t *testing.T) {
 
 func TestWhatLacksPeriodsWasntThrottledAtAll(t *testing.T) {
 	before, after := sampled("i1", 100), sampled("i1", 110)
-	before.CPU = CPUUse{Periods: ptr[int64](5), ThrottledPeriods: ptr[int64](5)}
+	before.CPU = CPUUse{Periods: new(int64(5)), ThrottledPeriods: new(int64(5))}
 	after.CPU = before.CPU
 	if got := Rates(before, after).Throttled; got == nil || *got != 0 {
 		t.Errorf("it didn't want to run, and was throttled by %v", got)
@@ -63,8 +61,8 @@ func TestWhatLacksPeriodsWasntThrottledAtAll(t *testing.T) {
 func TestSampleTravelsAsJSON(t *testing.T) {
 	s := sampled("i1", 100)
 	s.At = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s.CPU.Limit, s.Memory.Limit = ptr(Unbounded), ptr(Bound(1<<20))
-	s.Tasks = ptr[int64](0)
+	s.CPU.Limit, s.Memory.Limit = new(Unbounded), new(Bound(1<<20))
+	s.Tasks = new(int64(0))
 	s.GPUs = []GPUUse{}
 	s.Ports = []Port{{Network: "tcp", Address: "127.0.0.1", Port: 80, PID: 7}}
 	s.Pressure.CPU = &Stalls{Some: &Stall{Avg10: 1.5, Total: time.Second}}
