@@ -15,7 +15,7 @@ type Daemon struct {
 	// Contents are the contents of Spec.Files by their digest.
 	Contents map[string][]byte
 	// Program is the program that Spec.Install names; nil where it names none, or where the host has it.
-	Program *Program
+	Program *Program `json:"-"`
 	// Slot is set for a driver on one of two copies of the daemon: what goes into the copy's stamp.
 	Slot *Slotted
 	// Source is where the manifest stands, FILE:LINE, for messages.

@@ -10,18 +10,12 @@ import (
 	"testing"
 )
 
-// TestTour types the README's tour into a clone, block after block in one shell that stops at the first error, as a newcomer would. Root has a loopback of its own for that, on which
-// the ports of the examples are free, and a PID namespace, so that no daemon outlives a tour that fails.
+// TestTour types the README's tour into a clone, block after block in one shell that stops at the first error, as a newcomer would.
 func TestTour(t *testing.T) {
 	blocks := shellBlocks(t, "../../README.md")
 	if len(blocks) < 5 {
 		t.Fatalf("the README has only %d blocks of commands: is the tour gone?", len(blocks))
 	}
-	clone := t.TempDir()
-	run(t, "../..", nil, "git", "clone", "-q", ".", clone)
-	overlay(t, "../..", clone)
-	env := append(os.Environ(), "RECONCILER_STATE_DIR="+filepath.Join(clone, "state"), "HOME="+clone)
-	env = append(env, "GOCACHE="+output(t, "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "go", "env", "GOMODCACHE"))
 	const config = "/tmp/reconciler-hello" // where the examples have theirs
 	if _, err := os.Stat(config); os.IsNotExist(err) {
 		t.Cleanup(func() {
@@ -30,7 +24,24 @@ func TestTour(t *testing.T) {
 			}
 		})
 	}
-	defer run(t, clone, env, "sh", "-c", "[ ! -x bin/reconciler ] || bin/reconciler delete --ignore-not-found -f examples/manifests")
+	tour(t, "examples/manifests", blocks)
+}
+
+// TestProgramsTour does the same with what docs/programs.md says, after what it says is to be done first.
+func TestProgramsTour(t *testing.T) {
+	tour(t, "examples/manifests/build", append([]string{"make build hello"}, shellBlocks(t, "../../docs/programs.md")...))
+}
+
+// tour types blocks of commands into a clone. Root has a loopback of its own for that, on which the ports of the examples are free, and a PID namespace, so that no daemon outlives
+// a tour that fails.
+func tour(t *testing.T, manifests string, blocks []string) {
+	t.Helper()
+	clone := t.TempDir()
+	run(t, "../..", nil, "git", "clone", "-q", ".", clone)
+	overlay(t, "../..", clone)
+	env := append(os.Environ(), "RECONCILER_STATE_DIR="+filepath.Join(clone, "state"), "HOME="+clone)
+	env = append(env, "GOCACHE="+output(t, "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "go", "env", "GOMODCACHE"))
+	defer run(t, clone, env, "sh", "-c", "[ ! -x bin/reconciler ] || bin/reconciler delete --ignore-not-found -f "+manifests)
 	script := "set -eux\n" + strings.Join(blocks, "\n")
 	words := []string{"sh", "-c", script}
 	if os.Getuid() == 0 {
