@@ -48,7 +48,7 @@ func (*tags) Place(string, *spec.Spec) (string, error) { return "", nil }
 func (*tags) Make(Tree, *Mark) (into int, done func(), err error) { return 0, func() {}, nil }
 
 // maxScans bounds how often a tree is looked for that seems to be gone, and to leave somebody behind each time.
-const maxScans = 100
+const maxScans = 1000
 
 // Living finds the tree by a look at all processes. It returns none only where that found none but those that had ended before it: one that ends after it was seen may
 // have left a child.
