@@ -150,15 +150,15 @@ func fillHolder(in *Input, holders map[string]drivers.Holder) {
 	}
 }
 
-// act does the steps of a decision in order and stops at the first that fails.
-func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision) error {
+// act does the steps of a decision in order and stops at the first that fails. by is when a reload must have shown itself; zero: when its spec says.
+func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision, by time.Time) error {
 	if d.Action == Configured && o.Stamp != nil && len(d.Changes) > 0 {
 		if err := e.host.Archive(ctx, spec.Revision{Stamp: *o.Stamp, Ready: e.wasReady(ctx, o)}); err != nil {
 			return fmt.Errorf("keep revision %d of daemon %s for an undo: %w", o.Stamp.Generation, o.Name, err)
 		}
 	}
 	for _, s := range d.Steps {
-		if err := e.step(ctx, s); err != nil {
+		if err := e.step(ctx, s, by); err != nil {
 			return err
 		}
 		e.tellFallback(o, s)
@@ -190,8 +190,8 @@ func waits(v spec.Verb, d drivers.Driver) bool {
 	return v == spec.VerbStop || v == spec.VerbReload || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume || v == spec.VerbHold || v == spec.VerbRelease
 }
 
-// step does one step through its driver and tells of it. The caller is at work; while the daemon is waited for it rests.
-func (e *Engine) step(ctx context.Context, s spec.Step) error {
+// step does one step through its driver and tells of it; by is as in act. The caller is at work; while the daemon is waited for it rests.
+func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 	drv, err := e.host.Driver(s.Driver)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (e *Engine) step(ctx context.Context, s spec.Step) error {
 		e.rest()
 	}
 	if s.Verb == spec.VerbReload {
-		err = e.reload(ctx, drv, s)
+		err = e.reload(ctx, drv, s, by)
 	} else {
 		err = drv.Apply(ctx, s)
 	}

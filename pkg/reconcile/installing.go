@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"sync"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -23,7 +24,7 @@ func (e *Engine) Install(ctx context.Context, r *Review) ([]Item, error) {
 			step.Driver = it.Observed.Driver
 		}
 		it.Action, it.Steps = Installed, []spec.Step{step}
-		return e.step(ctx, step)
+		return e.step(ctx, step, time.Time{})
 	})
 }
 
@@ -66,7 +67,7 @@ func (e *Engine) Uninstall(ctx context.Context, names []string) ([]Item, error) 
 		}
 		step := spec.Step{Verb: spec.VerbUninstall, Name: it.Name, Reason: "a user uninstalled it", Driver: drv.Kind(), Instance: instanceID(o), Force: e.opt.Force}
 		it.Action, it.Steps = Uninstalled, []spec.Step{step}
-		return e.step(ctx, step)
+		return e.step(ctx, step, time.Time{})
 	})
 }
 

@@ -236,7 +236,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 			return l.policy.concluded(ctx, en, c)
 		}
 		c.acted = true
-		c.err = l.act(ctx, o, c.decision)
+		c.err = l.act(ctx, o, c.decision, en.once.deadline)
 		if errors.Is(c.err, drivers.ErrMoved) {
 			en.fails++
 			return RetryDelay(name, en.fails)

@@ -16,7 +16,7 @@ const reloadTime = 30 * time.Second
 
 // reload has a daemon read its files again, and returns once it has shown that it did: it is the same process, healthy, and shows what its spec expects. Where the spec expects nothing, it has to be
 // healthy still UpFor later: a signal that ends a daemon, or files that it can't read, take a moment to show.
-func (e *Engine) reload(ctx context.Context, drv drivers.Driver, s spec.Step) error {
+func (e *Engine) reload(ctx context.Context, drv drivers.Driver, s spec.Step, by time.Time) error {
 	r, slot := s.Want.Spec.Reload, 0
 	if r != nil && (s.Want.Spec.Slots() || len(r.Exec) > 0) {
 		found, err := e.observe(ctx, s.Name)
@@ -43,7 +43,7 @@ func (e *Engine) reload(ctx context.Context, drv drivers.Driver, s spec.Step) er
 	if s.Want.Spec.Slots() {
 		check = check.InSlot(slot)
 	}
-	return e.reloaded(ctx, s, proofs(check, r.Expect), r.Expect != nil)
+	return e.reloaded(ctx, s, by, proofs(check, r.Expect), r.Expect != nil)
 }
 
 // proofs are the checks that a daemon has to pass after a reload.
@@ -67,11 +67,15 @@ func proofs(check *spec.Health, expect *spec.ReloadExpect) (all []spec.Health) {
 	return append(all, shown)
 }
 
-// reloaded waits until the instance that was to reload passes all checks; where that by itself shows nothing, it has to pass them once it has had the time to fail.
-func (e *Engine) reloaded(ctx context.Context, s spec.Step, checks []spec.Health, shown bool) error {
+// reloaded waits until the instance that was to reload passes all checks; where that by itself shows nothing, it has to pass them once it has had the time to fail. It gives up
+// after the time of the spec, or at by, whichever is sooner.
+func (e *Engine) reloaded(ctx context.Context, s spec.Step, by time.Time, checks []spec.Health, shown bool) error {
 	patience := reloadTime
 	if u := s.Want.Spec.Update; u != nil {
 		patience = u.ReadyTimeout.D()
+	}
+	if !by.IsZero() {
+		patience = max(min(patience, time.Until(by)), firstProbe)
 	}
 	deadline := time.Now().Add(patience)
 	if !shown {
@@ -85,7 +89,7 @@ func (e *Engine) reloaded(ctx context.Context, s spec.Step, checks []spec.Health
 		case err == nil, ctx.Err() != nil, errors.Is(err, errEnded), errors.Is(err, drivers.ErrUnreachable):
 			return err
 		case time.Now().After(deadline):
-			return fmt.Errorf("it was told to, and within %s nothing shows that it did: %w", patience, err)
+			return fmt.Errorf("it was told to, and within %s nothing shows that it did: %w", patience.Round(100*time.Millisecond), err)
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err

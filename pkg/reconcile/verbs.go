@@ -247,7 +247,7 @@ func (e *Engine) each(ctx context.Context, names []string, plan func(spec.Observ
 // untilStill does a step, again and again while the daemon moves: a run may just be restarting it.
 func (e *Engine) untilStill(ctx context.Context, s spec.Step) error {
 	for try := 1; ; try++ {
-		err := e.step(ctx, s)
+		err := e.step(ctx, s, time.Time{})
 		if !errors.Is(err, drivers.ErrMoved) || try == 10 {
 			return err
 		}

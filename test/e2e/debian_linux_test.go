@@ -108,7 +108,7 @@ func nginx() packaged {
 		},
 		reloads:   true,
 		code:      3,
-		complaint: "it runs, but isn't Ready: GET http://",
+		complaint: "nothing shows that it did: GET http://",
 	}
 }
 
@@ -356,7 +356,7 @@ func (p packaged) lives(t *testing.T, drivers string) {
 	}
 
 	bad := d.exits(p.code, "apply", "--wait", "--timeout=5s", "-f", d.manifest("bad"))
-	bad.said("daemon/"+d.name+" rolled back", p.complaint, "was put back")
+	bad.said("daemon/"+d.name+" rolled back", p.complaint, "generation 2 ", " is Ready")
 	d.servesSoon("2")
 	d.ok("rollout", "history", d.name)
 	d.exits(1, "diff", "-f", d.path("manifests"))

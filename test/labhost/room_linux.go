@@ -29,7 +29,7 @@ type room struct {
 
 const (
 	roomDir          = "/run/lock/labhost"
-	instancesPerHost = 12
+	instancesPerHost = 16
 )
 
 // machineRoom is that of this machine.

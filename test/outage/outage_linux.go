@@ -226,7 +226,13 @@ func (d *daemon) kills(ctx context.Context) error {
 }
 
 func (d *daemon) rollbacks(ctx context.Context) error {
-	return d.each(ctx, "roll it back", func(int) error { return d.do(ctx, "rollout", "undo", d.Name) })
+	return d.each(ctx, "roll it back", func(int) error {
+		err := d.do(ctx, "rollout", "undo", d.Name)
+		if err != nil {
+			err = errors.Join(err, d.do(ctx, "rollout", "history", d.Name, "--revision=-1"))
+		}
+		return err
+	})
 }
 
 func (d *daemon) remove(ctx context.Context) error {
