@@ -178,6 +178,21 @@ func (d *daemon) await(ctx context.Context, old int) (pid int, err error) {
 	}
 }
 
+// alone waits until one process gives all answers, and returns it: while one instance takes the place of another both do.
+func (d *daemon) alone(ctx context.Context) (pid int, err error) {
+	const enough = 20
+	for same := 0; same < enough; same++ {
+		now, err := d.ask(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if now != pid {
+			pid, same = now, 0
+		}
+	}
+	return pid, nil
+}
+
 // ask asks which process answers.
 func (d *daemon) ask(ctx context.Context) (pid int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.address+"/", nil)
@@ -200,15 +215,19 @@ const settled = 1100 * time.Millisecond
 
 // each has something happen, again and again, and waits each time for the instance that comes of it.
 func (d *daemon) each(ctx context.Context, what string, happen func(pid int) error) error {
-	pid, err := d.ask(ctx)
+	var err error
 	for i := 0; i < d.Times && err == nil; i++ {
 		select {
 		case <-time.After(settled):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err = happen(pid); err == nil {
-			pid, err = d.await(ctx, pid)
+		var pid int
+		if pid, err = d.alone(ctx); err == nil {
+			err = happen(pid)
+		}
+		if err == nil {
+			_, err = d.await(ctx, pid)
 		}
 	}
 	if err != nil {
@@ -229,7 +248,9 @@ func (d *daemon) rollbacks(ctx context.Context) error {
 	return d.each(ctx, "roll it back", func(int) error {
 		err := d.do(ctx, "rollout", "undo", d.Name)
 		if err != nil {
-			err = errors.Join(err, d.do(ctx, "rollout", "history", d.Name, "--revision=-1"))
+			history, _ := d.command(ctx, "rollout", "history", d.Name).CombinedOutput()
+			described, _ := d.command(ctx, "describe", d.Name).CombinedOutput()
+			err = fmt.Errorf("%w\n%s\n%s", err, history, described)
 		}
 		return err
 	})
