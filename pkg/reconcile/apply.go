@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -85,7 +87,7 @@ func (e *Engine) converge(ctx context.Context, items []Item, o ApplyOptions) ([]
 	var wg sync.WaitGroup
 	if waitsForAny(items, o) {
 		for _, d := range e.host.Drivers() {
-			wg.Go(func() { _ = d.Watch(ctx, p.changed) }) // without it the deadlines still hold
+			wg.Go(func() { p.watch(ctx, d) })
 		}
 	}
 	l.run(ctx)
@@ -180,6 +182,22 @@ func names(deps []spec.Dependency) []string {
 		out[i] = d.Name
 	}
 	return out
+}
+
+// unwatchedLook is how often daemons are looked at that their driver can't watch, as on a machine that has run out of inotify instances.
+const unwatchedLook = 500 * time.Millisecond
+
+// watch tells what a driver's daemons do, until ctx ends.
+func (p *applying) watch(ctx context.Context, d drivers.Driver) {
+	_ = d.Watch(ctx, p.changed) // why it can't is no concern of an apply, which looks instead
+	for sleep(ctx, unwatchedLook) == nil {
+		p.loop.mu.Lock()
+		names := slices.Collect(maps.Keys(p.loop.entries))
+		p.loop.mu.Unlock()
+		for _, name := range names {
+			p.loop.queue.Add(name)
+		}
+	}
 }
 
 // changed wakes an entry that a driver saw changing; for "" the deadlines and the seeds suffice.
