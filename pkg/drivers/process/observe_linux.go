@@ -135,9 +135,14 @@ func (d *Driver) settle(name string, marks marks) (finding, error) {
 	return f, nil
 }
 
-// Knows reads the record.
+// Knows reads the record. Of a second copy it reads nothing else: every daemon is asked for one at every step, and a walk through all trees each time, for a record that
+// might be lost, would cost more than the step.
 func (d *Driver) Knows(_ context.Context, name string) (bool, error) {
-	rec, err := d.read(name, d.trees.Marks)
+	marks := d.trees.Marks
+	if _, slot := spec.LogicalName(name); slot > 0 {
+		marks = noMarks
+	}
+	rec, err := d.read(name, marks)
 	return rec != nil || err != nil, nil // one that can't be read is there
 }
 
