@@ -1,6 +1,8 @@
 package cgroup
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +78,9 @@ func (r *rig) groups() (all []string) {
 	err := filepath.WalkDir(top, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.IsDir() && path != top {
 			all = append(all, strings.TrimPrefix(path, top+"/"))
+		}
+		if errors.Is(err, fs.ErrNotExist) && path != top {
+			return nil // it has gone meanwhile
 		}
 		return err
 	})
