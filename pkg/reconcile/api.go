@@ -31,6 +31,16 @@ type Options struct {
 	LookupEnv func(string) (string, bool)
 	// Log gets V(0) for changes made and V(1) for looks.
 	Log logr.Logger
+	// Meter counts what the engine does; may be nil.
+	Meter Meter
+}
+
+// Meter counts what an engine does. Its methods are called from any goroutine, and don't block.
+type Meter interface {
+	// Looked is called after each look of a loop, at that many daemons in one call; err is why nothing could be looked at.
+	Looked(daemons int, took time.Duration, err error)
+	// Stepped is called after each step. An err that wraps drivers.ErrMoved is no failure: it is planned anew.
+	Stepped(verb spec.Verb, took time.Duration, err error)
 }
 
 // Progress is one thing that happened to one daemon on the way.
@@ -154,6 +164,10 @@ type RunOptions struct {
 	Holder drivers.Holder
 	// Loaded is called once the manifests were loaded and everything is watched; may be nil.
 	Loaded func()
+	// Passed is called once, from any goroutine, when every daemon that was loaded then was looked at and what came of that was dealt with; may be nil.
+	Passed func()
+	// Audience is told how daemons are; may be nil.
+	Audience Audience
 }
 
 // View is all that is known of one daemon, for get and describe.
@@ -164,6 +178,14 @@ type View struct {
 	Holder string
 	// Fallback says why it doesn't run under a better driver, where its manifest leaves the choice to us.
 	Fallback []*drivers.Unavailable
+}
+
+// Audience is told what a run finds. Its methods are called from any goroutine, though in order for each daemon; they don't block, and don't call back.
+type Audience interface {
+	// Seen is told of each look at a daemon that the run keeps or prunes what it came to, with the conditions that were kept.
+	Seen(v View)
+	// LetGo is told that the run has nothing to do with a daemon any more: it is pruned, or no longer in the manifests. One that is to be pruned is seen again until it is gone.
+	LetGo(name string)
 }
 
 // Source is where the wanted set of a run comes from. Both methods may be called at once.

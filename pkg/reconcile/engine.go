@@ -203,7 +203,7 @@ func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 	if word, ok := doing[s.Verb]; ok {
 		e.report(s.Name, word, s.Reason)
 	}
-	resting := waits(s.Verb, drv)
+	resting, began := waits(s.Verb, drv), time.Now()
 	if resting {
 		e.rest()
 	}
@@ -214,6 +214,9 @@ func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 	}
 	if resting {
 		e.work()
+	}
+	if e.opt.Meter != nil {
+		e.opt.Meter.Stepped(s.Verb, time.Since(began), err)
 	}
 	switch {
 	case err == nil:

@@ -210,7 +210,11 @@ func (l *loop) lookOrTold(ctx context.Context, names []string, told bool) []spec
 		}
 		ask, at = append(ask, n), append(at, i)
 	}
+	began := time.Now()
 	got, err := l.observe(ctx, ask...)
+	if l.opt.Meter != nil && len(ask) > 0 {
+		l.opt.Meter.Looked(len(ask), time.Since(began), err)
+	}
 	for j, i := range at {
 		if err != nil {
 			found[i] = spec.Observed{Name: ask[j], State: spec.Unknown, Message: err.Error()}

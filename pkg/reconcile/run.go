@@ -42,6 +42,9 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	if o.Loaded != nil {
 		o.Loaded()
 	}
+	if o.Passed != nil {
+		k.pass(func(int) { o.Passed() })
+	}
 	wg.Go(func() { k.loop.run(ctx) })
 	return k.lost(ctx, k.keep(ctx))
 }
@@ -242,6 +245,9 @@ func (k *keeping) drop(wanted map[string]bool, deps []string) {
 		}
 		delete(l.entries, name)
 		l.prober.Forget(name)
+		if !en.passive {
+			k.letGo(name)
+		}
 	}
 	l.link()
 }
@@ -301,10 +307,12 @@ func (k *keeping) concluded(ctx context.Context, en *entry, c conclusion) time.D
 		again = k.prove(ctx, en, c)
 	}
 	l.tell(ctx, en, c)
+	k.show(en, c)
 	if en.want == nil && c.observed.State == spec.Absent {
 		l.mu.Lock()
 		if l.entries[en.name] == en {
 			delete(l.entries, en.name)
+			k.letGo(en.name)
 		}
 		l.mu.Unlock()
 		if c.acted {

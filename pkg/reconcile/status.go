@@ -41,6 +41,30 @@ func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 	}
 }
 
+// show tells the audience what a look came to, as long as the daemon is the run's business.
+func (k *keeping) show(en *entry, c conclusion) {
+	l := k.loop
+	if k.opt.Audience == nil {
+		return
+	}
+	v := View{Observed: c.observed, Conditions: en.memory.told, Holder: l.opt.Owner.Holder}
+	if st := c.observed.Stamp; st != nil {
+		v.Fallback = l.fallback(st.Spec, c.observed.Driver)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.entries[en.name]; now != nil && !now.passive {
+		k.opt.Audience.Seen(v)
+	}
+}
+
+// letGo tells the audience that a daemon isn't the run's business any more; the caller holds loop.mu.
+func (k *keeping) letGo(name string) {
+	if k.opt.Audience != nil {
+		k.opt.Audience.LetGo(name)
+	}
+}
+
 // remembering judges what a look came to. That an instance is Ready, which somebody found before us, stands until a check of our own says otherwise.
 func remembering(m *memory, c conclusion) []spec.Condition {
 	h, o := c.health, c.observed
