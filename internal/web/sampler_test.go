@@ -143,7 +143,7 @@ func TestTheLastHour(t *testing.T) {
 		m := &machine{boot: time.Now()}
 		s, stop := sampling(t, m)
 		defer stop()
-		time.Sleep(2*time.Hour - 5*time.Minute)
+		time.Sleep(2*time.Hour - 5*time.Minute + time.Second) // between two points
 		m.set(func(m *machine) { m.err = errors.New("no such machine") })
 		time.Sleep(time.Minute)
 		m.set(func(m *machine) { m.err = nil })
