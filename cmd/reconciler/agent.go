@@ -64,7 +64,7 @@ func (c *cli) serve(ctx context.Context) error {
 	if self, err := os.Executable(); err == nil {
 		go bootstrap.KeepInUse(ctx, self)
 	}
-	local.Host, local.Facts.Programs = s.host, s.dirs.Programs()
+	local.Host, local.Facts.Programs, local.Facts.Keeps = s.host, s.facts.Programs, s.facts.Keeps
 	local.Calls = map[string]func(context.Context, json.RawMessage) (any, error){
 		callDoctor: answering(func(ctx context.Context, wants []*spec.Daemon) (doctor.Facts, error) {
 			return c.factsHere(ctx, s, wants)

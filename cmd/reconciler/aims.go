@@ -63,6 +63,10 @@ func (c *cli) meant(ctx context.Context, t aims, args []string, o func(at string
 	if err != nil {
 		return nil, err
 	}
+	if err := distinct(sites); err != nil {
+		closeSites(sites)
+		return nil, err
+	}
 	all := make([]meant, len(sites))
 	for i, s := range sites {
 		all[i] = meant{site: s, names: names[i]}

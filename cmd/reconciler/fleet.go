@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +61,21 @@ func (c *cli) reach(ctx context.Context, inv *inventory, at string, o reconcile.
 	s.session, s.lost = c.connect(ctx, c, inv, at, o)
 	s.took = time.Since(began)
 	return s
+}
+
+// distinct refuses to act on the same daemons by two names: each would prune what is the other's, and do a second time what the other did.
+func distinct(sites []*site) error {
+	first := map[string]*site{}
+	for _, s := range sites {
+		if s.session == nil || s.facts.Keeps == "" {
+			continue
+		}
+		if other := first[s.facts.Keeps]; other != nil {
+			return &exit{exitInput, fmt.Errorf("hosts %s and %s are two names of one machine, and what is declared for the one would be pruned for the other: name it in one way, in Host documents, manifests and --host; nothing was changed", other.name(), s.name())}
+		}
+		first[s.facts.Keeps] = s
+	}
+	return nil
 }
 
 func closeSites(sites []*site) {

@@ -231,6 +231,12 @@ func fleetMistakesSession(d *desk) {
 	d.note("gpu-2 has another set's web")
 	d.must(0, "apply", "-f", ".", "--set=other", "--host=gpu-2")
 	d.must(4, "apply", "-f", ".")
+	d.note("gpu-1 and ann@old turn out to be two ways to one machine")
+	d.keeps = map[string]string{"gpu-1": "one", "gpu-2": "two", "ann@old": "one"}
+	d.must(2, "diff", "-f", ".")
+	d.must(2, "apply", "-f", ".", "--prune")
+	d.must(2, "restart", "--host=gpu-1,ann@old", "web")
+	d.must(0, "get", "--host=gpu-1,ann@old", "-o", "name")
 }
 
 func fleetDoctorSession(d *desk) {

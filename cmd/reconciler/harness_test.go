@@ -34,6 +34,7 @@ type desk struct {
 	t      *testing.T
 	host   *driverstest.Host
 	far    map[string]*driverstest.Far // other machines, by what --host and manifests call them
+	keeps  map[string]string           // what says of them that two are one
 	env    map[string]string
 	stdin  string
 	facts  doctor.Facts // what doctor gathers
@@ -126,7 +127,7 @@ func (d *desk) connect(ctx context.Context, c *cli, _ *inventory, at string, o r
 		err = fmt.Errorf("reach host %s: there is no such host: %w", at, drivers.ErrUnreachable)
 	default:
 		s.host, err = f.Dial(ctx)
-		s.facts, s.call = remote.Facts{OS: "linux", Arch: "arm64", User: "ops", Version: "v1.2.3"}, d.call
+		s.facts, s.call = remote.Facts{OS: "linux", Arch: "arm64", User: "ops", Version: "v1.2.3", Keeps: d.keeps[at]}, d.call
 	}
 	if err != nil {
 		return nil, err

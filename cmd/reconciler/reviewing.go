@@ -49,6 +49,10 @@ func (c *cli) review(ctx context.Context, p *planning, purpose programs.Purpose,
 	if err != nil {
 		return nil, err
 	}
+	if err := distinct(sites); err != nil {
+		closeSites(sites)
+		return nil, err
+	}
 	rs := &reviews{all: make([]*reviewed, len(sites))}
 	for i, s := range sites {
 		rs.all[i] = &reviewed{site: s, place: d.places[i]}

@@ -88,7 +88,7 @@ func connectLocal(c *cli, o reconcile.Options) (*session, error) {
 		return nil, err
 	}
 	host := found.open(dirs)
-	facts := remote.Facts{Home: c.getenv("HOME"), Path: layout.SearchPath(c.getenv, os.Geteuid()), Programs: dirs.Programs()}
+	facts := remote.Facts{Home: c.getenv("HOME"), Path: layout.SearchPath(c.getenv, os.Geteuid()), Programs: dirs.Programs(), Keeps: keepsOf(dirs)}
 	return &session{engine: reconcile.New(host, o), host: host, dirs: dirs, facts: facts, prepare: dirs.Make}, nil
 }
 

@@ -40,6 +40,8 @@ type Facts struct {
 	Path string `json:"path,omitempty"`
 	// Programs is where that machine keeps programs by their content.
 	Programs string `json:"programs,omitempty"`
+	// Keeps stands for the daemons that it speaks of: two agents that say the same act on the same ones, by whatever names their hosts were reached. Empty where that can't be told.
+	Keeps string `json:"keeps,omitempty"`
 }
 
 // greeting is the first that an agent says.
