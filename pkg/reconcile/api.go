@@ -25,7 +25,8 @@ type Options struct {
 	Force bool
 	// Report is called, from any goroutine but never twice at once, for everything a person wants to follow. May be nil.
 	Report func(Progress)
-	// Concurrency is how many daemons are worked on at once; waiting for one to end isn't work. Zero: 16.
+	// Concurrency is how many daemons are started or stopped at once, until that is done, and how many are checked. Zero: 16 are worked on, which waiting for one to end isn't, and as
+	// many are checked as a Prober does.
 	Concurrency int
 	// LookupEnv finds the environment variables that secrets come from, for a daemon that is started again without its manifest.
 	LookupEnv func(string) (string, bool)

@@ -17,7 +17,7 @@ import (
 type Engine struct {
 	host drivers.Host
 	opt  Options
-	busy chan struct{} // one token for each daemon that is being worked on, and not just waited for
+	busy chan struct{} // one token for each daemon that is being worked on
 
 	reporting sync.Mutex
 	sending   sync.Map // digests of programs to chan struct{}, which holds a token while one is sent
@@ -190,7 +190,8 @@ func waits(v spec.Verb, d drivers.Driver) bool {
 	return v == spec.VerbStop || v == spec.VerbReload || v == spec.VerbRetire || v == spec.VerbAbandon || v == spec.VerbPause || v == spec.VerbResume || v == spec.VerbHold || v == spec.VerbRelease
 }
 
-// step does one step through its driver and tells of it; by is as in act. The caller is at work; while the daemon is waited for it rests.
+// step does one step through its driver and tells of it; by is as in act. The caller is at work; while the daemon is waited for it rests, unless somebody said how many may be
+// started and stopped at once.
 func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 	drv, err := e.host.Driver(s.Driver)
 	if err != nil {
@@ -203,7 +204,7 @@ func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 	if word, ok := doing[s.Verb]; ok {
 		e.report(s.Name, word, s.Reason)
 	}
-	resting, began := waits(s.Verb, drv), time.Now()
+	resting, began := e.opt.Concurrency == 0 && waits(s.Verb, drv), time.Now()
 	if resting {
 		e.rest()
 	}

@@ -99,7 +99,7 @@ const batch = 256
 
 func newLoop(e *Engine, p func(*loop) policy) *loop {
 	l := &loop{Engine: e, queue: NewQueue(), entries: map[string]*entry{}, dependents: map[string][]string{}}
-	l.prober = NewProber(ProberOptions{Probe: e.host.Probe, Changed: func(name string, _ Health) { l.queue.Add(name) }})
+	l.prober = NewProber(ProberOptions{Probe: e.host.Probe, Concurrency: e.opt.Concurrency, Changed: func(name string, _ Health) { l.queue.Add(name) }})
 	l.policy = p(l)
 	return l
 }

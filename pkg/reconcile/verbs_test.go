@@ -4,8 +4,10 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -59,4 +61,27 @@ func TestAStopComesTooLate(t *testing.T) {
 		}
 		b.applies(t, "a created", manifest("a"))
 	})
+}
+
+// TestConcurrencyCountsWholeStops stops daemons that take a second to end: who says how many at a time doesn't mean those that are signalled, but those that are on their way.
+func TestConcurrencyCountsWholeStops(t *testing.T) {
+	for concurrency, want := range map[int]time.Duration{0: time.Second, 1: 4 * time.Second, 2: 2 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(func(o *Options) { o.Concurrency = concurrency })
+			names := []string{"a", "b", "c", "d"}
+			for _, n := range names {
+				b.Fake().Behave(n, driverstest.Behaviour{Signal: func(p *driverstest.Proc, _ spec.Signal) {
+					p.After(time.Second, func() { p.Exit(0) })
+				}})
+				b.mustApply(t, manifest(n))
+			}
+			began := time.Now()
+			if _, err := b.e.Stop(t.Context(), names, "alice"); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began).Round(time.Second); took != want {
+				t.Errorf("%d at a time took %v, want %v", concurrency, took, want)
+			}
+		})
+	}
 }

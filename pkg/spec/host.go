@@ -39,7 +39,8 @@ type HostSpec struct {
 	Agent HostAgent `json:"agent,omitzero"`
 	// Driver is what a daemon gets on this host whose manifest says auto, where the host has it. Default: auto.
 	Driver DriverKind `json:"driver,omitempty"`
-	// Concurrency is how many daemons may be started, stopped or checked at a time on this host. Omitted: what the command says.
+	// Concurrency is how many daemons may be in the middle of a start or a stop at a time on this host, and how many may be checked at a time. Omitted: 16 are worked on, not counting those that only take
+	// their time to end, and 64 are checked.
 	Concurrency int `json:"concurrency,omitempty" min:"1" max:"1000"`
 }
 
