@@ -46,13 +46,15 @@ func newSourceDir(t *testing.T) sourceDir {
 	return s
 }
 
+// write saves a file as editors do: whoever reads it sees what was there or all of content.
 func (s sourceDir) write(path, content string) {
 	s.t.Helper()
 	path = filepath.Join(s.dir, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+	whole := filepath.Join(s.t.TempDir(), "whole")
+	if err := errors.Join(os.WriteFile(whole, []byte(content), 0o644), os.Rename(whole, path)); err != nil {
 		s.t.Fatal(err)
 	}
 }
