@@ -24,19 +24,29 @@ func (t aims) ways() string {
 
 // check wants exactly one way of naming.
 func (t aims) check(args []string) error {
-	ways := 0
+	if t.given(args) == 0 {
+		return usagef("no daemon is named: give %s", t.ways())
+	}
+	return t.checkAny(args)
+}
+
+// given counts the ways of naming that are used. With manifests -l chooses among these.
+func (t aims) given(args []string) (ways int) {
 	for _, used := range []bool{len(args) > 0, len(t.Files) > 0, t.Selector != ""} {
 		if used {
 			ways++
 		}
 	}
 	if len(t.Files) > 0 && t.Selector != "" {
-		ways-- // -l chooses among the manifests
+		ways--
 	}
+	return ways
+}
+
+// checkAny is check for a verb that means all daemons where none is named.
+func (t aims) checkAny(args []string) error {
 	switch {
-	case ways == 0:
-		return usagef("no daemon is named: give %s", t.ways())
-	case ways > 1:
+	case t.given(args) > 1:
 		return usagef("daemons are named in two ways: give one of %s", t.ways())
 	case len(t.Files) > 0 && t.all:
 		return usagef("--all-hosts and -f don't go together: the manifests say the hosts")

@@ -54,10 +54,10 @@ func (s *session) descriptions(ctx context.Context, names []string) (pages [][]b
 	views, missing := s.look(ctx, names...)
 	recent, err := s.recentEvents(ctx, names)
 	holders, herr := s.host.Holders(ctx)
-	places := s.logPlacesOf(ctx, views)
+	places, details := s.logPlacesOf(ctx, views), s.details(ctx, views)
 	for i, v := range views {
 		var b bytes.Buffer
-		s.describe(&b, v, about{recent[v.Observed.Name], holders, places[i], time.Now()})
+		s.describe(&b, v, about{recent[v.Observed.Name], holders, places[i], details[i], time.Now()})
 		pages = append(pages, b.Bytes())
 	}
 	return pages, errors.Join(missing, err, herr)
@@ -108,12 +108,14 @@ type about struct {
 	events  []spec.Event
 	holders []drivers.Holder
 	log     string // where its output goes
+	detail  detail
 	now     time.Time
 }
 
 func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	p, o, now := page{b}, v.Observed, a.now
 	obj := makeObject(s.host.Name(), v)
+	obj.Status.tell(a.detail)
 	st := obj.Status
 	p.field("Name", o.Name)
 	p.field("Labels", pairs(obj.Metadata.Labels))
@@ -123,6 +125,10 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	for _, u := range v.Fallback {
 		p.field("Not "+string(u.Kind), u.Advice())
 	}
+	if st.Service != o.Name {
+		p.field("Service", st.Service)
+	}
+	p.field("Instance", st.Instance)
 	p.field("Cgroup", st.Cgroup)
 	p.field("Set", st.Set)
 	p.field("Kept by", keptBy(st.Holder, a.holders))
@@ -132,6 +138,8 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 		p.field("Paused", "since "+when(o.Paused.At, now)+by(o.Paused.By)+"; reconciler start starts it again")
 	}
 	describeInstance(p, o, now)
+	describeDetail(p, a.detail)
+	p.field("Health", st.Health)
 	if o.Stamp != nil {
 		p.field("Binary", s.located(o.Stamp.Spec.Binary))
 		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
@@ -172,6 +180,17 @@ func describeInstance(p page, o spec.Observed, now time.Time) {
 	p.field("Restarts", strconv.Itoa(in.Restarts))
 	if e := exitOf(o); e != nil {
 		p.field("Last exit", e.String()+", "+when(e.At, now))
+	}
+}
+
+// describeDetail tells which processes there are and where they listen, where anything runs, and what of that isn't known.
+func describeDetail(p page, d detail) {
+	if len(d.pids) > 1 {
+		p.field("PIDs", strings.Trim(fmt.Sprint(d.pids), "[]"))
+	}
+	p.field("Ports", strings.Join(portWords(d.ports), " "))
+	for _, m := range d.missing {
+		p.field(map[string]string{"pids": "PIDs", "ports": "Ports"}[m.Field], "unknown: "+m.Reason)
 	}
 }
 

@@ -19,19 +19,20 @@ import (
 
 type getFlags struct {
 	out *format
-	hostFlags
-	selector  string
+	aims
 	noHeaders bool
 	watch     bool
 }
 
 func (c *cli) getCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get [NAME...]", Short: "List daemons and how they are",
-		Long: `List daemons, all of them or those named: on this machine, on the hosts that --host names, or with -A on all.
+		Use: "get [NAME... | -f FILE]", Short: "List daemons and how they are",
+		Long: `List daemons, all of them or those named: on this machine, on the hosts that --host names, or with -A on all. What is listed is found on the machines each time: units, cgroups and
+records that carry our stamp, and their processes; no list of them is kept anywhere.
 
-AGE is how long the daemon's process has been up. NOTE (-o wide) says why a daemon doesn't run under a better driver, and which limits aren't enforced. -o json and -o yaml print a List whose items are the DaemonSpec that was
-applied plus a status; -o go-template=TEMPLATE works on the same data.`,
+AGE is how long the daemon's process has been up. With -o wide: PIDS are all of its processes, the main one first; PORTS are where their own sockets listen; SINCE is when the phase that it is in
+began; BINARY shows a program that is kept by its content as name@digest; NOTE says why a daemon doesn't run under a better driver, and which limits aren't enforced. What isn't known is ?, and
+status.missing says why. -o json and -o yaml print a List whose items are the DaemonSpec that was applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 		Example: `  reconciler get
   reconciler get web -o yaml
   reconciler get -l app=shop -o wide -w
@@ -41,18 +42,15 @@ applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 	}
 	var f getFlags
 	f.out = formatFlag(cmd)
-	c.selectorFlag(cmd, &f.selector)
+	c.inputFlags(cmd, &f.inputs)
 	c.hostsFlags(cmd, &f.hostFlags)
 	cmd.Flags().BoolVar(&f.noHeaders, "no-headers", false, "leave out the line of column names")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "after listing, go on and print each change")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 && f.selector != "" {
-			return usagef("give NAME or -l, one of them")
-		}
-		if err := f.check(); err != nil {
+		if err := f.checkAny(args); err != nil {
 			return err
 		}
-		inv, at, err := c.chosen(f.hostFlags)
+		inv, at, names, err := c.aim(f.aims, args)
 		if err != nil {
 			return err
 		}
@@ -61,14 +59,15 @@ applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 			return err
 		}
 		defer closeSites(sites)
-		return c.get(cmd.Context(), sites, f, daemonNames(args))
+		return c.get(cmd.Context(), sites, f, names)
 	}
 	return cmd
 }
 
-func (c *cli) get(ctx context.Context, sites []*site, f getFlags, names []string) error {
+// get lists the daemons of sites, those of each that are named for it; none: all.
+func (c *cli) get(ctx context.Context, sites []*site, f getFlags, names [][]string) error {
 	all, errs := make([]seen, len(sites)), make([]error, len(sites))
-	each(f.parallel, sites, func(i int) { all[i], errs[i] = see(ctx, sites[i], f, names) })
+	each(f.parallel, sites, func(i int) { all[i], errs[i] = see(ctx, sites[i], f, names[i]) })
 	shown, missing := 0, error(nil)
 	for i, err := range errs {
 		if err != nil && !errors.Is(err, drivers.ErrNotFound) {
@@ -84,7 +83,7 @@ func (c *cli) get(ctx context.Context, sites []*site, f getFlags, names []string
 			return err
 		}
 	} else if missing == nil && !f.watch {
-		c.note("There are no daemons on %s%s.", siteNames(sites), matching(f.selector))
+		c.note("There are no daemons on %s%s.", siteNames(sites), matching(f.Selector))
 	}
 	there := slices.DeleteFunc(all, func(s seen) bool { return s.lost != nil })
 	if !f.watch || len(there) == 0 || len(there) == len(sites) && missing != nil {
@@ -93,18 +92,39 @@ func (c *cli) get(ctx context.Context, sites []*site, f getFlags, names []string
 	if missing != nil {
 		c.note("%v", missing)
 	}
-	return c.watch(ctx, f, names, there, show)
+	return c.watch(ctx, f, there, show)
 }
 
-// seen is how the daemons of one host are.
+// seen is how the daemons of one host are. Of each view there is a detail where the output shows any.
 type seen struct {
 	*site
-	views []reconcile.View
+	named   []string // the daemons that were asked for; none: all
+	views   []reconcile.View
+	details []detail
+}
+
+// detailed says whether the output shows what has to be asked for beside the looks.
+func (f getFlags) detailed() bool { return f.out.value != "" && f.out.value != "name" }
+
+// withDetails asks for it.
+func (s seen) withDetails(ctx context.Context, f getFlags) seen {
+	switch {
+	case s.lost != nil:
+		s.details = make([]detail, len(s.views))
+		for i, v := range s.views {
+			s.details[i] = detailOf(v.Observed, spec.Sample{}, s.lost)
+		}
+	case f.detailed():
+		s.details = s.session.details(ctx, s.views)
+	default:
+		s.details = make([]detail, len(s.views))
+	}
+	return s
 }
 
 // see looks at the daemons of one host. Of one that can't be reached those that are named are Unknown.
 func see(ctx context.Context, s *site, f getFlags, names []string) (all seen, err error) {
-	all.site = s
+	all.site, all.named = s, names
 	switch {
 	case s.lost != nil:
 		for _, n := range names {
@@ -113,9 +133,9 @@ func see(ctx context.Context, s *site, f getFlags, names []string) (all seen, er
 	case len(names) > 0:
 		all.views, err = s.look(ctx, names...)
 	default:
-		all.views, err = s.selected(ctx, f.selector)
+		all.views, err = s.selected(ctx, f.Selector)
 	}
-	return all, err
+	return all.withDetails(ctx, f), err
 }
 
 func matching(selector string) string {
@@ -132,8 +152,8 @@ func (c *cli) shower(sites []*site, f getFlags) func(...seen) error {
 		t := newGetTable(c.out, f, beyond(sites))
 		return func(all ...seen) error {
 			for _, s := range all {
-				for _, v := range s.views {
-					t.add(s.name(), v)
+				for i, v := range s.views {
+					t.add(s.name(), v, s.details[i])
 				}
 			}
 			return t.flush()
@@ -153,8 +173,10 @@ func (c *cli) shower(sites []*site, f getFlags) func(...seen) error {
 	return func(all ...seen) error {
 		var objs []object
 		for _, s := range all {
-			for _, v := range s.views {
-				objs = append(objs, makeObject(s.name(), v))
+			for i, v := range s.views {
+				obj := makeObject(s.name(), v)
+				obj.Status.tell(s.details[i])
+				objs = append(objs, obj)
 			}
 		}
 		return f.out.print(c, objs)
@@ -177,25 +199,25 @@ func newGetTable(out io.Writer, f getFlags, hosts bool) *getTable {
 	}
 	t.header = append(t.header, "NAME", "READY", "STATUS", "RESTARTS", "AGE")
 	if t.wide {
-		t.header = append(t.header, "PID", "DRIVER", "SET", "GENERATION")
+		more := wideHeader()
 		if !hosts {
-			t.header = append(t.header, "HOST")
+			more = slices.Insert(more, hostColumn, "HOST")
 		}
-		t.header = append(t.header, "BINARY", "NOTE")
+		t.header = append(t.header, more...)
 	}
 	return t
 }
 
-func (t *getTable) add(host string, v reconcile.View) {
+func (t *getTable) add(host string, v reconcile.View, d detail) {
 	var row []string
 	if t.hosts {
 		row = []string{host}
 	}
 	row = append(row, getRow(v)...)
 	if t.wide {
-		more := wideRow(v)
+		more := wideRow(v, d)
 		if !t.hosts {
-			more = slices.Insert(more, 4, host)
+			more = slices.Insert(more, hostColumn, host)
 		}
 		row = append(row, more...)
 	}
@@ -217,19 +239,6 @@ func getRow(v reconcile.View) []string {
 		}
 	}
 	return []string{o.Name, ready, phase(o), restarts, up}
-}
-
-// wideRow is what -o wide tells beside.
-func wideRow(v reconcile.View) []string {
-	o := v.Observed
-	var pid, set, generation, binary string
-	if in := o.Instance; in != nil && in.Exit == nil {
-		pid = strconv.Itoa(in.PID)
-	}
-	if s := o.Stamp; s != nil {
-		set, generation, binary = s.Owner.Set, strconv.FormatInt(s.Generation, 10), s.Spec.Binary
-	}
-	return []string{pid, string(o.Driver), set, generation, binary, remark(v)}
 }
 
 // remark says in a cell what somebody changed of a daemon, why it doesn't run under a better driver, and what of its spec isn't enforced.

@@ -46,10 +46,20 @@ type status struct {
 	Driver  spec.DriverKind `json:"driver,omitempty"`
 	// Fallback says why a daemon with driver auto doesn't run under a better driver, and what mends that.
 	Fallback []*drivers.Unavailable `json:"fallback,omitempty"`
+	// Service and Instance make its place in the tree of cgroups; Service is its name where its manifest gives neither.
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
 	// Cgroup is the path of its cgroup below the mount of cgroup v2; empty where it has none of its own.
-	Cgroup    string     `json:"cgroup,omitempty"`
-	Host      string     `json:"host"`
-	PID       int        `json:"pid,omitempty"`
+	Cgroup string `json:"cgroup,omitempty"`
+	Host   string `json:"host"`
+	PID    int    `json:"pid,omitempty"`
+	// PIDs are all of its processes, the main one first, and Ports where their own sockets listen. One that isn't there isn't known: Missing says why.
+	PIDs  []int       `json:"pids,omitzero"`
+	Ports []spec.Port `json:"ports,omitzero"`
+	// Health is Healthy, Unhealthy, Starting or Unknown; empty where nothing runs.
+	Health string `json:"health,omitempty"`
+	// Since is when the phase began.
+	Since     *time.Time `json:"since,omitempty"`
 	StartedAt *time.Time `json:"startedAt,omitempty"`
 	// Restarts counts the restarts after an end that nobody asked for.
 	Restarts int       `json:"restarts"`
@@ -64,8 +74,10 @@ type status struct {
 	Paused *spec.Pause `json:"paused,omitempty"`
 	Limits *limits     `json:"limits,omitempty"`
 	// Lost is all that the spec asks for and the driver doesn't enforce here, limits and others.
-	Lost       []spec.Loss      `json:"lost,omitempty"`
-	Drift      []spec.Drift     `json:"drift,omitempty"`
+	Lost  []spec.Loss  `json:"lost,omitempty"`
+	Drift []spec.Drift `json:"drift,omitempty"`
+	// Missing says of fields why they aren't known.
+	Missing    []spec.Loss      `json:"missing,omitempty"`
 	Conditions []spec.Condition `json:"conditions"`
 }
 
@@ -101,7 +113,7 @@ func makeObject(host string, v reconcile.View) object {
 	st := &obj.Status
 	*st = status{
 		Phase: phase(o), Message: o.Message, Driver: o.Driver, Fallback: v.Fallback, Cgroup: o.Cgroup, Host: host, Holder: v.Holder, Paused: o.Paused, Drift: o.Drift, Lost: o.Lost,
-		LastExit: exitOf(o), Conditions: v.Conditions,
+		LastExit: exitOf(o), Conditions: v.Conditions, Health: healthOf(v), Since: sinceOf(o),
 	}
 	if o.Foreign != "" && st.Message == "" {
 		st.Message = o.Foreign
@@ -113,6 +125,7 @@ func makeObject(host string, v reconcile.View) object {
 		obj.Metadata, obj.Spec = s.Metadata, public(s.Spec)
 		st.Generation, st.Digest, st.Set = s.Generation, s.Digest, s.Owner.Set
 		st.Limits = limitsOf(s.Spec, o)
+		st.Service, st.Instance = placeNames(s.Name, s.Spec.Cgroup)
 	}
 	if in := o.Instance; in != nil {
 		st.ObservedGeneration, st.Restarts = in.Generation, in.Restarts

@@ -90,7 +90,15 @@ func getSession(d *desk) {
 	d.note("three minutes later db ends with exit status 1")
 	d.must(0, "get")
 	d.must(0, "get", "-o", "wide")
+	d.host.Uses(func(s *spec.Sample) {
+		s.PIDs = []int{900, 901, 902, s.PIDs[0], 9001, 9002}
+		s.Ports = []spec.Port{{Network: "udp", Address: "0.0.0.0", Port: 53, PID: 900}, {Network: "tcp", Address: "0.0.0.0", Port: 80, PID: 900}, {Network: "tcp6", Address: "::", Port: 80, PID: 900}, {Network: "tcp6", Address: "::1", Port: 9640, PID: 901}}
+	})
+	d.note("web has six processes, and listens")
+	d.must(0, "get", "-o", "wide")
 	d.must(0, "get", "daemon/web", "--no-headers")
+	d.must(0, "get", "-f", "web.yaml")
+	d.must(2, "get", "-f", "web.yaml", "db")
 	d.must(0, "get", "-l", "tier=data", "-o", "name")
 	d.must(0, "get", "-o", "yaml", "db")
 	d.must(0, "get", "-o", "json")

@@ -15,8 +15,8 @@ import (
 
 // watch prints each view that differs from the one printed before, until ctx ends. What goes away is printed as Absent. It wakes up when something happened. A host
 // whose link is lost is told of and no longer watched.
-func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []seen, show func(...seen) error) error {
-	sel, err := parseSelector(f.selector)
+func (c *cli) watch(ctx context.Context, f getFlags, shown []seen, show func(...seen) error) error {
+	sel, err := parseSelector(f.Selector)
 	if err != nil {
 		return err
 	}
@@ -28,17 +28,18 @@ func (c *cli) watch(ctx context.Context, f getFlags, names []string, shown []see
 	errs := make([]error, len(shown))
 	each(len(shown), shown, func(i int) {
 		w := watcher{last: map[string]string{}, wanted: func(o spec.Observed) bool {
-			return f.selector == "" || o.Stamp != nil && sel.Matches(o.Stamp.Labels)
+			return f.Selector == "" || o.Stamp != nil && sel.Matches(o.Stamp.Labels)
 		}}
 		w.news(shown[i].views)
-		errs[i] = shown[i].Follow(follow, names, func(views []reconcile.View) bool {
+		errs[i] = shown[i].Follow(follow, shown[i].named, func(views []reconcile.View) bool {
 			news := w.news(views)
 			if len(news) == 0 {
 				return true
 			}
+			now := seen{site: shown[i].site, named: shown[i].named, views: news}.withDetails(follow, f)
 			mu.Lock()
 			defer mu.Unlock()
-			if failed = errors.Join(failed, show(seen{shown[i].site, news})); failed != nil {
+			if failed = errors.Join(failed, show(now)); failed != nil {
 				stop()
 			}
 			return failed == nil

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"reconciler.dev/reconciler/internal/listeners"
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -102,6 +104,21 @@ func (r *Reader) Read(_ context.Context, s *spec.Sample, of Subject) {
 	}
 	r.readTree(s, m)
 	r.network(s, m)
+}
+
+// Processes fills in the processes of the instance that s names, and nothing that Read fills in beside.
+func (r *Reader) Processes(_ context.Context, s *spec.Sample, of Subject) {
+	s.At, s.Clock = time.Now(), procfs.SinceBoot()
+	if of.Dir == "" {
+		s.PIDs = slices.Sorted(slices.Values(of.PIDs))
+		return
+	}
+	var st unix.Stat_t
+	below := unix.Lstat(of.Dir, &st) != nil || st.Nlink > 2
+	g := group{Reader: r, s: s, dir: of.Dir, slow: &slow{below: below}}
+	if err := g.processes(); err != nil {
+		s.State = spec.Exited
+	}
 }
 
 // network reads what went over the interfaces of a network namespace of the daemon's own.

@@ -120,6 +120,12 @@ func (r *Reader) Read(ctx context.Context, s *spec.Sample, of Subject) {
 	missing(s, "pressure", "this system doesn't measure it")
 }
 
+// Processes fills in the processes of the instance that s names, and nothing that Read fills in beside.
+func (r *Reader) Processes(_ context.Context, s *spec.Sample, of Subject) {
+	s.At, s.Clock = time.Now(), time.Since(r.began)
+	s.PIDs = slices.Sorted(slices.Values(of.PIDs))
+}
+
 func inSeconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
 
 // Ports fills in where a daemon that was read listens.

@@ -120,6 +120,8 @@ type StatsQuery struct {
 	MaxAge time.Duration `json:"maxAgeNs,omitempty"`
 	// Ports asks for Sample.Ports, which costs a look at every open file of every process.
 	Ports bool `json:"ports,omitempty"`
+	// Bare asks for no figures, only for which processes there are, and Ports: it costs a fraction. Who answers may give more.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // LogOptions select log lines.

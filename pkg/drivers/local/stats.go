@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/gpu"
 	"reconciler.dev/reconciler/internal/usage"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -30,8 +31,13 @@ type sampler struct {
 // kept is a Sample, and when the pass began that it was read in.
 type kept struct {
 	spec.Sample
-	began time.Time
-	ports bool
+	began       time.Time
+	ports, bare bool
+}
+
+// serves says whether what was read is what q asks for.
+func (k kept) serves(q drivers.StatsQuery, oldest time.Time) bool {
+	return !k.began.Before(oldest) && (k.ports || !q.Ports) && (!k.bare || q.Bare)
 }
 
 func newSampler() *sampler { return &sampler{turn: make(chan struct{}, 1), kept: map[string]kept{}} }
@@ -76,10 +82,10 @@ func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) ([]spec.Sample, 
 	}
 	stale := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		k, have := s.kept[name]
-		return have && !k.began.Before(oldest) && (k.ports || !q.Ports)
+		return have && k.serves(q, oldest)
 	})
 	if len(stale) > 0 || names == nil {
-		if err := h.sample(ctx, stale, q.Ports); err != nil {
+		if err := h.sample(ctx, stale, q); err != nil {
 			return nil, fmt.Errorf("read what daemons of %s use: %w", h.Name(), err)
 		}
 	}
@@ -94,13 +100,17 @@ func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) ([]spec.Sample, 
 }
 
 // sample reads the figures of daemons, none: of all, in one pass.
-func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
+func (h *Host) sample(ctx context.Context, names []string, q drivers.StatsQuery) error {
 	began := time.Now()
 	places, err := h.places(ctx, names)
 	if err != nil {
 		return err
 	}
-	said, gpuErr := h.gpus.read(ctx)
+	var said gpu.Reading
+	var gpuErr error
+	if !q.Bare {
+		said, gpuErr = h.gpus.read(ctx)
+	}
 	s := h.sampler
 	s.reader.Begin()
 	defer s.restLater()
@@ -111,15 +121,20 @@ func (h *Host) sample(ctx context.Context, names []string, ports bool) error {
 	for _, p := range places {
 		one := spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: p.driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
 		if p.State == spec.Running {
-			s.reader.Read(ctx, &one, usage.Subject{Dir: p.Dir, PIDs: p.PIDs})
-			if one.PIDs != nil {
+			of := usage.Subject{Dir: p.Dir, PIDs: p.PIDs}
+			if q.Bare {
+				s.reader.Processes(ctx, &one, of)
+			} else {
+				s.reader.Read(ctx, &one, of)
+			}
+			if one.PIDs != nil && !q.Bare {
 				fillGPUs(&one, said, gpuErr)
 			}
-			if ports {
+			if q.Ports {
 				s.reader.Ports(ctx, &one)
 			}
 		}
-		s.kept[p.Name] = kept{one, began, ports}
+		s.kept[p.Name] = kept{one, began, q.Ports, q.Bare}
 		if names == nil {
 			s.all = append(s.all, p.Name)
 		}

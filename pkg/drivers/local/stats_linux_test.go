@@ -197,3 +197,19 @@ type treeOf struct {
 }
 
 func (d treeOf) PIDs(context.Context, string) ([]int, error) { return d.pids, nil }
+
+// A look at the processes alone costs no figures, and its result is no answer to who asks for those; the other way round it is.
+func TestBareStats(t *testing.T) {
+	h, p := measured()
+	bare := stats(t, h, drivers.StatsQuery{Names: []string{"web"}, Bare: true, Ports: true})[0]
+	if bare.CPU.Usage != nil || bare.Memory.Current != nil || !slices.Equal(bare.PIDs, []int{os.Getpid()}) || bare.Ports == nil || bare.Missing != nil {
+		t.Errorf("%+v", bare)
+	}
+	p.rounds()
+	if full := stats(t, h, drivers.StatsQuery{Names: []string{"web"}, MaxAge: time.Hour})[0]; full.CPU.Usage == nil || p.rounds() != 1 {
+		t.Errorf("%+v", full)
+	}
+	if again := stats(t, h, drivers.StatsQuery{Names: []string{"web"}, MaxAge: time.Hour, Bare: true})[0]; again.PIDs == nil || p.rounds() != 0 {
+		t.Errorf("%+v", again)
+	}
+}

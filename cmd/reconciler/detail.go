@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"reconciler.dev/reconciler/pkg/drivers"
+	"reconciler.dev/reconciler/pkg/reconcile"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// detail is what is asked of a host beside the looks, because it costs more than they do. What is nil isn't known, and missing says why; where nothing runs both are empty.
+type detail struct {
+	pids    []int
+	ports   []spec.Port
+	missing []spec.Loss
+}
+
+// details asks which processes the daemons of views have, and where these listen. What can't be found out is unknown, and no error: the views are true without it.
+func (s *session) details(ctx context.Context, views []reconcile.View) []detail {
+	var names []string
+	for _, v := range views {
+		if lives(v.Observed) {
+			names = append(names, v.Observed.Name)
+		}
+	}
+	var samples map[string]spec.Sample
+	var err error
+	if len(names) > 0 {
+		var found []spec.Sample
+		found, err = s.host.Stats(ctx, drivers.StatsQuery{Names: names, Ports: true, Bare: true})
+		samples = make(map[string]spec.Sample, len(found))
+		for _, one := range found {
+			samples[one.Name] = one
+		}
+	}
+	all := make([]detail, len(views))
+	for i, v := range views {
+		all[i] = detailOf(v.Observed, samples[v.Observed.Name], err)
+	}
+	return all
+}
+
+// lives says whether there may be processes of it.
+func lives(o spec.Observed) bool {
+	return o.State == spec.Running || o.State == spec.Starting || o.State == spec.Stopping
+}
+
+// detailOf is what a sample tells of a daemon. failed is why there is none.
+func detailOf(o spec.Observed, s spec.Sample, failed error) detail {
+	unknown := func(why string) detail {
+		return detail{missing: []spec.Loss{{Field: "pids", Reason: why}, {Field: "ports", Reason: why}}}
+	}
+	switch {
+	case o.State == spec.Unknown:
+		return unknown(o.Message)
+	case !lives(o):
+		return detail{pids: []int{}, ports: []spec.Port{}}
+	case failed != nil:
+		return unknown(failed.Error())
+	case s.State == spec.Unknown:
+		return unknown(s.Message)
+	case s.State != spec.Running || o.Instance == nil || s.Instance != o.Instance.ID || len(s.PIDs) == 0:
+		return unknown("it ended, or was started, while it was looked at")
+	}
+	d := detail{pids: mainFirst(s.PIDs, o.Instance.PID), ports: s.Ports}
+	for _, m := range s.Missing {
+		if m.Field == "pids" || m.Field == "ports" {
+			d.missing = append(d.missing, m)
+		}
+	}
+	if d.ports == nil && len(d.missing) == 0 {
+		d.missing = []spec.Loss{{Field: "ports", Reason: "the host doesn't tell"}}
+	}
+	return d
+}
+
+// mainFirst are the processes in their order, but for the main one.
+func mainFirst(pids []int, main int) []int {
+	i := slices.Index(pids, main)
+	if i < 0 {
+		return pids
+	}
+	return slices.Concat(pids[i:i+1], pids[:i], pids[i+1:])
+}
+
+// tell adds a detail to a status.
+func (st *status) tell(d detail) {
+	st.PIDs, st.Ports, st.Missing = d.pids, d.ports, d.missing
+}
+
+// placeNames are the service and the instance of a daemon: those of its manifest, which make its place in the tree of cgroups; the service is its name where the manifest gives neither.
+func placeNames(name string, c *spec.Cgroup) (service, instance string) {
+	if c == nil || c.Service == "" && c.Instance == "" {
+		return name, ""
+	}
+	return c.Service, c.Instance
+}
+
+// healthOf is what its health checks come to: Healthy, Unhealthy, Starting where that isn't settled, Unknown, or nothing where there is nothing to check. A daemon without a health check is
+// healthy once it has been up for a while.
+func healthOf(v reconcile.View) string {
+	for _, c := range v.Conditions {
+		if c.Type == spec.Ready && (lives(v.Observed) || v.Observed.State == spec.Unknown) {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
+// sinceOf is when the phase that a daemon is in began, nil where that isn't known.
+func sinceOf(o spec.Observed) *time.Time {
+	switch in := o.Instance; {
+	case in == nil || o.State == spec.Unknown:
+		return nil
+	case in.Exit != nil:
+		return &in.Exit.At
+	default:
+		return &in.StartedAt
+	}
+}
