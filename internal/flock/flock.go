@@ -110,6 +110,32 @@ func Info(path string) (info []byte, held bool, err error) {
 	return info[:n], held, nil
 }
 
+// TryShare takes the lock of an open file together with others who share it, or returns ErrHeld while somebody has it alone. It and TryOwn are for a file that is replaced by
+// another one: whoever has the lock finds out whether the file is still the one at its path. Forget frees both kinds.
+func TryShare(f *os.File) error { return tryShare(f) }
+
+// TryOwn takes the lock of an open file alone, or returns ErrHeld while anybody else has it.
+func TryOwn(f *os.File) error { return tryLock(f) }
+
+// Forget frees what TryShare or TryOwn took. Do so before the file is closed: see Release.
+func Forget(f *os.File) { unlock(f) }
+
+// Within calls try until it returns another error than one that wraps ErrHeld, or none, and for d at most.
+func Within(d time.Duration, try func() error) error {
+	over := time.After(d)
+	for {
+		err := try()
+		if !errors.Is(err, ErrHeld) {
+			return err
+		}
+		select {
+		case <-over:
+			return err
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // LockDir waits for the lock of a folder that somebody works in, as Lock does for one at a path. On Unix it is the folder itself that is locked, so nothing is made in it, and all users of
 // the machine who may read it share the lock.
 func LockDir(ctx context.Context, dir string) (*Held, error) {

@@ -14,9 +14,11 @@ func tryLock(f *os.File) error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) }
 
 func unlock(f *os.File) { flock(f, unix.LOCK_UN) } // it can't fail on an open file
 
+func tryShare(f *os.File) error { return flock(f, unix.LOCK_SH|unix.LOCK_NB) }
+
 // isHeld takes a shared lock, so that those who look don't get into each other's way.
 func isHeld(f *os.File) (bool, error) {
-	err := flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	err := tryShare(f)
 	if errors.Is(err, ErrHeld) {
 		return true, nil
 	}

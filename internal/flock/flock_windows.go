@@ -16,8 +16,10 @@ func unlock(f *os.File) {
 	windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: lockAt}) // closing the file would do it too, but later
 }
 
+func tryShare(f *os.File) error { return lock(f, 0) }
+
 func isHeld(f *os.File) (bool, error) {
-	switch err := lock(f, 0); err {
+	switch err := tryShare(f); err {
 	case nil:
 		return false, nil
 	case ErrHeld:

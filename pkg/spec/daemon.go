@@ -259,16 +259,19 @@ type Status struct {
 	At     time.Time `json:"at"`
 }
 
-// Event is something that happened to a daemon.
+// Event is something that happened to a daemon, or to a host as one that keeps daemons on others saw it.
 type Event struct {
-	At      time.Time `json:"at"`
-	Name    string    `json:"name"`
-	Type    string    `json:"type"` // Normal or Warning
-	Reason  string    `json:"reason"`
-	Message string    `json:"message,omitempty"`
+	At time.Time `json:"at"`
+	// Name is the daemon's; empty where it happened to a host.
+	Name string `json:"name"`
+	// Host is the host that it happened to, where it is about no daemon.
+	Host    string `json:"host,omitempty"`
+	Type    string `json:"type"`   // Normal or Warning
+	Reason  string `json:"reason"` // in CamelCase
+	Message string `json:"message,omitempty"`
 	// Count is how often it happened, where that is more than once, and First when it happened first; At is when it did last.
 	Count int       `json:"count,omitempty"`
-	First time.Time `json:"first,omitzero"`
+	First time.Time `json:"firstAt,omitzero"`
 }
 
 // Revision is one generation of a daemon as history keeps it.

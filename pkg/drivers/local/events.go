@@ -1,260 +1,203 @@
 package local
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
+	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/plainfile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// maxEvents is the size at which the file of events becomes the old one, and the old one goes.
-const maxEvents = 1 << 20
+const (
+	// maxEvents is the size at which the file of events is compacted, to keptEvents at most. It never has more than twice that.
+	maxEvents  = 1 << 20
+	keptEvents = maxEvents / 2
+	// maxEventText is how long a message of an event may be.
+	maxEventText = 4 << 10
+	// compactAgain is how long after a compaction that failed another one is tried.
+	compactAgain = 30 * time.Second
+	// patience is how long who compacts waits for those who write, and who ends for one who compacts.
+	patience = time.Second
+)
 
-// eventLog is the file of events: a JSON object a line, each written at once, so that several processes may append. The file before it is kept, too.
+// eventLog is the file of events: a JSON object a line. Several processes append to it at a time, each under a shared lock on the file, and whoever finds it too long puts a shorter one
+// in its place, under the lock alone: so every line is in the file that readers had, or in the one that they find.
 type eventLog struct {
-	dir  string // where the files are
-	lock string // of those who exchange them
+	path string
+
+	mu    sync.Mutex
+	pace  pace
+	timer *time.Timer // for what waits; nil where nothing does
+	// compacting is set while this process compacts; notBefore is when it may again.
+	compacting bool
+	notBefore  time.Time
+	done       sync.WaitGroup
 }
 
-func (l eventLog) path() string { return filepath.Join(l.dir, "events.ndjson") }
-func (l eventLog) old() string  { return filepath.Join(l.dir, "events.old.ndjson") }
-
-// Record appends an event. What can't be written is lost: events are an aid to people.
-func (h *Host) Record(e spec.Event) {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return
-	}
-	h.events.append(append(b, '\n'))
+func newEventLog(dir string) *eventLog {
+	return &eventLog{path: filepath.Join(dir, "events.ndjson"), pace: newPace()}
 }
 
-func (l eventLog) append(line []byte) {
-	const flags = os.O_CREATE | os.O_APPEND | os.O_WRONLY
-	f, err := plainfile.Open(l.path(), flags, 0o600)
-	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(l.dir, 0o700) == nil {
-		f, err = plainfile.Open(l.path(), flags, 0o600)
+// Record appends an event, without waiting for anybody. What can't be written is lost: events are an aid to people. Of a daemon to which very much happens what is alike is counted, and
+// written once a second.
+func (h *Host) Record(e spec.Event) { h.events.record(e, time.Now()) }
+
+func (l *eventLog) record(e spec.Event, now time.Time) {
+	if len(e.Message) > maxEventText {
+		e.Message = strings.ToValidUTF8(e.Message[:maxEventText], "") + "…"
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.pace.take(e, now) || l.write([]spec.Event{e}) != nil {
+		l.pace.keep(e)
+	}
+	l.wake()
+}
+
+// wake sees to it that what waits is written later; the caller holds l.mu.
+func (l *eventLog) wake() {
+	if l.pace.waits() && l.timer == nil {
+		l.timer = time.AfterFunc(paceAgain, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.timer = nil
+			if due := l.pace.due(time.Now()); len(due) > 0 && l.write(due) != nil {
+				for _, e := range due {
+					l.pace.keep(e)
+				}
+			}
+			l.wake()
+		})
+	}
+}
+
+// close writes what waits, and waits for a compaction. Events that come later are written nevertheless.
+func (l *eventLog) close() {
+	l.done.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if all := l.pace.all(); len(all) > 0 {
+		_ = flock.Within(patience, func() error { return l.write(all) })
+	}
+}
+
+// write appends events in one call, or returns flock.ErrHeld while somebody compacts. What can't be written for another reason is lost. The caller holds l.mu.
+func (l *eventLog) write(events []spec.Event) error {
+	var text []byte
+	for _, e := range events {
+		if b, err := json.Marshal(e); err == nil {
+			text = append(append(text, b...), '\n')
+		}
+	}
+	for range 4 { // as often as it may be replaced meanwhile
+		f, err := l.open()
+		if err != nil {
+			return nil
+		}
+		size, err := l.writeTo(f, text)
+		f.Close()
+		switch {
+		case errors.Is(err, errReplaced):
+		case errors.Is(err, flock.ErrHeld):
+			return err
+		default:
+			l.mayCompact(size)
+			return nil
+		}
+	}
+	return flock.ErrHeld
+}
+
+var errReplaced = errors.New("it was replaced")
+
+// writeTo appends to the file, if it is still the one at the path and not far too long, and returns how long it is then.
+func (l *eventLog) writeTo(f *os.File, text []byte) (size int64, err error) {
+	if err := flock.TryShare(f); err != nil {
+		return 0, err
+	}
+	defer flock.Forget(f)
+	size, current := l.current(f)
+	switch {
+	case !current:
+		return 0, errReplaced
+	case size >= 2*maxEvents:
+		return size, nil
+	}
+	n, err := f.Write(text)
+	return size + int64(n), err
+}
+
+// open opens the file, and makes it and its directory where there is none.
+func (l *eventLog) open() (*os.File, error) {
+	const flags = os.O_CREATE | os.O_APPEND | os.O_RDWR
+	f, err := plainfile.Open(l.path, flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(filepath.Dir(l.path), 0o700) == nil {
+		f, err = plainfile.Open(l.path, flags, 0o600)
+	}
+	return f, err
+}
+
+// current says whether f is the file at the path, and how long it is.
+func (l *eventLog) current(f *os.File) (int64, bool) {
+	mine, err := f.Stat()
 	if err != nil {
+		return 0, false
+	}
+	now, err := os.Stat(l.path)
+	return mine.Size(), err == nil && os.SameFile(mine, now)
+}
+
+// mayCompact compacts a file that is too long, beside whoever recorded; the caller holds l.mu.
+func (l *eventLog) mayCompact(size int64) {
+	if size <= maxEvents || l.compacting || time.Now().Before(l.notBefore) {
 		return
+	}
+	l.compacting = true
+	l.done.Go(func() {
+		ok := l.compact()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.compacting = false; !ok {
+			l.notBefore = time.Now().Add(compactAgain)
+		}
+	})
+}
+
+// compact puts a shorter file in the place of one that is too long: what is alike is one event, and of those of whom there is too much the oldest go. It says whether the file is short now.
+func (l *eventLog) compact() bool {
+	f, err := l.open()
+	if err != nil {
+		return false
 	}
 	defer f.Close()
-	_, _ = f.Write(line)
-	if info, err := f.Stat(); err == nil && info.Size() > maxEvents {
-		l.exchange(info)
+	if err := flock.Within(patience, func() error { return flock.TryOwn(f) }); err != nil {
+		return errors.Is(err, flock.ErrHeld) // somebody else does it
 	}
-}
-
-// exchange makes the file that full tells of the old one, unless somebody else did.
-func (l eventLog) exchange(full fs.FileInfo) {
-	if os.MkdirAll(filepath.Dir(l.lock), 0o700) != nil {
-		return
+	defer flock.Forget(f)
+	if size, current := l.current(f); !current || size <= maxEvents {
+		return true // somebody else did it
 	}
-	lock, err := flock.TryLock(l.lock)
+	text, err := io.ReadAll(io.LimitReader(f, 3*maxEvents))
 	if err != nil {
-		return // another process is about to do it, or the next event will try again
+		return false
 	}
-	defer lock.Release()
-	if now, err := os.Stat(l.path()); err == nil && os.SameFile(now, full) {
-		_ = os.Rename(l.path(), l.old())
+	all, _ := parse(text, time.Time{})
+	t := newTally()
+	for _, e := range all {
+		t.add(e)
 	}
-}
-
-// Events yields what was recorded since then, oldest first; what happened several times is one event, at its last time, with a Count. With follow it goes on with each
-// event as it happens, until ctx ends or yield returns false.
-func (h *Host) Events(ctx context.Context, since time.Time, follow bool, yield func(spec.Event) bool) error {
-	r := eventReader{log: h.events}
-	defer r.close()
-	if follow {
-		return r.follow(ctx, since, yield)
-	}
-	_, err := r.past(since, yield)
-	return err
-}
-
-// past yields what there is, and says whether yield wants more.
-func (r *eventReader) past(since time.Time, yield func(spec.Event) bool) (bool, error) {
-	past, err := r.read(since)
-	if err != nil {
-		return false, err
-	}
-	return yieldAll(aggregate(past), yield), nil
-}
-
-func yieldAll(events []spec.Event, yield func(spec.Event) bool) bool {
-	for _, e := range events {
-		if !yield(e) {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *eventReader) follow(ctx context.Context, since time.Time, yield func(spec.Event) bool) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch events: %w", err)
-	}
-	defer watcher.Close()
-	if err = os.MkdirAll(r.log.dir, 0o700); err == nil {
-		err = watcher.Add(r.log.dir) // before the first read, so that nothing falls between
-	}
-	if err != nil {
-		return fmt.Errorf("watch events: %w", err)
-	}
-	more, err := r.past(since, yield)
-	for more && err == nil {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-watcher.Events: // of whatever file: what was read is read on from
-		case err := <-watcher.Errors:
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return fmt.Errorf("watch events: %w", err)
-			}
-		}
-		var events []spec.Event
-		events, err = r.read(since)
-		more = yieldAll(events, yield)
-	}
-	return err
-}
-
-// aggregate makes one event of those that say the same of the same daemon. They are in the order of their last times.
-func aggregate(all []spec.Event) []spec.Event {
-	type what struct{ name, kind, reason, message string }
-	type sum struct {
-		count int
-		first time.Time
-	}
-	seen := map[what]sum{}
-	var last []spec.Event // the last of each, the latest first
-	for _, e := range slices.Backward(all) {
-		k := what{e.Name, e.Type, e.Reason, e.Message}
-		s, again := seen[k]
-		seen[k] = sum{s.count + 1, e.At}
-		if !again {
-			last = append(last, e)
-		}
-	}
-	slices.Reverse(last)
-	for i := range last {
-		if s := seen[what{last[i].Name, last[i].Type, last[i].Reason, last[i].Message}]; s.count > 1 {
-			last[i].Count, last[i].First = s.count, s.first
-		}
-	}
-	return last
-}
-
-// eventReader reads the files of events on from where it was.
-type eventReader struct {
-	log  eventLog
-	now  *eventFile // the newest file that was seen; nil before the first
-	last *eventFile // the one before it: whoever opened it before the exchange may still write to it
-}
-
-// eventFile is a file of events that is read on from where it was.
-type eventFile struct {
-	f    *os.File
-	rest []byte // the beginning of a line whose end isn't there yet
-}
-
-func (r *eventReader) close() {
-	r.now.close()
-	r.last.close()
-}
-
-func (e *eventFile) close() {
-	if e != nil {
-		e.f.Close()
-	}
-}
-
-// read returns the events that came since the last read, those in the older file first.
-func (r *eventReader) read(since time.Time) (events []spec.Event, err error) {
-	if r.now == nil {
-		f, err := os.Open(r.log.old())
-		if err == nil {
-			r.now = &eventFile{f: f}
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-	}
-	for {
-		for _, file := range []*eventFile{r.last, r.now} {
-			more, err := file.read(since)
-			if err != nil {
-				return nil, err
-			}
-			events = append(events, more...)
-		}
-		next, err := r.next()
-		if err != nil || next == nil {
-			return events, err
-		}
-		r.last.close()
-		r.last, r.now = r.now, &eventFile{f: next}
-	}
-}
-
-// read returns the events that came since the last read of e, which may be nil.
-func (e *eventFile) read(since time.Time) ([]spec.Event, error) {
-	if e == nil {
-		return nil, nil
-	}
-	text, err := io.ReadAll(e.f)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	return e.parse(text, since), nil
-}
-
-// next opens the file after the one that is being read, or returns nil where that is the last one.
-func (r *eventReader) next() (*os.File, error) {
-	f, err := os.Open(r.log.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	if r.now == nil {
-		return f, nil
-	}
-	now, err := f.Stat()
-	if err == nil {
-		var before fs.FileInfo
-		if before, err = r.now.f.Stat(); err == nil && !os.SameFile(before, now) {
-			return f, nil
-		}
-	}
-	return nil, errors.Join(err, f.Close())
-}
-
-// parse returns the events in whole lines. A line that is none is passed over: a power cut may leave anything.
-func (e *eventFile) parse(text []byte, since time.Time) (events []spec.Event) {
-	e.rest = append(e.rest, text...)
-	for {
-		line, rest, whole := bytes.Cut(e.rest, []byte("\n"))
-		if !whole {
-			return events
-		}
-		e.rest = rest
-		var ev spec.Event
-		if json.Unmarshal(line, &ev) == nil && !ev.At.Before(since) {
-			events = append(events, ev)
-		}
-	}
+	return atomicfile.Write(l.path, compact(t.sum(), keptEvents), 0o600, atomicfile.Durable) == nil
 }

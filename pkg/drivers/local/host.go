@@ -7,7 +7,6 @@ package local
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ type Host struct {
 	lacks   []*drivers.Unavailable
 	http    *http.Client
 	spawner func() (*spawn.Spawner, error)
-	events  eventLog
+	events  *eventLog
 	sampler *sampler
 	gpus    *gpus
 	// programs are kept by their content.
@@ -49,7 +48,7 @@ var _ drivers.Host = (*Host)(nil)
 // New returns this machine with the drivers that it has, the best first. What all drivers share, config files and pauses, is added to them here. dirs is where
 // everything is kept; what is missing of it is made when it is needed.
 func New(dirs layout.Dirs, ds ...drivers.Driver) *Host {
-	h := &Host{name: "localhost", dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: eventLog{dir: dirs.State, lock: filepath.Join(dirs.Run, "events.lock")}, sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
+	h := &Host{name: "localhost", dirs: dirs, http: probeClient(), spawner: sync.OnceValues(spawn.New), events: newEventLog(dirs.State), sampler: newSampler(), releases: map[int]func(){}, answered: map[string]string{}}
 	h.programs = binstore.New(dirs)
 	h.gpus = &gpus{machine: gpuMachine(h.spawner)}
 	h.Besides(ds...)
@@ -135,9 +134,10 @@ func (h *Host) whyNot(kind spec.DriverKind) string {
 	}
 }
 
-// Close frees the set locks that are still held.
+// Close frees the set locks that are still held, and writes events that wait.
 func (h *Host) Close() error {
 	h.sampler.restNow()
+	h.events.close()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, release := range h.releases {
