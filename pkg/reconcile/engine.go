@@ -163,6 +163,7 @@ func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision, by time.T
 		}
 		e.tellFallback(o, s)
 	}
+	e.tellRepaired(o, d)
 	return nil
 }
 
@@ -226,13 +227,13 @@ func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 		}
 		e.opt.Log.Info("step done", "host", e.host.Name(), "name", s.Name, "step", s.Verb, "reason", s.Reason)
 		if what, ok := done[s.Verb]; ok {
-			e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Normal", Reason: what, Message: s.Reason})
+			e.inform(s.Name, what, s.Reason)
 		}
 		return nil
 	case errors.Is(err, drivers.ErrMoved), ctx.Err() != nil:
 		return err
 	}
-	e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Warning", Reason: string(s.Verb) + "Failed", Message: err.Error()})
+	e.warn(s.Name, string(s.Verb)+"Failed", err.Error())
 	return fmt.Errorf("%s daemon %s on %s: %w", trying[s.Verb], s.Name, e.host.Name(), err)
 }
 

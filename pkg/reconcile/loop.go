@@ -86,7 +86,8 @@ type memory struct {
 	lastExit string // instance whose end was told
 	refusal  string // why nothing may be done, as it was told
 	told     []spec.Condition
-	toldOf   string      // the instance that told speaks of
+	toldOf   string // the instance that told speaks of
+	known    known
 	lost     []spec.Loss // what wasn't enforced at the last look
 	looked   bool        // there was one
 }
@@ -232,7 +233,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 		return 0
 	}
 	c := conclusion{observed: o, health: l.health(name, o)}
-	l.tellExit(en, o)
+	l.tellExit(ctx, en, o)
 	l.policy.prepare(ctx, en, o)
 	if c.decision = l.plan(ctx, en, o, c.health); len(c.decision.Steps) > 0 {
 		if wait := en.tooSoon(c.decision, time.Now()); wait > 0 {
@@ -244,6 +245,9 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 		if errors.Is(c.err, drivers.ErrMoved) {
 			en.fails++
 			return RetryDelay(name, en.fails)
+		}
+		if c.err == nil {
+			l.tellBack(en, o, c.decision)
 		}
 		en.manual = false
 		if c.unseen = c.err == nil && !l.policy.watches(en); c.unseen {
@@ -332,17 +336,20 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 }
 
 // tellExit records an end that nobody asked for, once.
-func (l *loop) tellExit(en *entry, o spec.Observed) {
+func (l *loop) tellExit(ctx context.Context, en *entry, o spec.Observed) {
 	if o.State != spec.Exited || o.Instance == nil || o.Instance.Exit == nil || o.Instance.Exit.Asked || en.memory.lastExit == o.Instance.ID {
 		return
 	}
+	l.recall(ctx, en)
 	en.memory.lastExit = o.Instance.ID
 	en.exits++
 	kind := "Warning"
 	if !failed(o) {
 		kind = "Normal"
 	}
-	l.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: kind, Reason: "Exited", Message: Ending(o)})
+	if was := en.memory.known; !was.ended || was.id != o.Instance.ID {
+		l.host.Record(spec.Event{At: time.Now().Add(-o.Instance.Exit.Since), Name: en.name, Type: kind, Reason: "Exited", Message: Ending(o)})
+	}
 	l.report(en.name, "exited", Ending(o))
 }
 
@@ -353,7 +360,7 @@ func (l *loop) tellRefusal(en *entry, d Decision) {
 		why = d.Reason
 	}
 	if why != "" && why != en.memory.refusal {
-		l.host.Record(spec.Event{At: time.Now(), Name: en.name, Type: "Warning", Reason: "Refused", Message: why})
+		l.warn(en.name, "Refused", why)
 		l.report(en.name, string(Refused), why)
 	}
 	en.memory.refusal = why

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -68,14 +67,14 @@ func (e *Engine) tellFallback(o spec.Observed, s spec.Step) {
 		return
 	}
 	for _, u := range e.fallback(s.Want.Spec, s.Driver) {
-		e.host.Record(spec.Event{At: time.Now(), Name: s.Name, Type: "Warning", Reason: "DriverFallback", Message: fmt.Sprintf("%s instead of %s: %s", s.Driver, u.Kind, u.Advice())})
+		e.warn(s.Name, "DriverFallback", fmt.Sprintf("%s instead of %s: %s", s.Driver, u.Kind, u.Advice()))
 	}
 }
 
 // tellLost records what the driver of a daemon doesn't enforce.
 func (e *Engine) tellLost(o spec.Observed) {
 	for _, l := range o.Lost {
-		e.host.Record(spec.Event{At: time.Now(), Name: o.Name, Type: "Warning", Reason: "LimitLost", Message: l.Field + " is not enforced: " + l.Reason})
+		e.warn(o.Name, "LimitLost", l.Field+" is not enforced: "+l.Reason)
 	}
 }
 

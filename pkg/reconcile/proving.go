@@ -79,7 +79,7 @@ func (k *keeping) remember(ctx context.Context, want *spec.Daemon, now spec.Stam
 	case back == nil:
 		return verdict{why: why}, false, nil
 	}
-	v.why = why
+	v.why, v.back = why, back.Generation
 	v.instead, err = k.loop.revive(ctx, *back)
 	return v, false, err
 }
@@ -167,7 +167,7 @@ func (e *Engine) reject(ctx context.Context, name string, st spec.Stamp, why str
 		reason = "RollingBack"
 	}
 	e.report(name, "update failed", why)
-	e.host.Record(spec.Event{At: time.Now(), Name: name, Type: "Warning", Reason: reason, Message: why})
+	e.warn(name, reason, why)
 	return nil
 }
 

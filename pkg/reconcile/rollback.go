@@ -58,6 +58,7 @@ func (p *applying) fail(ctx context.Context, en *entry, o spec.Observed, failure
 		p.finish(ctx, en)
 		return 0
 	}
+	en.verdict.back = prev.Generation
 	p.loop.report(en.name, "roll back", "")
 	return p.turn(en, failure, back, "")
 }

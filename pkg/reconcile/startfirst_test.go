@@ -136,6 +136,10 @@ func TestStartFirstLeavesTheOldOneWhereTheNewOneFails(t *testing.T) {
 				if o := b.look(t); tt.left == "one:0" && (o.Instance.ID != first || o.Stamp.Generation != 1 || o.Outgoing != nil) {
 					t.Errorf("the old one isn't as it was: %+v, instance %+v", o, o.Instance)
 				}
+				told := "RolledBack: web: generation 2 failed, and the instance of generation 1, which ran beside it, goes on: "
+				if all := b.reasons(t); strings.Contains(all, told) != (tt.left == "one:0") {
+					t.Errorf("%q in the events:\n%s", told, all)
+				}
 			})
 		})
 	}

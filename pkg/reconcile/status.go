@@ -10,11 +10,8 @@ import (
 // tell keeps the daemon's conditions where others find them, and records an event where its readiness changed.
 func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 	now := time.Now()
-	if en.memory.told == nil {
-		if old, err := l.host.Statuses(ctx, en.name); err == nil {
-			en.memory.told, en.memory.toldOf = old[en.name].Conditions, old[en.name].Instance
-		}
-	}
+	l.recall(ctx, en)
+	l.tellMissed(en, c)
 	merged, changed := Merge(en.memory.told, remembering(en.memory, c), now)
 	if !changed {
 		return
@@ -25,6 +22,9 @@ func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 		return
 	}
 	st := spec.Status{Name: en.name, Conditions: merged, Instance: instanceID(c.observed), Holder: l.opt.Owner.Holder, At: now}
+	if in := c.observed.Instance; in != nil {
+		st.Restarts = in.Restarts
+	}
 	if err := l.host.SetStatus(ctx, st); err != nil {
 		l.opt.Log.Error(err, "keep the status", "host", l.host.Name(), "name", en.name)
 	}
@@ -33,10 +33,10 @@ func (l *loop) tell(ctx context.Context, en *entry, c conclusion) {
 	}
 	switch after.Reason {
 	case "Healthy":
-		l.host.Record(spec.Event{At: now, Name: en.name, Type: "Normal", Reason: "Ready"})
+		l.inform(en.name, "Ready", "")
 		l.report(en.name, "ready", "")
 	case "Unhealthy":
-		l.host.Record(spec.Event{At: now, Name: en.name, Type: "Warning", Reason: "Unhealthy", Message: after.Message})
+		l.warn(en.name, "Unhealthy", after.Message)
 		l.report(en.name, "unhealthy", after.Message)
 	}
 }

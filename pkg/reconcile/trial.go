@@ -88,6 +88,8 @@ type verdict struct {
 	halt string
 	// instead is what is wanted in the place of the manifest's.
 	instead *spec.Daemon
+	// back is the generation that instead is of, where that is due to why.
+	back int64
 }
 
 // wanted is what shall run: what the manifest says, or what ran before that failed. It is nil for a daemon that shall go.

@@ -254,6 +254,8 @@ type Status struct {
 	Conditions []Condition `json:"conditions"`
 	// Instance is the instance the conditions speak of.
 	Instance string `json:"instance,omitempty"`
+	// Restarts is that instance's.
+	Restarts int `json:"restarts,omitempty"`
 	// Holder is the id of the run that wrote it, empty for a one-time apply.
 	Holder string    `json:"holder,omitempty"`
 	At     time.Time `json:"at"`
