@@ -47,7 +47,12 @@ func (f *format) print(c *cli, objs []object) error {
 	if f.value != goTemplate {
 		return c.encode(f.value, listOf(objs))
 	}
-	b, err := json.Marshal(listOf(objs))
+	return f.execute(c, listOf(objs))
+}
+
+// execute writes what the template makes of v.
+func (f *format) execute(c *cli, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("write go-template: %w", err)
 	}

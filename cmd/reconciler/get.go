@@ -22,6 +22,7 @@ type getFlags struct {
 	aims
 	noHeaders bool
 	watch     bool
+	unmanaged bool
 }
 
 func (c *cli) getCmd() *cobra.Command {
@@ -36,7 +37,8 @@ status.missing says why. -o json and -o yaml print a List whose items are the Da
 		Example: `  reconciler get
   reconciler get web -o yaml
   reconciler get -l app=shop -o wide -w
-  reconciler get -A
+  reconciler get -A -o wide
+  reconciler get --unmanaged -A
   reconciler get -o go-template='{{range .items}}{{.metadata.name}} {{.status.phase}}{{"\n"}}{{end}}'`,
 		ValidArgsFunction: c.completeNames,
 	}
@@ -46,8 +48,13 @@ status.missing says why. -o json and -o yaml print a List whose items are the Da
 	c.hostsFlags(cmd, &f.hostFlags)
 	cmd.Flags().BoolVar(&f.noHeaders, "no-headers", false, "leave out the line of column names")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "after listing, go on and print each change")
+	cmd.Flags().BoolVar(&f.unmanaged, "unmanaged", false, "list what runs in our slices and isn't ours instead: units and cgroups without our stamp")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := f.checkAny(args); err != nil {
+		check := f.checkAny
+		if f.unmanaged {
+			check = f.checkUnmanaged
+		}
+		if err := check(args); err != nil {
 			return err
 		}
 		inv, at, names, err := c.aim(f.aims, args)
@@ -59,6 +66,9 @@ status.missing says why. -o json and -o yaml print a List whose items are the Da
 			return err
 		}
 		defer closeSites(sites)
+		if f.unmanaged {
+			return c.unmanaged(cmd.Context(), sites, f)
+		}
 		return c.get(cmd.Context(), sites, f, names)
 	}
 	return cmd

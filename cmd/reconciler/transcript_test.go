@@ -2,10 +2,12 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -15,24 +17,25 @@ import (
 func TestTranscripts(t *testing.T) {
 	root := mustGetwd(t)
 	for name, session := range map[string]func(*desk){
-		"apply":    applySession,
-		"diff":     diffSession,
-		"get":      getSession,
-		"describe": describeSession,
-		"delete":   deleteSession,
-		"power":    powerSession,
-		"plan":     planSession,
-		"rollout":  rolloutSession,
-		"prune":    pruneSession,
-		"owners":   ownersSession,
-		"wait":     waitSession,
-		"logs":     logsSession,
-		"events":   eventsSession,
-		"fallback": fallbackSession,
-		"doctor":   doctorSession,
-		"service":  serviceSession,
-		"complete": completeSession,
-		"mistakes": mistakesSession,
+		"apply":     applySession,
+		"diff":      diffSession,
+		"get":       getSession,
+		"describe":  describeSession,
+		"delete":    deleteSession,
+		"power":     powerSession,
+		"plan":      planSession,
+		"rollout":   rolloutSession,
+		"prune":     pruneSession,
+		"owners":    ownersSession,
+		"wait":      waitSession,
+		"logs":      logsSession,
+		"events":    eventsSession,
+		"fallback":  fallbackSession,
+		"doctor":    doctorSession,
+		"service":   serviceSession,
+		"complete":  completeSession,
+		"mistakes":  mistakesSession,
+		"unmanaged": unmanagedSession,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
@@ -266,6 +269,29 @@ func completeSession(d *desk) {
 	d.must(0, "__complete", "get", "-o", "")
 	d.must(0, "__complete", "wait", "web", "--for", "")
 	d.must(0, "__complete", "rollout", "")
+}
+
+// unmanagedSession has neighbours that try to be more than text.
+func unmanagedSession(d *desk) {
+	d.must(1, "get", "--unmanaged")
+	d.host.Fake().Neighbours()
+	d.must(0, "get", "--unmanaged")
+	d.must(0, "get", "--unmanaged", "-o", "json")
+	d.must(0, "apply", "-f", "db.yaml", "--wait")
+	pid := 1001
+	d.host.Fake().Neighbours(
+		drivers.Stranger{Kind: drivers.StrangerUnit, Name: "old.service", Cgroup: "/shop.slice/old.service", PIDs: []int{7, 8}, Command: []string{"/usr/bin/old", "-v"}, User: "shop", Since: time.Now().Add(-time.Hour)},
+		drivers.Stranger{Kind: drivers.StrangerCgroup, Name: "/shop.slice/x\x1b[31m", Cgroup: "/shop.slice/x\x1b[31m", PIDs: []int{9}, Command: []string{"sh", "-c", "\x1b]0;title\a\nsecond line <script>", strings.Repeat("long ", 100)}, Owner: "of daemon web\u202e of another reconciler"},
+		drivers.Stranger{Kind: drivers.StrangerCgroup, Name: "/shop.slice/ours", Cgroup: "/shop.slice/ours", PIDs: []int{pid}},
+	)
+	d.note("one of them has no process but db's")
+	d.must(0, "get", "--unmanaged")
+	d.must(0, "get", "--unmanaged", "-o", "wide", "--no-headers")
+	d.must(0, "get", "--unmanaged", "-o", "name")
+	d.must(0, "get", "--unmanaged", "-o", "json")
+	d.must(0, "get", "--unmanaged", "-o", "go-template={{range .items}}{{.kind}}{{end}}")
+	d.must(2, "get", "--unmanaged", "web")
+	d.must(2, "get", "--unmanaged", "-w")
 }
 
 func mistakesSession(d *desk) {

@@ -89,6 +89,12 @@ func handlers() map[string]handler {
 		"apply": asked(true, apply),
 		"check": asked(false, check),
 		"watch": streamed(watch),
+		"strangers": onDriver(false, func(ctx context.Context, d drivers.Driver) (any, error) {
+			if s, ok := drivers.Find[drivers.Surveyor](d); ok {
+				return s.Strangers(ctx)
+			}
+			return nil, fmt.Errorf("the %s driver can't tell who is beside its daemons: %w", d.Kind(), drivers.ErrUnsupported)
+		}),
 		"probe": asked(false, func(ctx context.Context, s *server, p probeParams) (any, error) {
 			return nil, s.Host.Probe(ctx, p.Name, p.Health)
 		}),

@@ -306,6 +306,7 @@ var (
 	_ drivers.Housekeeper = (*driver)(nil)
 	_ drivers.Patient     = (*driver)(nil)
 	_ drivers.Teller      = (*driver)(nil)
+	_ drivers.Surveyor    = (*driver)(nil)
 )
 
 func (d *driver) Kind() spec.DriverKind { return d.facts.Kind }
@@ -344,6 +345,12 @@ func (d *driver) Check(ctx context.Context, w *spec.Daemon) (lost []spec.Loss, e
 func (d *driver) Housekeep(ctx context.Context) (busy bool, err error) {
 	err = d.c.do(ctx, "housekeep", driverParams{d.Kind()}, &busy, nil)
 	return busy, err
+}
+
+// Strangers returns what runs there beside the driver's daemons.
+func (d *driver) Strangers(ctx context.Context) (all []drivers.Stranger, err error) {
+	err = d.c.do(ctx, "strangers", driverParams{d.Kind()}, &all, nil)
+	return all, err
 }
 
 // maxLine is the longest line of an answer.

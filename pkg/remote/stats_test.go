@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,5 +44,30 @@ func TestStatsOfAnyNumberOfDaemonsTravel(t *testing.T) {
 	near.Fake().Unreachable("asleep")
 	if got, err := far.Stats(t.Context(), drivers.StatsQuery{}); err == nil || !strings.Contains(err.Error(), "asleep") {
 		t.Errorf("got %d, %v", len(got), err)
+	}
+}
+
+// TestStrangersTravel asks from afar what runs beside a driver's daemons; one that can't tell says so there as here.
+func TestStrangersTravel(t *testing.T) {
+	near := driverstest.NewHost()
+	far := connect(t, Local{Host: near.Reopen()})
+	surveyor, ok := drivers.Find[drivers.Surveyor](far.Drivers()[0])
+	if !ok {
+		t.Fatal("the twin can't be asked")
+	}
+	if _, err := surveyor.Strangers(t.Context()); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("of a machine that can't tell: %v", err)
+	}
+	want := []drivers.Stranger{
+		{Kind: drivers.StrangerUnit, Name: "a.service", Cgroup: "/r.slice/a.service", PIDs: []int{1, 2}, Command: []string{"a", "\x1b\n"}, User: "ann", Since: time.Unix(1, 0).UTC()},
+		{Kind: drivers.StrangerCgroup, Name: "/r.slice/b", Cgroup: "/r.slice/b", PIDs: []int{3}, Owner: "somebody"},
+	}
+	near.Fake().Neighbours(want...)
+	got, err := surveyor.Strangers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -76,10 +76,15 @@ func (r *remote) put(path, text string) {
 type status struct {
 	Phase, Driver, Cgroup string
 	PID, Restarts         int
-	Fallback              []struct{ Driver, Reason, Remedy string }
-	Limits                struct{ Enforced, Lost map[string]string }
-	Conditions            []struct{ Type, Status string }
-	Drift                 []struct{ Field string }
+	PIDs                  []int
+	Ports                 []struct {
+		Address   string
+		Port, PID int
+	}
+	Fallback   []struct{ Driver, Reason, Remedy string }
+	Limits     struct{ Enforced, Lost map[string]string }
+	Conditions []struct{ Type, Status string }
+	Drift      []struct{ Field string }
 }
 
 // get looks at the daemons of a host.

@@ -59,6 +59,7 @@ type world struct {
 	calls       []spec.Step
 	observes    int
 	locks       map[string]chan struct{}
+	strangers   []drivers.Stranger
 	watchers    map[int]*watcher
 	nextWatcher int
 	nextPID     int

@@ -49,6 +49,7 @@ var (
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
 	_ drivers.Placer      = (*Driver)(nil)
+	_ drivers.Surveyor    = (*Driver)(nil)
 	_ drivers.Knower      = (*Driver)(nil)
 	_ drivers.Listening   = (*Driver)(nil)
 )

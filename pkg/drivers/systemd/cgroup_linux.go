@@ -172,23 +172,7 @@ func (d *Driver) processes(ctx context.Context, f *finding) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var pids []int
-	err = filepath.WalkDir(filepath.Join(mount, path), func(p string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(p, "cgroup.procs"))
-		for word := range strings.FieldsSeq(string(data)) {
-			if pid, err := strconv.Atoi(word); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		err = nil
-	}
-	return pids, err
+	return processesIn(filepath.Join(mount, path), true)
 }
 
 // emptyLimit is how long the last processes of a stopped unit may take to go.

@@ -44,6 +44,7 @@ var (
 	_ drivers.Housekeeper = (*Driver)(nil)
 	_ drivers.Tree        = (*Driver)(nil)
 	_ drivers.Placer      = (*Driver)(nil)
+	_ drivers.Surveyor    = (*Driver)(nil)
 	_ drivers.Logger      = (*Driver)(nil)
 	_ drivers.Booter      = (*Driver)(nil)
 	_ drivers.Patient     = (*Driver)(nil)
