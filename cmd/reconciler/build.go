@@ -199,50 +199,51 @@ func failedMakings(all []making) error {
 }
 
 // builtFrom sees to it that in names the manifests of daemons that are built: those of -f, or where that isn't given those that the daemons were built from last. args are names. It returns the
-// owner set that they were applied for then; empty where that isn't known.
-func (c *cli) builtFrom(in *inputs, args []string) (set string, err error) {
+// owner sets that they were applied for then; none where that isn't known.
+func (c *cli) builtFrom(in *inputs, args []string) (sets []string, err error) {
 	in.names, in.built = daemonNames(args), true
 	switch {
 	case len(in.Files) > 0:
-		return "", nil
+		return nil, nil
 	case len(args) == 0 && in.Selector == "":
-		return "", usagef("no daemon is named: give NAME, -l SELECTOR or -f FILE")
+		return nil, usagef("no daemon is named: give NAME, -l SELECTOR or -f FILE")
 	}
 	known, err := c.rememberedManifests()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	names := in.names
 	if len(names) == 0 {
+		maps.DeleteFunc(known, func(_ string, from rememberedInputs) bool { return !from.there() })
 		names = slices.Sorted(maps.Keys(known))
 	}
-	if set, err = in.from(names, known); err != nil {
-		return "", err
+	if sets, err = in.from(names, known); err != nil {
+		return nil, err
 	}
 	if len(in.Files) == 0 {
-		return "", usagef("find daemons that match -l %s: nothing was built here before, so no manifests are known: give -f FILE", in.Selector)
+		return nil, usagef("find daemons that match -l %s: nothing was built here before, so no manifests are known: give -f FILE", in.Selector)
 	}
-	return set, nil
+	return sets, nil
 }
 
-// from adds the files that daemons were built from, each once.
-func (in *inputs) from(names []string, known map[string]rememberedInputs) (set string, err error) {
-	for i, name := range names {
+// from adds the files that daemons were built from, each once, and returns the sets that they were applied for.
+func (in *inputs) from(names []string, known map[string]rememberedInputs) (sets []string, err error) {
+	for _, name := range names {
 		from, ok := known[name]
-		switch {
-		case !ok:
-			return "", usagef("find the manifest of daemon %s: it wasn't built here before, so it isn't known: give -f FILE", name)
-		case i > 0 && from.Set != set:
-			return "", usagef("these daemons were applied for different sets, %s for %q and %s for %q: name those of one", names[0], set, name, from.Set)
+		if !ok {
+			return nil, usagef("find the manifest of daemon %s: it wasn't built here before, so it isn't known: give -f FILE", name)
 		}
-		in.Recursive, set = in.Recursive || from.Recursive, from.Set
+		in.Recursive = in.Recursive || from.Recursive
 		in.Files = append(in.Files, from.Files...)
+		if from.Set != "" && !slices.Contains(sets, from.Set) {
+			sets = append(sets, from.Set)
+		}
 	}
 	slices.Sort(in.Files)
 	in.Files = slices.Compact(in.Files)
 	folders := slices.Clone(in.Files)
 	in.Files = slices.DeleteFunc(in.Files, func(f string) bool { return slices.Contains(folders, filepath.Dir(f)) }) // it is read with its folder
-	return set, nil
+	return sets, nil
 }
 
 // notBuilt is what is said where nothing is to be built.

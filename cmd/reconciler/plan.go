@@ -104,6 +104,9 @@ func planItem(b *bytes.Buffer, host string, it reconcile.Item) {
 		fmt.Fprintf(b, ": %s", clean(it.Reason))
 	}
 	b.WriteByte('\n')
+	if it.Want != nil && it.Want.Program != nil && it.Want.Program.Stale != "" {
+		fmt.Fprintf(b, "  rebuild: %s\n", clean(it.Want.Program.Stale))
+	}
 	for _, s := range it.Steps {
 		fmt.Fprintf(b, "  %s\n", strings.ToLower(string(s.Verb)))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,12 +30,16 @@ owner set is the one that they were applied for.`,
 		if err := a.check(cmd); err != nil {
 			return err
 		}
-		set, err := c.builtFrom(&a.inputs, args)
+		sets, err := c.builtFrom(&a.inputs, args)
 		if err != nil {
 			return err
 		}
-		if set != "" && !cmd.Flags().Changed("set") {
-			*a.set = set
+		switch {
+		case cmd.Flags().Changed("set"), len(sets) == 0:
+		case len(sets) > 1:
+			return usagef("these daemons were applied for different sets, %s: give --set, or name those of one", strings.Join(sets, " and "))
+		default:
+			*a.set = sets[0]
 		}
 		return c.rebuild(cmd.Context(), &a, *again)
 	}

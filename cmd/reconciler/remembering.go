@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
@@ -44,6 +45,14 @@ func (c *cli) rememberedManifests() (map[string]rememberedInputs, error) {
 		}
 	}
 	return known, nil
+}
+
+// there tells whether all of it is where it was.
+func (r rememberedInputs) there() bool {
+	return !slices.ContainsFunc(r.Files, func(file string) bool {
+		_, err := os.Stat(file)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 // readRemembered returns nothing where there is nothing to be understood.

@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // multiarch is the name of a machine's folder below lib, as Debian has it.
@@ -97,14 +100,34 @@ func parseCache(b []byte) map[string][]string {
 
 // emulated tells whether the kernel was told of a program that executes those which begin like that: see binfmt_misc in the kernel's documentation.
 func (o Options) emulated(head []byte) bool {
-	dir := o.at("/proc/sys/fs/binfmt_misc")
+	return slices.ContainsFunc(o.formats(), func(text string) bool { return matchesFormat(text, head) })
+}
+
+// mayKnow tells whether the kernel may have been told of a program that executes files like that, by how they begin or by how their names end. Where its list isn't to be seen it may
+// have been, except of text.
+func (o Options) mayKnow(head []byte) bool {
+	if !o.exists(formatsDir + "/status") {
+		return !utf8.Valid(head[:max(0, len(head)-utf8.UTFMax)]) || bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && !unicode.IsSpace(r) })
+	}
+	return o.emulated(head) || slices.ContainsFunc(o.formats(), func(text string) bool {
+		return strings.HasPrefix(text, "enabled\n") && strings.Contains(text, "\nextension ")
+	})
+}
+
+// formatsDir is where the kernel lists the formats that it was told of.
+const formatsDir = "/proc/sys/fs/binfmt_misc"
+
+// formats are the entries of that list.
+func (o Options) formats() []string {
+	dir := o.at(formatsDir)
 	entries, _ := os.ReadDir(dir) // one that isn't mounted has none
+	var texts []string
 	for _, e := range entries {
-		if text, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil && matchesFormat(string(text), head) {
-			return true
+		if text, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil {
+			texts = append(texts, string(text))
 		}
 	}
-	return false
+	return texts
 }
 
 // matchesFormat tells whether one entry of binfmt_misc is for files that begin like that.

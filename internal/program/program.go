@@ -111,7 +111,10 @@ func (o Options) format(path string, depth int) string {
 	case string(head[:2]) == "#!":
 		return o.script(head[2:], depth)
 	}
-	return "" // the kernel may know further formats: see binfmt_misc
+	if o.mayKnow(head) {
+		return ""
+	}
+	return "it is neither a program of this host nor a script with a #! line"
 }
 
 // script looks at the first line of a script.

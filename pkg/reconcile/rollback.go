@@ -21,7 +21,7 @@ func (en *entry) updates(o spec.Observed) *spec.Update {
 
 // fail settles an entry that didn't arrive, turns it back to its previous revision, or has it stopped. o is what was found last.
 func (p *applying) fail(ctx context.Context, en *entry, o spec.Observed, failure error) time.Duration {
-	if en.want != nil && en.once.began && !(o.State == spec.Running && o.Stamp.Digest != en.want.Digest) { // else it is another one's log
+	if en.want != nil && en.once.began && o.Stamp != nil && o.Stamp.Digest == en.want.Digest { // else it is another one's log
 		failure = p.loop.quoting(ctx, en.name, failure)
 	}
 	item := &en.once.item

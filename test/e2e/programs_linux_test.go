@@ -77,6 +77,7 @@ func TestProgramsAreBuilt(t *testing.T) {
 	w.save("two")
 	w.exits(1, "diff", "-f", f).said("rebuild: body.sh changed")
 	w.exits(1, "diff", "-f", f).said("rebuild: body.sh changed") // and the first one didn't build
+	w.ok("plan", "-f", f).said("rebuild: body.sh changed")
 	w.exits(5, "plan", "-f", f, "-o", w.path("saved.plan")).said("body.sh changed", "reconciler build")
 	w.runs("one")
 	w.ok("build", "worker").said("worker built")

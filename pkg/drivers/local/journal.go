@@ -111,7 +111,8 @@ func (h *Host) revision(name string, generation int64) (*spec.Revision, error) {
 	return r, nil
 }
 
-// Archive keeps a revision in the place of the one of its generation, durably, and forgets the oldest beyond the limit.
+// Archive keeps a revision in the place of the one of its generation, durably, and forgets the oldest beyond the limit. It forgets those as well that a daemon left that had the name before
+// this one was made, and was deleted: generations begin anew then.
 func (h *Host) Archive(_ context.Context, r spec.Revision) error {
 	if err := h.archive(r); err != nil {
 		return fmt.Errorf("archive generation %d of daemon %s: %w", r.Generation, r.Name, err)
@@ -135,8 +136,14 @@ func (h *Host) archive(r spec.Revision) error {
 	if err != nil {
 		return err
 	}
+	past, err := h.earlierLife(r, gens)
+	if err != nil {
+		return err
+	}
+	gens = slices.DeleteFunc(gens, func(g int64) bool { return slices.Contains(past, g) })
+	past = append(past, gens[:max(0, len(gens)-historyLimit)]...)
 	var dropped []spec.File
-	for _, g := range gens[:max(0, len(gens)-historyLimit)] {
+	for _, g := range past {
 		if old, err := h.revision(r.Name, g); err == nil && old != nil {
 			dropped = append(dropped, old.Spec.Files...)
 		}
@@ -148,6 +155,22 @@ func (h *Host) archive(r spec.Revision) error {
 		return h.sweepContents(dropped)
 	}
 	return nil
+}
+
+// earlierLife are the generations above that of r which were applied before it.
+func (h *Host) earlierLife(r spec.Revision, gens []int64) (past []int64, err error) {
+	for _, g := range gens {
+		if g <= r.Generation {
+			continue
+		}
+		switch later, err := h.revision(r.Name, g); {
+		case err != nil:
+			return nil, err
+		case later != nil && later.AppliedAt.Before(r.AppliedAt):
+			past = append(past, g)
+		}
+	}
+	return past, nil
 }
 
 func (h *Host) revisionPath(name string, generation int64) string {

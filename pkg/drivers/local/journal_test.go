@@ -99,6 +99,25 @@ func TestHistoryKeepsTheLastGenerationsInOrder(t *testing.T) {
 	}
 }
 
+// TestHistoryOfAnEarlierLifeIsForgotten: a daemon that is made again after a delete begins with generation 1.
+func TestHistoryOfAnEarlierLifeIsForgotten(t *testing.T) {
+	h := newHost(t)
+	applied := func(generation int64, minute int) spec.Revision {
+		st := stamp("web", generation, "")
+		st.AppliedAt = time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)
+		return spec.Revision{Stamp: st}
+	}
+	for g := range int64(historyLimit + 5) {
+		archive(t, h, applied(g+1, int(g)))
+	}
+	archive(t, h, applied(1, 30))
+	archive(t, h, applied(3, 32)) // it failed
+	archive(t, h, applied(2, 31)) // and this goes on
+	if d := cmp.Diff([]int64{1, 2, 3}, history(t, h, "web")); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestArchivingAGenerationAgainReplacesIt(t *testing.T) {
 	h := newHost(t)
 	archive(t, h, spec.Revision{Stamp: stamp("web", 1, "")})
