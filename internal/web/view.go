@@ -53,12 +53,15 @@ const (
 	LogBytes = 256 << 10
 )
 
+// NotReachedYet is the trouble with a host that wasn't tried yet.
+const NotReachedYet = "not reached yet"
+
 // Host is one that is kept.
 type Host struct {
 	// Name is as messages call it, "localhost" for this machine.
 	Name string `json:"name"`
 	// Reachable says that its daemons are kept now. Where they aren't, Why is the trouble in a word or a few, as in "unreachable" or "held", and Message says more. Before it
-	// was tried Why is "not reached yet".
+	// was tried Why is NotReachedYet.
 	Reachable bool   `json:"reachable"`
 	Why       string `json:"why,omitempty"`
 	Message   string `json:"message,omitempty"`

@@ -42,6 +42,12 @@ func (v *daemonValidator) health() {
 	v.atLeastTime("spec.health.timeout", h.Timeout, Duration(time.Millisecond))
 }
 
+func (v *daemonValidator) metrics() {
+	if m := v.m.Spec.Metrics; m != nil {
+		v.url("spec.metrics.url", m.URL)
+	}
+}
+
 // url checks the address of an HTTP request, in which references to the host may stand for a part of it.
 func (v *validator) url(field, text string) {
 	if text == "" {

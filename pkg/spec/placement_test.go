@@ -136,6 +136,7 @@ func TestReferencesAreExpanded(t *testing.T) {
   args: [$(HOST_NAME), "a$(HOST_ADDRESS):$(HOST_LABEL_zone)b", --rack=$(HOST_LABEL_example.com/rack), $$(HOST_NAME), $$$(HOST_NAME), $$$$(HOST_NAME), $(HOME), $HOST_NAME, "${HOST_NAME}", $(HOSTNAME), $$(date), "%h", "$$"]
   env: {A: $(HOST_NAME), B: "$$(HOST_NAME)", C: plain, $(HOST_NAME): d, E: {fromFile: $(HOST_NAME)}}
   health: {url: "http://$(HOST_ADDRESS):80/$(HOST_NAME)", interval: 5s}
+  metrics: {url: "http://$(HOST_ADDRESS):9121/"}
   stop: {url: "http://localhost/$(HOST_NAME)"}
   reload: {url: "http://$(HOST_LABEL_zone).example.com/$$(HOST_NAME)"}
   log: {path: "/var/log/$(HOST_NAME)"}
@@ -161,6 +162,9 @@ func TestReferencesAreExpanded(t *testing.T) {
 			if s.Health != nil {
 				texts = append(texts, "health "+s.Health.URL+s.Health.TCP)
 			}
+			if s.Metrics != nil {
+				texts = append(texts, "metrics "+s.Metrics.URL)
+			}
 			if s.Stop.URL != "" {
 				texts = append(texts, s.Stop.URL, s.Reload.URL, s.WorkingDir, s.Log.Path, s.Files[0].Path, *s.Files[0].Content)
 			}
@@ -170,7 +174,7 @@ func TestReferencesAreExpanded(t *testing.T) {
 	onGPU := func(name, address, urlAddress, zone, rack string) []string {
 		return []string{name, "a" + address + ":" + zone + "b", "--rack=" + rack, "$(HOST_NAME)", "$" + name, "$$(HOST_NAME)", "$(HOME)", "$HOST_NAME", "${HOST_NAME}", "$(HOSTNAME)", "$$(date)", "%h", "$$",
 			"$(HOST_NAME)=d", "A=" + name, "B=$(HOST_NAME)", "C=plain", "E<$(HOST_NAME)",
-			"health http://" + urlAddress + ":80/" + name, "http://localhost/" + name, "http://" + zone + ".example.com/$(HOST_NAME)",
+			"health http://" + urlAddress + ":80/" + name, "metrics http://" + urlAddress + ":9121/", "http://localhost/" + name, "http://" + zone + ".example.com/$(HOST_NAME)",
 			"/$(HOST_NAME)", "/var/log/$(HOST_NAME)", "/etc/$(HOST_NAME)", "$(HOST_NAME)"}
 	}
 	want := map[string][]string{

@@ -94,6 +94,11 @@ func (s *Spec) rewrite(do func(field string, n notation, text string) string) {
 		one("spec.health.url", urlText, &h.URL)
 		one("spec.health.tcp", addressText, &h.TCP)
 	}
+	if s.Metrics != nil && refers(s.Metrics.URL) {
+		m := *s.Metrics
+		s.Metrics = &m
+		one("spec.metrics.url", urlText, &m.URL)
+	}
 	one("spec.stop.url", urlText, &s.Stop.URL)
 	if s.Reload != nil {
 		s.rewriteReload(one)

@@ -138,6 +138,8 @@ func (m schemaMaker) refine(s *shape, n *schemaNode) {
 		n.Properties["url"].Pattern = "^https?://"
 		n.Properties["tcp"].Pattern = `:([0-9]+|[0-9]*\$\(HOST_.*)$`
 		n.Properties["exec"].MinItems = 1
+	case reflect.TypeFor[Metrics]():
+		n.Properties["url"].Pattern = "^https?://"
 	case reflect.TypeFor[Stop]():
 		n.Properties["url"].Pattern = "^https?://"
 	case reflect.TypeFor[Reload]():

@@ -55,6 +55,7 @@ func (s *Spec) expandSlot(slot int) {
 		s.Env = env
 	}
 	s.Health = s.Health.InSlot(slot)
+	s.Metrics = s.Metrics.InSlot(slot)
 	s.Stop = s.Stop.InSlot(slot)
 	s.Reload = s.Reload.InSlot(slot)
 }
@@ -68,6 +69,14 @@ func (h *Health) InSlot(slot int) *Health {
 	own.URL, own.TCP, own.Exec = inSlot(h.URL, slot), inSlot(h.TCP, slot), eachInSlot(h.Exec, slot)
 	own.ExpectHeader, own.ExpectBody = inSlot(h.ExpectHeader, slot), inSlot(h.ExpectBody, slot)
 	return &own
+}
+
+// InSlot returns where the copy in that slot exposes metrics.
+func (m *Metrics) InSlot(slot int) *Metrics {
+	if m == nil {
+		return nil
+	}
+	return &Metrics{URL: inSlot(m.URL, slot)}
 }
 
 // InSlot returns how the copy in that slot is stopped.

@@ -11,15 +11,17 @@ func TestACopyIsWhatItsSlotMakesOfTheSpec(t *testing.T) {
 	s := Spec{
 		Binary: "/bin/web$(SLOT)", Args: []string{"--port=808$(SLOT)", "$(SLOT)$(SLOT)"}, Env: map[string]EnvVar{"A": {Value: &value}, "B": {FromEnv: "B"}},
 		Health: &Health{URL: "http://localhost:808$(SLOT)/health", Exec: []string{"check", "$(SLOT)"}}, Stop: Stop{URL: "http://localhost:808$(SLOT)/stop"},
-		Reload: &Reload{URL: "http://localhost:808$(SLOT)/reload", Expect: &ReloadExpect{URL: "http://localhost:808$(SLOT)/version"}},
-		Cgroup: &Cgroup{Service: "web", Instance: "a"}, Update: &Update{Strategy: UpdateStartFirst},
+		Metrics: &Metrics{URL: "http://localhost:909$(SLOT)/"},
+		Reload:  &Reload{URL: "http://localhost:808$(SLOT)/reload", Expect: &ReloadExpect{URL: "http://localhost:808$(SLOT)/version"}},
+		Cgroup:  &Cgroup{Service: "web", Instance: "a"}, Update: &Update{Strategy: UpdateStartFirst},
 	}
 	text := func(v, slot string) Spec {
 		return Spec{
 			Binary: "/bin/web$(SLOT)", Args: []string{"--port=808" + slot, slot + slot}, Env: map[string]EnvVar{"A": {Value: &v}, "B": {FromEnv: "B"}},
 			Health: &Health{URL: "http://localhost:808" + slot + "/health", Exec: []string{"check", slot}}, Stop: Stop{URL: "http://localhost:808" + slot + "/stop"},
-			Reload: &Reload{URL: "http://localhost:808" + slot + "/reload", Expect: &ReloadExpect{URL: "http://localhost:808" + slot + "/version"}},
-			Cgroup: &Cgroup{Service: "web", Instance: "a"}, Update: &Update{Strategy: UpdateStartFirst},
+			Metrics: &Metrics{URL: "http://localhost:909" + slot + "/"},
+			Reload:  &Reload{URL: "http://localhost:808" + slot + "/reload", Expect: &ReloadExpect{URL: "http://localhost:808" + slot + "/version"}},
+			Cgroup:  &Cgroup{Service: "web", Instance: "a"}, Update: &Update{Strategy: UpdateStartFirst},
 		}
 	}
 	wantFirst, wantSecond := text(first, "0"), text(second, "1")

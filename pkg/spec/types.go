@@ -77,6 +77,8 @@ type Spec struct {
 	Type StartType `json:"type,omitempty" class:"restart"`
 	// Health says how we know that the daemon is well. Omitted: it is Ready once it has stayed up for a second.
 	Health *Health `json:"health,omitempty" class:"live"`
+	// Metrics says where the daemon exposes metrics of its own, for whoever discovers what there is to scrape: see run --listen.
+	Metrics *Metrics `json:"metrics,omitempty" class:"live"`
 	// Stop says how the daemon is asked to end.
 	Stop Stop `json:"stop,omitzero" class:"live"`
 	// Restart says when an ended daemon is started again.
@@ -165,6 +167,13 @@ type Health struct {
 	ExpectBody string `json:"expectBody,omitempty"`
 	// OnFailure is what an unhealthy daemon gets: Report (its status says so) or Restart. Default: Report.
 	OnFailure FailureAction `json:"onFailure,omitempty"`
+}
+
+// Metrics says where a daemon exposes metrics.
+type Metrics struct {
+	// URL is where Prometheus finds them, as seen from the daemon's host; without a path, /metrics. localhost in it becomes, for
+	// who is elsewhere, the address at which that host is reached.
+	URL string `json:"url" required:"true"`
 }
 
 // FailureAction is what happens to an unhealthy daemon.

@@ -26,6 +26,7 @@ func validate(m *Manifest) Problems {
 	v.program()
 	v.process()
 	v.health()
+	v.metrics()
 	v.stopping()
 	v.cgroup()
 	v.sandbox()
