@@ -16,18 +16,11 @@ func Line(s string, limit int) string {
 	n, gap := 0, false
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
-		shown := s[:size]
+		shown := visible(r, s[:size])
 		s = s[size:]
-		switch {
-		case unicode.IsSpace(r):
+		if unicode.IsSpace(r) {
 			gap = n > 0
 			continue
-		case r == utf8.RuneError && size == 1:
-			shown = fmt.Sprintf(`\x%02x`, shown[0])
-		case !unicode.IsPrint(r) && r < 0x80:
-			shown = fmt.Sprintf(`\x%02x`, r)
-		case !unicode.IsPrint(r):
-			shown = fmt.Sprintf(`\u%04x`, r)
 		}
 		if gap {
 			shown, gap = " "+shown, false
@@ -38,4 +31,35 @@ func Line(s string, limit int) string {
 		b.WriteString(shown)
 	}
 	return b.String()
+}
+
+// Verbatim is Line for one line of text in which blanks and tabs have a meaning: they stay. All else that isn't printable shows as an escape.
+func Verbatim(s string, limit int) string {
+	var b strings.Builder
+	for n := 0; len(s) > 0; {
+		r, size := utf8.DecodeRuneInString(s)
+		shown := s[:size]
+		if r != '\t' {
+			shown = visible(r, shown)
+		}
+		s = s[size:]
+		if n += utf8.RuneCountInString(shown); n > limit-1 && (n > limit || s != "") {
+			return b.String() + "…"
+		}
+		b.WriteString(shown)
+	}
+	return b.String()
+}
+
+// visible is a rune as it may be shown; text is how it was written.
+func visible(r rune, text string) string {
+	switch {
+	case r == utf8.RuneError && len(text) == 1:
+		return fmt.Sprintf(`\x%02x`, text[0])
+	case unicode.IsPrint(r):
+		return text
+	case r < 0x80:
+		return fmt.Sprintf(`\x%02x`, r)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
 }

@@ -36,6 +36,24 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestVerbatim(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		limit    int
+		want     string
+	}{
+		{"blanks and tabs stay", "\ta  b ", 20, "\ta  b "},
+		{"what isn't printable shows", "a\x1b[2J\rb\u202e\xff\n", 60, `a\x1b[2J\x0db\u202e\xff\x0a`},
+		{"a text that just fits isn't cut", "12345", 5, "12345"},
+		{"a longer one is", "12345 ", 5, "1234…"},
+		{"an escape isn't cut in half", "123\x1b", 5, "123…"},
+	} {
+		if got := Verbatim(c.in, c.limit); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("a\x1b[2J\u202e\xff é", 7)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
@@ -46,6 +64,10 @@ func FuzzLine(f *testing.F) {
 		}
 		if strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(got) {
 			t.Errorf("%q isn't plain text", got)
+		}
+		got = Verbatim(s, limit)
+		if n := utf8.RuneCountInString(got); n > limit || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) && r != '\t' }) || !utf8.ValidString(got) {
+			t.Errorf("%q isn't plain text of %d runes", got, limit)
 		}
 	})
 }

@@ -1,0 +1,70 @@
+package page
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"reconciler.dev/reconciler/internal/web"
+	"reconciler.dev/reconciler/pkg/spec"
+)
+
+// bound is a limit in the units of a figure; nil where there is none, or it isn't known.
+func bound(b *spec.Bound, unit float64) *float64 {
+	if b == nil || *b == spec.Unbounded {
+		return nil
+	}
+	return new(float64(*b) / unit)
+}
+
+// usageOf are the figures of a daemon that runs. What isn't known is listed all the same, and said to be unknown.
+func usageOf(d web.Daemon, u web.Usage) []fact {
+	if d.Stale || u.State != spec.Running {
+		return nil
+	}
+	limited := func(figure string, b *spec.Bound, write func(int64) string) string {
+		if b == nil || *b == spec.Unbounded {
+			return figure
+		}
+		return figure + " of " + write(int64(*b))
+	}
+	share := func(v float64) string { return percent(v) + " %" }
+	cores := func(n int64) string { return share(float64(n) / 1000) }
+	pair := func(a, b *float64) string { return known(a, bytesPerSecond) + " / " + known(b, bytesPerSecond) }
+	return []fact{
+		{"CPU", limited(known(u.Rates.CPU, share), u.CPU.Limit, cores)},
+		{"CPU time", known(u.CPU.Usage, func(d time.Duration) string { return d.Round(time.Second).String() })},
+		{"Throttled", known(u.Rates.Throttled, share)},
+		{"Memory", limited(known(u.Memory.Current, amount), u.Memory.Limit, amount)},
+		{"Anon / file", known(u.Memory.Anon, amount) + " / " + known(u.Memory.File, amount)},
+		{"Peak", known(u.Memory.Peak, amount)},
+		{"Read / write", pair(u.Rates.ReadBytes, u.Rates.WriteBytes)},
+		{"Net in / out", pair(u.Rates.RxBytes, u.Rates.TxBytes)},
+		{"Tasks", limited(known(u.Tasks, integer), u.TaskLimit, integer)},
+		{"Open files", known(u.OpenFiles, integer)},
+		{"Killed for memory", known(u.OOMKills, integer)},
+		{"PSI CPU / mem / IO", strings.Join([]string{stall(u.Pressure.CPU), stall(u.Pressure.Memory), stall(u.Pressure.IO)}, " / ")},
+		{"GPU", gpus(u.GPUs)},
+	}
+}
+
+func stall(s *spec.Stalls) string {
+	if s == nil || s.Some == nil {
+		return unknown
+	}
+	return strconv.FormatFloat(s.Some.Avg10, 'f', 1, 64) + " %"
+}
+
+func gpus(all []spec.GPUUse) string {
+	if all == nil {
+		return unknown
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	var says []string
+	for _, g := range all[:min(len(all), 8)] {
+		says = append(says, g.Name+" "+known(g.Memory, amount)+", busy "+known(g.Utilisation, func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) + " %" }))
+	}
+	return message(strings.Join(says, "; "))
+}
