@@ -3,7 +3,7 @@ package driverstest
 import (
 	"context"
 	"errors"
-	"net"
+	"fmt"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -141,7 +141,7 @@ func stopCases() []testCase {
 		}},
 		{"whose waiting is cancelled can be finished later", func(b *bench) {
 			o := b.stay()
-			o.Linger = 400 * time.Millisecond
+			o.Linger = 2 * time.Second
 			d := b.daemon("web", o)
 			b.start(d)
 			s := b.step(spec.VerbStop, d)
@@ -161,7 +161,7 @@ func stopCases() []testCase {
 		}},
 		{"is seen as Stopping meanwhile", func(b *bench) {
 			o := b.stay()
-			o.Linger = 500 * time.Millisecond
+			o.Linger = 2 * time.Second
 			d := b.daemon("web", o)
 			b.start(d)
 			s := b.step(spec.VerbStop, d)
@@ -217,13 +217,8 @@ func (b *bench) gone(roles ...string) {
 	}
 }
 
-// freeAddress is an address of this machine that nobody listens at.
+// freeAddress is an address of the machine that nobody listens at.
 func (b *bench) freeAddress() string {
 	b.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", b.m.Port(b.t))
 }

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/internal/procfs"
-	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -52,6 +51,17 @@ func (r *rig) hears(told <-chan string, name string) {
 			}
 		case <-time.After(20 * time.Second):
 			r.Fatalf("nothing is told of %s", name)
+		}
+	}
+}
+
+// hearsEnd waits until name is told of and has ended: what is told first may be of something before that.
+func (r *rig) hearsEnd(told <-chan string, name string) spec.Observed {
+	r.Helper()
+	for {
+		r.hears(told, name)
+		if o := r.Look(name); o.State == spec.Exited {
+			return o
 		}
 	}
 }
@@ -96,11 +106,14 @@ func TestWatchingManyTakesNothingEach(t *testing.T) {
 	if n := len(r.Driver.watch.armed); n != len(names) {
 		t.Errorf("%d of %d are watched", n, len(names))
 	}
-	runtime.GC() // what it would do in a while is no cost of watching
-	spent := cpuTime(t)
-	time.Sleep(500 * time.Millisecond)
-	if spent = cpuTime(t) - spent; spent > 20*time.Millisecond {
-		t.Errorf("half a second of nothing took %v of CPU time", spent)
+	spent := time.Hour
+	for round := 0; round < 20 && spent > 20*time.Millisecond; round++ { // what the runtime does for itself comes and goes, and is no cost of watching
+		before := cpuTime(t)
+		time.Sleep(500 * time.Millisecond)
+		spent = min(spent, cpuTime(t)-before)
+	}
+	if spent > 20*time.Millisecond {
+		t.Errorf("half a second of nothing takes %v of CPU time", spent)
 	}
 }
 
@@ -117,10 +130,8 @@ func TestWatchLearnsHowSomebodyElsesChildEnded(t *testing.T) {
 		t.Fatalf("%+v, %v: it is our child", st, err)
 	}
 	unix.Kill(i.PID, unix.SIGKILL)
-	r.hears(told, "web")
-	o := r.Look("web")
-	if e := o.Instance.Exit; o.State != spec.Exited || e == nil || kernelTells(t) && (!e.Known || e.Signal != "SIGKILL") {
-		t.Errorf("it is %s, exit %+v", o.State, e)
+	if e := r.hearsEnd(told, "web").Instance.Exit; e == nil || kernelTells(t) && (!e.Known || e.Signal != "SIGKILL") {
+		t.Errorf("exit %+v", e)
 	}
 }
 
@@ -175,12 +186,8 @@ func TestWatchFollowsTheMainProcess(t *testing.T) {
 	r.Says("web", "ready")
 	first := r.Look("web").Instance.PID
 	o := r.Until("web", func(o spec.Observed) bool { return o.Instance.PID != first })
-	for len(told) > 0 {
-		<-told
-	}
 	unix.Kill(o.Instance.PID, unix.SIGKILL)
-	r.hears(told, "web")
-	r.Until("web", driverstest.Is(spec.Exited))
+	r.hearsEnd(told, "web")
 }
 
 // TestCancelledStopIsWatchedAgain: the daemon goes on, and so does the watch for its end.
@@ -198,12 +205,8 @@ func TestCancelledStopIsWatchedAgain(t *testing.T) {
 	if o := r.Look("web"); o.State != spec.Running {
 		t.Errorf("nobody stops it any more, and it is %s", o.State)
 	}
-	for len(told) > 0 {
-		<-told
-	}
 	unix.Kill(i.PID, unix.SIGKILL)
-	r.hears(told, "web")
-	if e := r.Look("web").Instance.Exit; e == nil || !e.Asked {
+	if e := r.hearsEnd(told, "web").Instance.Exit; e == nil || !e.Asked {
 		t.Errorf("exit %+v: it was asked to end", e)
 	}
 }
@@ -222,7 +225,7 @@ func TestWatchEndsWithItsDirectory(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "it was removed") {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("the watch goes on without its directory")
 	}
 }
@@ -235,12 +238,12 @@ func TestWatchTellsOnceForAStep(t *testing.T) {
 	r.Start(d)
 	r.Do(spec.VerbStop, d)
 	r.Start(d)
-	time.Sleep(100 * time.Millisecond)
+	r.another().Start(want("last", "/bin/sleep", "1000")) // what is told of that comes from the same folder, after all of the others
 	var heard []string
-	for len(told) > 0 {
-		heard = append(heard, <-told)
+	for name := ""; name != "last"; heard = append(heard, name) {
+		name = <-told
 	}
-	if len(heard) != 3 || !slices.Contains(heard, "web") {
-		t.Errorf("three steps were told as %q", heard)
+	if !slices.Equal(heard, []string{"web", "web", "web", "last"}) {
+		t.Errorf("three steps, and another one's, were told as %q", heard)
 	}
 }
