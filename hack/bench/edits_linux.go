@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
 
 const (
@@ -198,14 +200,12 @@ func (b *bench) edits(ctx context.Context) (rows []row, err error) {
 	if b.reconciler == "" {
 		return nil, nil
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	ten, release, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		return nil, err
-	}
+	defer release()
+	address := fmt.Sprintf("127.0.0.1:%d0", ten)
 	dir := filepath.Join(b.dir, "edits")
 	e, err := newEditor(ctx, filepath.Join(dir, "src"), "localhost", address)
 	if err != nil {

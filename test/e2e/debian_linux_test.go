@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/test/labhost"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
 
 // packaged is a daemon as Debian packages it.
@@ -181,7 +183,7 @@ func debianFor(t *testing.T) labhost.Bind {
 
 // deploy makes a machine for a daemon; nothing is applied yet.
 func (p packaged) deploy(t testing.TB, drivers string) *deployed {
-	d := &deployed{machine: newMachine(t), packaged: p, port: freePorts.port(t)}
+	d := &deployed{machine: newMachine(t), packaged: p, port: freeport.Port(t)}
 	if d.drivers = drivers; drivers == "systemd" {
 		d.amongOthers()
 	}

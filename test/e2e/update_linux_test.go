@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/test/labhost"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
 
 // screen is how many lines a terminal has for the answer to why an update failed.
@@ -180,7 +182,7 @@ func TestAFullDiskLeavesTheOldOneServing(t *testing.T) {
 func TestStartFirstServesAllTheTime(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	base := freePorts.ten(t)
+	base := freeport.Ten(t)
 	manifest := func(args string) string {
 		return m.write("manifests/web.yaml", fmt.Sprintf(`apiVersion: reconciler.dev/v1
 kind: DaemonSpec
@@ -207,18 +209,6 @@ spec:
 	if n := asked(); n < 50 {
 		t.Errorf("it was only asked %d times", n)
 	}
-}
-
-// ten returns p such that nothing listens on the ports 10p and 10p+1.
-func (p *ports) ten(t testing.TB) int {
-	t.Helper()
-	for range 1000 {
-		if port := p.port(t); port%10 == 0 {
-			return port / 10
-		}
-	}
-	t.Fatal("no ten ports are free")
-	return 0
 }
 
 // asking asks until it is called, and fails the test where no URL answers; it returns how often it asked.

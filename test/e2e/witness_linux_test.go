@@ -3,42 +3,16 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
-
-// ports hands out ports of the loopback that nothing listens on. They lie below those that the kernel hands out by itself (ip_local_port_range), so that
-// none is taken by a connection meanwhile.
-type ports struct {
-	mu   sync.Mutex
-	next int
-}
-
-var freePorts = &ports{next: 20000 + int(newMark())%8000}
-
-func (p *ports) port(t testing.TB) int {
-	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for range 2000 {
-		if p.next++; p.next >= 32000 {
-			p.next = 20000
-		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p.next)); err == nil {
-			l.Close()
-			return p.next
-		}
-	}
-	t.Fatal("no port of the loopback between 20000 and 32000 is free")
-	return 0
-}
 
 // testimony is a daemon that is the test program, as a manifest declares it.
 type testimony struct {
@@ -56,7 +30,7 @@ func (m *machine) witness(name string, args ...string) *testimony {
 
 // listening gives it an address, and a health check there.
 func (w *testimony) listening() *testimony {
-	w.addr = fmt.Sprintf("127.0.0.1:%d", freePorts.port(w.m.t))
+	w.addr = freeport.Address(w.m.t)
 	w.args = append(w.args, "-addr="+w.addr)
 	w.spec += fmt.Sprintf("  health: {url: \"http://%s/healthz\", interval: 100ms, timeout: 1s, failureThreshold: 2, startPeriod: 5s}\n", w.addr)
 	return w

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/internal/loadgen"
 )
 
@@ -36,7 +36,12 @@ type Options struct {
 // Run rebuilds the daemon by saves of its source, kills it, both under a run, and rolls it back, all under load, and returns what became of the requests. An error says that something else
 // than the load went wrong.
 func Run(ctx context.Context, o Options) (r loadgen.Result, err error) {
-	d, err := prepare(o)
+	ten, release, err := freeport.Take()
+	if err != nil {
+		return r, err
+	}
+	defer release()
+	d, err := prepare(o, fmt.Sprintf("127.0.0.1:%d0", ten))
 	if err != nil {
 		return r, fmt.Errorf("prepare a daemon: %w", err)
 	}
@@ -69,15 +74,8 @@ type daemon struct {
 	saves                   int
 }
 
-func prepare(o Options) (*daemon, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	d := &daemon{Options: o, address: l.Addr().String(), manifest: filepath.Join(o.Dir, "hello.yaml"), note: filepath.Join(o.Dir, "src", "note")}
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
+func prepare(o Options, address string) (*daemon, error) {
+	d := &daemon{Options: o, address: address, manifest: filepath.Join(o.Dir, "hello.yaml"), note: filepath.Join(o.Dir, "src", "note")}
 	if err := os.MkdirAll(filepath.Dir(d.note), 0o755); err != nil {
 		return nil, err
 	}

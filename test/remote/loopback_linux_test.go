@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/remote/link"
@@ -48,7 +48,7 @@ func dialLoopback(t *testing.T) *link.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, dir := freePort(t), t.TempDir()
+	port, dir := freeport.Port(t), t.TempDir()
 	config := []string{
 		"Port " + strconv.Itoa(port), "ListenAddress 127.0.0.1", "HostKey " + dir + "/host_key", "AuthorizedKeysFile " + dir + "/authorized_keys", "PermitRootLogin yes",
 		"UsePAM no", "PidFile none", "StrictModes no", "MaxSessions 1000",
@@ -80,14 +80,4 @@ func dialLoopback(t *testing.T) *link.Conn {
 		}
 		time.Sleep(5 * time.Millisecond) // it will listen
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

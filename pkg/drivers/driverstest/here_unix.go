@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/internal/testprog"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -109,15 +110,7 @@ func (here) Remove(path string) error { return os.Remove(path) }
 
 func (here) MakeDir(path string) error { return os.MkdirAll(path, 0o755) }
 
-func (here) Port(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+func (here) Port(t *testing.T) int { return freeport.Port(t) }
 
 func (here) Dial(port int) (net.Conn, error) {
 	return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -28,17 +29,6 @@ func listener(r *rig, name string, listen ...string) *spec.Daemon {
 		}
 	})
 	return d
-}
-
-// freeAddress is one that nobody has.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // listens fails unless somebody listens, or nobody does.
@@ -98,7 +88,7 @@ func TestSocketsOutliveTheirHolder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			all := []string{"tcp://" + freeAddress(t), "unix://" + filepath.Join(t.TempDir(), "x.sock")}
+			all := []string{"tcp://" + freeport.Address(t), "unix://" + filepath.Join(t.TempDir(), "x.sock")}
 			d := listener(r, "web", all...)
 			r.Start(d)
 			r.killHolder()
@@ -159,7 +149,7 @@ func TestWhatCantBeListenedOn(t *testing.T) {
 // TestHolderIsNobodysChild: it is no part of the daemon, whatever becomes of that.
 func TestHolderIsNobodysChild(t *testing.T) {
 	r := newRig(t)
-	socket := "tcp://" + freeAddress(t)
+	socket := "tcp://" + freeport.Address(t)
 	d := listener(r, "web", socket)
 	i := r.Start(d).Instance
 	if m := r.members(i); len(m) != 1 {

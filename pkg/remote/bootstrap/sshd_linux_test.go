@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/pkg/remote/link"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
 
 // sshHost is OpenSSH's sshd with accounts, homes and a sudoers of its own, in a mount namespace where nothing of this machine changes.
@@ -56,7 +58,7 @@ func newSSHHost(t *testing.T, lines ...string) *sshHost {
 	h.replace("/etc/shells", strings.Join(shells(), "\n"))
 	h.key = h.keygen()
 	h.hostKey = h.keygen()
-	h.port = freePort(t)
+	h.port = freeport.Port(t)
 	config := append(lines, "Port "+strconv.Itoa(h.port), "ListenAddress 127.0.0.1", "HostKey "+h.hostKey, "AuthorizedKeysFile .ssh/authorized_keys", "UsePAM no", "PidFile none",
 		"StrictModes no", "PermitRootLogin yes")
 	file := h.write("/run/sshd.conf", strings.Join(config, "\n")+"\n", 0o600)
@@ -84,16 +86,6 @@ func newSSHHost(t *testing.T, lines ...string) *sshHost {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // do runs f where the host's files are.

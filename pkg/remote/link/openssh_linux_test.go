@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/pkg/remote/link"
 	"reconciler.dev/reconciler/test/labhost"
 )
@@ -64,7 +65,7 @@ type server struct {
 // sshd starts one with more lines of sshd_config(5), of which the first of a kind counts. Public keys in authorized open every account.
 func sshd(t *testing.T, authorized []string, lines ...string) *server {
 	t.Helper()
-	s := &server{port: freePort(t), dir: t.TempDir(), hostKey: keygen(t, "-t", "ed25519", "-N", "")}
+	s := &server{port: freeport.Port(t), dir: t.TempDir(), hostKey: keygen(t, "-t", "ed25519", "-N", "")}
 	var keys strings.Builder
 	for _, path := range authorized {
 		keys.WriteString(read(t, path))
@@ -101,16 +102,6 @@ func sshd(t *testing.T, authorized []string, lines ...string) *server {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
