@@ -94,47 +94,8 @@ type keeping struct {
 	// reload and relist hold a token when the manifests, or anything at all, may have changed.
 	reload, relist chan struct{}
 
-	guarded string // the guard's objection that was told last
-}
-
-// watch arms the watches, each in a goroutine, and returns when all are armed or have failed.
-func (k *keeping) watch(ctx context.Context, wg *sync.WaitGroup) {
-	var armed sync.WaitGroup
-	start := func(what string, missed chan struct{}, watch func(changed func(name string)) error) {
-		armed.Add(1)
-		once := sync.OnceFunc(armed.Done)
-		wg.Go(func() {
-			defer once()
-			for try := 1; ctx.Err() == nil; try++ {
-				err := watch(func(name string) {
-					once()
-					if name == "" {
-						signal(missed)
-					} else if k.loop.entry(name) != nil {
-						k.loop.queue.Add(name)
-					}
-				})
-				once()
-				if ctx.Err() != nil || k.loop.cut() {
-					return
-				}
-				k.loop.report("", "not watching", fmt.Sprintf("%s: %v; looking every %s instead", what, err, k.opt.Resync))
-				k.loop.opt.Log.Error(err, "watch", "host", k.loop.host.Name(), "what", what)
-				if sleep(ctx, RetryDelay(what, try)) != nil {
-					return
-				}
-			}
-		})
-	}
-	start("the manifests", k.reload, func(changed func(string)) error {
-		return k.src.Watch(ctx, func() { changed("") })
-	})
-	for _, d := range k.loop.host.Drivers() {
-		start("the "+string(d.Kind())+" daemons", k.relist, func(changed func(string)) error { return d.Watch(ctx, changed) })
-	}
-	armed.Wait()
-	empty(k.reload)
-	empty(k.relist)
+	unwatched unwatched
+	guarded   string // the guard's objection that was told last
 }
 
 // keep follows the manifests, and looks at everything from time to time, until ctx ends.
