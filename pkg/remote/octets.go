@@ -51,7 +51,9 @@ func isOctet(r rune) bool { return r >= firstOctet && r <= utf8.MaxRune }
 
 // withStrings is a copy of s with f applied to all its strings, however deep, and to the keys of its maps.
 func withStrings(s spec.Spec, f func(string) string) spec.Spec {
-	return mapStrings(reflect.ValueOf(s), f).Interface().(spec.Spec) //nolint:forcetypeassert // mapStrings keeps types
+	var to spec.Spec
+	reflect.ValueOf(&to).Elem().Set(mapStrings(reflect.ValueOf(s), f))
+	return to
 }
 
 func mapStrings(v reflect.Value, f func(string) string) reflect.Value {

@@ -25,7 +25,7 @@ func rooms() []room {
 		{"pkg/remote", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"pkg/remote/*", []string{"pkg/drivers", "pkg/spec", "pkg/remote/link", "internal/*"}},
 		{"internal/usage", []string{"pkg/spec", "internal/*"}}, // it fills in a spec.Sample, and a second type with all its figures would only be copied
-		{"internal/web", []string{"pkg/spec", "internal/*"}}, // it shows what spec says
+		{"internal/web", []string{"pkg/spec", "internal/*"}},   // it shows what spec says
 		{"internal/web/*", []string{"pkg/spec", "internal/*"}},
 		{"internal/*", []string{"internal/*"}},
 		{"cmd/*", []string{"pkg/*", "internal/*"}},
