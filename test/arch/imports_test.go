@@ -90,7 +90,7 @@ func dependencies() []dependency {
 		{"golang.org/x/crypto", []string{"pkg/remote", "hack", "test"}}, // SSH
 		{"golang.org/x/term", []string{"cmd"}},                          // asks for a passphrase, and is the terminal of top
 		{"github.com/spf13/cobra", []string{"cmd"}},
-		{"github.com/spf13/pflag", []string{"cmd"}}, // part of cobra: the kinds of its errors
+		{"github.com/spf13/pflag", []string{"cmd"}},                // part of cobra: the kinds of its errors
 		{"github.com/prometheus/common", []string{"internal/web"}}, // tests: what it reads is what we wrote
 		{"github.com/google/go-cmp", []string{"pkg/drivers/driverstest"}},
 	}
