@@ -52,7 +52,7 @@ func (c *checker) crashTests(ctx context.Context, r *report) error {
 // the kernel that tests talk to are no part of its key.
 func (c *checker) goTest(ctx context.Context, args ...string) (*report, error) {
 	began := time.Now()
-	cmd := c.command(ctx, []string{"CGO_ENABLED=1"}, "go", append([]string{"test", "-json", "-count=1", "-timeout=8m"}, args...)...)
+	cmd := c.command(ctx, []string{"CGO_ENABLED=1"}, "go", append([]string{"test", "-json", "-count=1", "-timeout=15m"}, args...)...)
 	cmd.Stdout = nil
 	events, err := cmd.StdoutPipe()
 	if err != nil {
