@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,116 +14,6 @@ import (
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
 )
-
-// manifest makes an effective daemon as the loader would.
-func manifest(name string, edits ...func(*spec.Daemon)) *spec.Daemon {
-	d := &spec.Daemon{Metadata: spec.Metadata{Name: name}, Spec: spec.Spec{Binary: "/bin/" + name}, Source: name + ".yaml:1"}
-	for _, edit := range edits {
-		edit(d)
-	}
-	spec.Defaults(&d.Spec)
-	d.Digest = spec.Digest(d.Metadata, d.Spec)
-	return d
-}
-
-func args(a ...string) func(*spec.Daemon) { return func(d *spec.Daemon) { d.Spec.Args = a } }
-
-func needs(name string) func(*spec.Daemon) {
-	return func(d *spec.Daemon) { d.Spec.DependsOn = append(d.Spec.DependsOn, spec.Dependency{Name: name}) }
-}
-
-func policyIs(p spec.RestartPolicy) func(*spec.Daemon) {
-	return func(d *spec.Daemon) { d.Spec.Restart.Policy = p }
-}
-
-func checked(edits ...func(*spec.Health)) func(*spec.Daemon) {
-	return func(d *spec.Daemon) {
-		d.Spec.Health = &spec.Health{TCP: "127.0.0.1:1", StartPeriod: spec.Duration(time.Second), Interval: spec.Duration(time.Second)}
-		for _, edit := range edits {
-			edit(d.Spec.Health)
-		}
-	}
-}
-
-// bench is a fake machine and an engine on it.
-type bench struct {
-	*driverstest.Host
-	e *Engine
-
-	mu  sync.Mutex
-	log []string
-}
-
-func newBench(edits ...func(*Options)) *bench {
-	b := &bench{Host: driverstest.NewHost()}
-	b.e = b.engine(edits...)
-	return b
-}
-
-func (b *bench) engine(edits ...func(*Options)) *Engine {
-	o := Options{Owner: spec.Owner{Set: "default"}, Tool: "test", LookupEnv: func(string) (string, bool) { return "", false }, Report: func(p Progress) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.log = append(b.log, strings.TrimSpace(p.Name+" "+p.Phase))
-	}}
-	for _, edit := range edits {
-		edit(&o)
-	}
-	return New(b.Host, o)
-}
-
-func (b *bench) said() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.log)
-}
-
-func (b *bench) apply(t *testing.T, o ApplyOptions, p PruneOptions, wants ...*spec.Daemon) ([]string, error) {
-	t.Helper()
-	return applyWith(t, b.e, o, p, wants...)
-}
-
-func applyWith(t *testing.T, e *Engine, o ApplyOptions, p PruneOptions, wants ...*spec.Daemon) ([]string, error) {
-	t.Helper()
-	r, err := e.Review(t.Context(), wants, p)
-	if err != nil {
-		return nil, err
-	}
-	items, err := e.Apply(t.Context(), r, o)
-	return words(items), err
-}
-
-func words(items []Item) []string {
-	var ws []string
-	for _, it := range items {
-		ws = append(ws, it.Name+" "+string(it.Action))
-	}
-	return ws
-}
-
-func (b *bench) state(t *testing.T, name string) spec.Observed {
-	t.Helper()
-	o, err := b.Fake().Observe(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o[0]
-}
-
-func (b *bench) mustApply(t *testing.T, wants ...*spec.Daemon) {
-	t.Helper()
-	if got, err := b.apply(t, ApplyOptions{}, PruneOptions{}, wants...); err != nil {
-		t.Fatalf("apply: %v (%v)", err, got)
-	}
-}
-
-// alike fails where the words differ.
-func alike(t *testing.T, what string, got []string, want ...string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s:\n got %q\nwant %q", what, got, want)
-	}
-}
 
 func TestApplyCreatesThenLeavesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

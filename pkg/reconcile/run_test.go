@@ -15,80 +15,6 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// manifests is a Source that a test changes.
-type manifests struct {
-	mu      sync.Mutex
-	wants   []*spec.Daemon
-	err     error
-	changed func()
-}
-
-func (m *manifests) Load(context.Context) ([]*spec.Daemon, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.wants, m.err
-}
-
-func (m *manifests) Watch(ctx context.Context, changed func()) error {
-	m.mu.Lock()
-	m.changed = changed
-	m.mu.Unlock()
-	changed()
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-func (m *manifests) set(err error, wants ...*spec.Daemon) {
-	m.mu.Lock()
-	m.wants, m.err = wants, err
-	m.mu.Unlock()
-	m.changed()
-}
-
-// keptBy is a run of the bench's set; it ends with the test.
-type keptBy struct {
-	*bench
-	src  *manifests
-	stop func() error
-}
-
-// keep starts a run and returns when it has settled.
-func keep(t *testing.T, b *bench, o RunOptions, wants ...*spec.Daemon) *keptBy {
-	t.Helper()
-	k := &keptBy{bench: b, src: &manifests{wants: wants}}
-	o.Holder = drivers.Holder{ID: "run-1", Set: "default", PID: 7, Command: "reconciler run -f d", Since: time.Now()}
-	e := b.engine(func(eo *Options) { eo.Owner.Holder = o.Holder.ID })
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx, k.src, o) }()
-	k.stop = func() error { cancel(); return <-ended }
-	t.Cleanup(cancel)
-	synctest.Wait()
-	time.Sleep(2 * UpFor)
-	synctest.Wait()
-	return k
-}
-
-func (k *keptBy) after(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-func (k *keptBy) crash(t *testing.T, name string) {
-	t.Helper()
-	k.Fake().Crash(name, spec.Exit{Known: true, Signal: "SIGKILL"})
-	synctest.Wait()
-}
-
-func condition(t *testing.T, b *bench, name string, ct spec.ConditionType) spec.Condition {
-	t.Helper()
-	ss, err := b.Statuses(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return find(ss[name].Conditions, ct)
-}
-
 func TestRunStartsAndRestartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep(t, newBench(), RunOptions{}, manifest("a"), manifest("b"))
@@ -359,15 +285,6 @@ func TestRunRepairsDrift(t *testing.T) {
 			t.Errorf("drift wasn't repaired: %q", k.said())
 		}
 	})
-}
-
-func count(lines []string, line string) (n int) {
-	for _, l := range lines {
-		if l == line {
-			n++
-		}
-	}
-	return n
 }
 
 // tidied counts the housekeeping of a driver that has work for the first few times.

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -135,56 +134,6 @@ func secretsStayHidden(r *rig) {
 	}
 }
 
-// stopWith stops d in a way of its own and returns how it ended.
-func (r *rig) stopWith(d *spec.Daemon, how spec.Stop) spec.Exit {
-	r.Helper()
-	s := r.step(spec.VerbStop, d)
-	s.Stop = how
-	if err := r.Apply(r.Context(), s); err != nil {
-		r.Fatal(err)
-	}
-	o := r.look(d.Name)
-	if o.State != spec.Exited || o.Instance.Exit == nil || !o.Instance.Exit.Asked || len(o.Drift) != 0 {
-		r.Fatalf("after the stop it is %+v, %+v", o, o.Instance)
-	}
-	return *o.Instance.Exit
-}
-
-func stopFaster(r *rig) {
-	d := r.daemon("web", func(d *spec.Daemon, o *testprog.Options) {
-		o.Ignore, d.Spec.Stop.GracePeriod = "SIGTERM", spec.Duration(time.Minute)
-	})
-	r.begin(d)
-	began := time.Now()
-	e := r.stopWith(d, spec.Stop{Signal: "SIGTERM", GracePeriod: spec.Duration(200 * time.Millisecond)})
-	if took := time.Since(began); e.Signal != "SIGKILL" || took < 200*time.Millisecond || took > 30*time.Second {
-		r.Errorf("it took %s and came to %+v", took, e)
-	}
-	r.must(spec.VerbStart, d)
-}
-
-func stopSlower(r *rig) {
-	d := r.daemon("web", func(d *spec.Daemon, o *testprog.Options) {
-		o.Linger, d.Spec.Stop.GracePeriod = 600*time.Millisecond, spec.Duration(100*time.Millisecond)
-	})
-	r.begin(d)
-	if e := r.stopWith(d, spec.Stop{Signal: "SIGTERM", GracePeriod: spec.Duration(20 * time.Second)}); e.Code != 0 || e.Signal != "" {
-		r.Errorf("it came to %+v, want status 0: it wasn't given its time", e)
-	}
-	r.begin(d)
-	if e := r.stopWith(d, d.Spec.Stop); e.Signal != "SIGKILL" {
-		r.Errorf("the next stop came to %+v, want SIGKILL as the unit says", e)
-	}
-}
-
-func stopBySignal(r *rig) {
-	d := r.daemon("web")
-	r.begin(d)
-	if e := r.stopWith(d, spec.Stop{Signal: "SIGINT", GracePeriod: d.Spec.Stop.GracePeriod}); e.Signal != "SIGINT" {
-		r.Errorf("it came to %+v, want SIGINT", e)
-	}
-}
-
 func conflictsAreLeftAlone(r *rig) {
 	args := []string{"--unit=web", "sleep", "1000"}
 	if r.scope.user {
@@ -288,85 +237,6 @@ func unreachable(r *rig) {
 	if names, err := d.List(r.Context()); err != nil || !slices.Contains(names, "web") {
 		r.Errorf("listed are %v (%v)", names, err)
 	}
-}
-
-// heard collects what a watch tells.
-type heard struct {
-	mu    sync.Mutex
-	names []string
-}
-
-func (h *heard) add(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.names = append(h.names, name)
-}
-
-// take tells whether a name was heard since it was asked last.
-func (h *heard) take(name string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	was := slices.Contains(h.names, name)
-	h.names = nil
-	return was
-}
-
-func (r *rig) listen() *heard {
-	r.Helper()
-	h := &heard{}
-	ctx, cancel := context.WithCancel(r.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.Watch(ctx, h.add) }()
-	r.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			r.Errorf("the watch ended: %v", err)
-		}
-	})
-	r.eventually("the watch is armed", func() bool { return h.take("") })
-	return h
-}
-
-func watchHearsEdits(r *rig) {
-	d := r.daemon("web")
-	r.begin(d)
-	h := r.listen()
-	for _, c := range []struct {
-		what string
-		do   func()
-	}{
-		{"an edit", func() {
-			text, err := os.ReadFile(r.scope.file("web.service"))
-			if err != nil {
-				r.Fatal(err)
-			}
-			r.write(r.scope.file("web.service"), "# hello\n"+string(text))
-		}},
-		{"a drop-in", func() { r.write(filepath.Join(r.scope.units, "web.service.d", "x.conf"), "[Service]\nNice=1\n") }},
-		{"an edit of it", func() { r.write(filepath.Join(r.scope.units, "web.service.d", "x.conf"), "[Service]\nNice=2\n") }},
-		{"disable", func() { r.systemctl("disable", "web.service") }},
-		{"set-property --runtime", func() { r.systemctl("set-property", "--runtime", "web.service", "TasksMax=99") }},
-	} {
-		c.do()
-		r.eventually("the watch tells of "+c.what, func() bool { return h.take("web") })
-	}
-	r.systemctl("daemon-reexec")
-	r.eventually("the watch is armed again", func() bool { return h.take("") })
-	r.eventually("it is seen again", func() bool { return r.look("web").State == spec.Running })
-	r.run("kill", "-9", fmt.Sprint(r.look("web").Instance.PID))
-	r.eventually("the watch tells of the death", func() bool { return h.take("web") })
-}
-
-func watchKnowsEnds(r *rig) {
-	r.listen()
-	d := r.daemon("web", func(d *spec.Daemon, _ *testprog.Options) { d.Spec.Restart.Policy = spec.RestartNever })
-	pid := r.begin(d).Instance.PID
-	r.run("kill", "-TERM", fmt.Sprint(pid)) // which systemd takes for a good end, and forgets
-	r.eventually("it has ended", func() bool { return r.look("web").State == spec.Exited })
-	r.eventually("the end is known", func() bool {
-		e := r.look("web").Instance.Exit
-		return e != nil && e.Known && e.Signal == "SIGTERM" && !e.Asked
-	})
 }
 
 func failuresAreExplained(r *rig) {
