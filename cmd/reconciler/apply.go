@@ -91,6 +91,7 @@ func (c *cli) apply(ctx context.Context, a *applyFlags, plan *savedPlan) error {
 	if a.dryRun.value == dryServer {
 		return errors.Join(c.printResults(a.out.value, rs.planned(), dryServer), outcome(rs.planned()...), refused(rs.guard))
 	}
+	c.recordLost(rs)
 	results := c.applyAll(ctx, rs, a)
 	if err := c.printResults(a.out.value, results, ""); err != nil {
 		return err

@@ -57,7 +57,16 @@ func (h *keptHost) tell(k *keeper, why trouble, err error) {
 	if p, ok := h.news(why, err); ok {
 		h.told = why
 		k.say(h.at, p)
+		k.c.recordHost(h.at, "Warning", why.event(), p.Message)
 	}
+}
+
+// event is the reason of the event that tells of a trouble.
+func (t trouble) event() string {
+	if t == unreachable || t == refusing {
+		return "HostUnreachable"
+	}
+	return "HostNotKept"
 }
 
 // news is what is to be told of a trouble, if anything.
@@ -142,8 +151,10 @@ func (k *keeper) loaded(h *keptHost, link *keptLink) {
 	case noTrouble:
 	case unreachable, refusing:
 		k.say(h.at, reconcile.Progress{Phase: "reachable again"})
+		k.c.recordHost(h.at, "Normal", "HostReachable", "")
 	default:
 		k.say(h.at, reconcile.Progress{Phase: "kept again"})
+		k.c.recordHost(h.at, "Normal", "HostKept", "")
 	}
 	h.told, h.failures = noTrouble, 0
 	k.settled(h.at)

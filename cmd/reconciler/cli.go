@@ -25,6 +25,8 @@ type cli struct {
 	getenv   func(string) string
 	// connect wires up a host that the verbs work on; this machine where at is empty. inv says how others are reached.
 	connect func(ctx context.Context, c *cli, inv *inventory, at string, o reconcile.Options) (*session, error)
+	// journal opens what this machine remembers.
+	journal func(c *cli) (journal, error)
 	// ways says how hosts are reached, beside those that are declared.
 	ways func(declared []targets.Host) (*targets.Resolver, error)
 	// scan asks a host for its key.
@@ -50,7 +52,7 @@ type cli struct {
 
 // run is the whole command as a function: it runs args and returns the exit code. A cancelled ctx ends it after the step in hand.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connect, ways: targets.Here, scan: scan, person: atTerminal, gather: doctor.Gather}
+	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, connect: connect, journal: localJournal, ways: targets.Here, scan: scan, person: atTerminal, gather: doctor.Gather}
 	c.controller = sync.OnceValue(c.newController)
 	c.boot, c.looks = systemdBoot{c}, lookSignal
 	return c.main(ctx, args)

@@ -157,9 +157,9 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	}
 	var rows [][]string
 	for _, e := range a.events {
-		rows = append(rows, []string{age(now.Sub(e.At)), e.Type, e.Reason, strconv.Itoa(max(e.Count, 1)), firstLine(e.Message)})
+		rows = append(rows, []string{lastSeen(e, now), e.Type, e.Reason, firstLine(e.Message)})
 	}
-	p.section("Events", []string{"LAST SEEN", "TYPE", "REASON", "COUNT", "MESSAGE"}, rows)
+	p.section("Events", []string{"LAST SEEN", "TYPE", "REASON", "MESSAGE"}, rows)
 }
 
 func describeInstance(p page, o spec.Observed, now time.Time) {

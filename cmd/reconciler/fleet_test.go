@@ -137,6 +137,7 @@ func fleetUnreachableSession(d *desk) {
 	d.must(4, "wait", "-f", "web.yaml", "-f", "hosts.yaml", "--for=condition=Ready")
 	d.must(4, "logs", "web", "--host", "gpu-1,gpu-2")
 	d.must(4, "events", "--host", "gpu-1,gpu-2", "--for=web")
+	d.must(0, "events", "--for=host/gpu-1")
 	d.mend("gpu-1")
 	d.must(0, "apply", "-f", ".")
 }

@@ -64,7 +64,7 @@ func (d *desk) cli(stdout, stderr io.Writer) *cli {
 		gather: func(layout.Dirs) doctor.Facts { return d.facts },
 		in:     strings.NewReader(d.stdin), out: stdout, err: stderr, getenv: func(k string) string { return env[k] },
 		ways:    func(declared []targets.Host) (*targets.Resolver, error) { return waysOf(declared), nil },
-		connect: d.connect, scan: d.scan, person: d.person, looks: func() (<-chan os.Signal, func()) { return d.looks, func() {} },
+		connect: d.connect, journal: func(*cli) (journal, error) { return d.host.Reopen(), nil }, scan: d.scan, person: d.person, looks: func() (<-chan os.Signal, func()) { return d.looks, func() {} },
 	}
 }
 
