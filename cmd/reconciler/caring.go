@@ -38,6 +38,7 @@ func (k *keeper) care(ctx context.Context, h *keptHost) {
 			k.fail(err)
 			return
 		}
+		k.shown.trouble(h.at, why, err)
 		k.ledger.Away(h.at)
 		h.failures++
 		h.tell(k, why, err)
@@ -111,8 +112,11 @@ func (k *keeper) once(ctx context.Context, h *keptHost) (trouble, error) {
 	part := &part{Source: k.src.For(h.at, k.reached(s)), turn: k.ledger.Turn, ask: h.ask}
 	link := &keptLink{looks: make(chan func(int)), lost: make(chan struct{})}
 	defer k.lose(h, link)
+	audience, stop := k.shown.reach(ctx, h.at, s, part)
+	defer stop()
 	err = s.Run(ctx, part, reconcile.RunOptions{
-		Prune: k.p.pruneOptions(), Resync: k.resync, Holder: k.holder, Loaded: func() { k.loaded(h, link) }, Looks: link.looks,
+		Prune: k.p.pruneOptions(), Resync: k.resync, Holder: k.holder, Loaded: func() { k.loaded(h, link); k.shown.reached(h.at, s) }, Looks: link.looks,
+		Passed: k.shown.passedOf(h.at), Audience: audience,
 		Permit: func(share reconcile.Share) (bool, error) { return k.ledger.Ask(h.at, int(part.asked.Load()), share) },
 	})
 	switch {
@@ -136,6 +140,7 @@ func (k *keeper) dial(ctx context.Context, h *keptHost) (*session, error) {
 	o := k.c.options(*k.p.set, k.p.force)
 	o.Owner.Holder = k.holder.ID
 	o.Report = func(p reconcile.Progress) { k.say(h.at, p) }
+	o.Meter = k.shown.meter()
 	k.mu.Lock()
 	inv := k.inv
 	k.mu.Unlock()
@@ -193,12 +198,17 @@ type part struct {
 	reconcile.Source
 	turn  func() int
 	ask   <-chan struct{}
-	asked atomic.Int64 // the ledger's turn at the last Load
+	asked atomic.Int64                   // the ledger's turn at the last Load
+	wants atomic.Pointer[[]*spec.Daemon] // what the last good Load returned
 }
 
 func (p *part) Load(ctx context.Context) ([]*spec.Daemon, error) {
 	p.asked.Store(int64(p.turn()))
-	return p.Source.Load(ctx)
+	wants, err := p.Source.Load(ctx)
+	if err == nil {
+		p.wants.Store(&wants)
+	}
+	return wants, err
 }
 
 func (p *part) Watch(ctx context.Context, changed func()) error {

@@ -27,6 +27,8 @@ type keeper struct {
 	ledger *reconcile.Ledger
 	maker  *programs.Maker
 	say    func(at string, p reconcile.Progress)
+	// shown is what is shown over HTTP; nil where nobody can look.
+	shown *shown
 	// dialing has room for those that connect at once.
 	dialing chan struct{}
 	// fail ends the run with an error.
@@ -58,7 +60,8 @@ type keptHost struct {
 // run keeps the fleet until ctx ends, or what keeps this machine fails. Daemons live on.
 func (k *keeper) run(ctx context.Context) error {
 	ctx, k.fail = context.WithCancelCause(ctx)
-	defer k.fail(nil)
+	defer func() { k.fail(nil); k.caring.Wait() }()
+	k.caring.Go(func() { k.shown.serve(ctx, k.c.logger(), k.say) })
 	asked, stop := k.c.looks()
 	defer stop()
 	fleet, err := k.src.Load(ctx)
@@ -152,6 +155,7 @@ func (k *keeper) follow(ctx context.Context, fleet reconcile.Fleet) {
 	}
 	hosts := slices.Sorted(maps.Keys(k.kept))
 	k.mu.Unlock()
+	k.shown.known()
 	k.ledger.Begin(declared, hosts)
 }
 
@@ -166,13 +170,16 @@ func sameWay(a, b *spec.HostManifest) bool {
 func (k *keeper) begin(ctx context.Context, at string, before <-chan struct{}) *keptHost {
 	h := &keptHost{at: at, declared: k.inv.find(at), ended: make(chan struct{}), ask: make(chan struct{}, 1)}
 	ctx, h.stop = context.WithCancel(ctx)
+	k.shown.begin(at)
 	k.caring.Go(func() {
 		defer close(h.ended)
 		defer h.stop()
 		if before != nil {
 			<-before
+			k.shown.begin(at)
 		}
 		k.care(ctx, h)
+		k.shown.end(at)
 	})
 	return h
 }

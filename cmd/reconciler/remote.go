@@ -38,7 +38,7 @@ func connectRemote(ctx context.Context, c *cli, inv *inventory, at string, o rec
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	s := &session{host: host, lookPath: host.LookPath, facts: host.Facts(), call: host.Call, notes: way.Notes, prepare: func() error { return nil }, alsoClose: conn.Close}
+	s := &session{host: host, lookPath: host.LookPath, facts: host.Facts(), call: host.Call, notes: way.Notes, address: way.Target.Address, prepare: func() error { return nil }, alsoClose: conn.Close}
 	if declared != nil {
 		o.Concurrency = declared.Spec.Concurrency
 		s.host = preferring(host, declared.Spec.Driver)

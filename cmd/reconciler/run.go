@@ -30,6 +30,8 @@ ended, without touching them. SIGUSR1 has it look at everything at once, and not
 	var p planning
 	c.planningFlags(cmd, &p)
 	resync := cmd.Flags().Duration("resync", 10*time.Minute, "how often everything is looked at though nothing seems to have happened")
+	var show showing
+	show.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch err := p.check(cmd); {
 		case err != nil:
@@ -39,18 +41,24 @@ ended, without touching them. SIGUSR1 has it look at everything at once, and not
 		case len(p.Files) == 0:
 			return usagef("no manifests are named: give -f DIR or -f FILE")
 		}
-		return c.keep(cmd.Context(), &p, *resync)
+		return c.keep(cmd.Context(), &p, *resync, show)
 	}
 	return cmd
 }
 
 // keep runs the loops until ctx ends.
-func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration) error {
+func (c *cli) keep(ctx context.Context, p *planning, resync time.Duration, show showing) error {
+	shown, err := show.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shown.close()
 	k := &keeper{
 		c: c, p: p, resync: resync, say: c.teller(), dialing: make(chan struct{}, max(p.parallel, 1)), kept: map[string]*keptHost{}, named: map[string]bool{}, first: map[string]bool{},
 		holder: drivers.Holder{ID: rand.Text(), Set: *p.set, PID: os.Getpid(), Command: strings.Join(os.Args, " "), Since: time.Now()},
 	}
 	k.ledger = reconcile.NewLedger(*p.set, p.guard, k.askAgain)
+	k.shown = shown
 	maker, closeShop, err := c.runsMaker(k.say)
 	if err != nil {
 		return err

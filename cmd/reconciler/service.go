@@ -68,12 +68,14 @@ they are left alone when it ends. To do it again changes what differs; a unit of
 	var p planning
 	c.planningFlags(cmd, &p)
 	resync := cmd.Flags().Duration("resync", 10*time.Minute, "as of reconciler run")
+	var show showing
+	show.flags(cmd)
 	dry := cmd.Flags().Bool("dry-run", false, "print the unit, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := p.check(cmd); err != nil {
 			return err
 		}
-		s, err := c.service(&p, *resync)
+		s, err := c.service(&p, *resync, show)
 		if err != nil {
 			return err
 		}
@@ -129,7 +131,7 @@ func (c *cli) uninstallServiceCmd() *cobra.Command {
 }
 
 // service is the unit that runs what p says, as this command would where it stands.
-func (c *cli) service(p *planning, resync time.Duration) (systemd.Service, error) {
+func (c *cli) service(p *planning, resync time.Duration, show showing) (systemd.Service, error) {
 	if slices.Contains(p.Files, "-") {
 		return systemd.Service{}, usagef("-f -: a service has no stdin; name files or directories")
 	}
@@ -163,6 +165,11 @@ func (c *cli) service(p *planning, resync time.Duration) (systemd.Service, error
 	add(p.parallel != defaultParallel, "--max-parallel-hosts="+strconv.Itoa(p.parallel))
 	add(resync != 10*time.Minute, "--resync", resync.String())
 	add(c.drivers != "", "--drivers", c.drivers)
+	listening, err := show.args()
+	if err != nil {
+		return s, err
+	}
+	s.Args = append(s.Args, listening...)
 	kinds, err := driverKinds(c.drivers)
 	if err != nil {
 		return s, err

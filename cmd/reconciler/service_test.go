@@ -49,7 +49,7 @@ func (b *fakeBoot) Remove(context.Context) (bool, error) {
 
 // serviceSession installs the boot service again and again. The program's own path differs from machine to machine.
 func serviceSession(d *desk) {
-	d.must(0, "install-service", "-f", ".", "-f", "db.yaml", "-l", "app=shop", "-R", "--set=50%", "--resync=1m", "--drivers=process", "--dry-run")
+	d.must(0, "install-service", "-f", ".", "-f", "db.yaml", "-l", "app=shop", "-R", "--set=50%", "--resync=1m", "--drivers=process", "--listen=127.0.0.1:9640", "--dry-run")
 	d.must(0, "install-service", "-f", ".")
 	d.must(0, "install-service", "-f", ".")
 	d.must(0, "install-service", "-f", ".", "--prune", "--prune-guard=3")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/internal/sshconfig"
@@ -33,6 +34,7 @@ type engine interface {
 	WaitFor(ctx context.Context, names []string, met func(reconcile.View) bool) error
 	Follow(ctx context.Context, names []string, yield func([]reconcile.View) bool) error
 	Run(ctx context.Context, src reconcile.Source, o reconcile.RunOptions) error
+	Behind() time.Duration
 }
 
 // session is an open machine: what the verbs work on.
@@ -47,6 +49,8 @@ type session struct {
 	facts remote.Facts
 	call  func(ctx context.Context, method string, params, result any) error
 	notes []sshconfig.Note
+	// address is where another machine is reached.
+	address string
 	// prepare makes what the first daemon needs. Verbs that only look leave no trace on a machine.
 	prepare func() error
 	// alsoClose closes what the host is reached over; nil for nothing.

@@ -310,5 +310,9 @@ func mistakesSession(d *desk) {
 	d.must(2, "events", "--types=Bad")
 	d.must(2, "run")
 	d.must(2, "run", "-f", ".", "--resync=1ms")
+	d.must(2, "run", "-f", ".", "--listen=9640")
+	d.must(2, "run", "-f", ".", "--listen=:9640")
+	d.must(2, "run", "-f", ".", "--listen=0.0.0.0:9640", "--listen-token-file=none")
+	d.must(2, "run", "-f", ".", "--listen-token-file=token")
 	d.must(2, "explain", "spec.helth")
 }

@@ -40,7 +40,7 @@ type View interface {
 
 	// Healthy returns nil as long as the run works, and else what is wrong with it.
 	Healthy() error
-	// Ready returns nil once each host was reached and its daemons were all looked at, or it is known that it can't be; and until then, which hosts are missing.
+	// Ready returns nil once each host was reached once and its daemons were all looked at; and until then, which hosts are missing, and why.
 	Ready() error
 }
 

@@ -129,6 +129,8 @@ type LogOptions struct {
 	Follow bool
 	// Tail is the number of last lines to begin with; negative: all.
 	Tail int
+	// Bytes, where it isn't 0, is how much there may be of what was written before, at most; of more it is the end. A log that a platform keeps is bounded by Tail alone.
+	Bytes int64
 	// Since is the oldest time wanted; zero: any.
 	Since time.Time
 	// Previous selects what the instance before this one wrote.

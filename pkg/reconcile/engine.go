@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -20,7 +21,8 @@ type Engine struct {
 	busy chan struct{} // one token for each daemon that is being worked on
 
 	reporting sync.Mutex
-	sending   sync.Map // digests of programs to chan struct{}, which holds a token while one is sent
+	sending   sync.Map              // digests of programs to chan struct{}, which holds a token while one is sent
+	running   atomic.Pointer[Queue] // of the Run that there was last
 }
 
 // busiest is how many daemons are worked on at once: enough for the machine's cores and disks, and few enough that what blocks in the kernel doesn't cost

@@ -34,7 +34,8 @@ type queueItem struct {
 	due   bool // in Queue.due, or to be put there by Done
 	taken bool // a worker has it
 	at    time.Time
-	index int // in Queue.later, or -1
+	index int       // in Queue.later, or -1
+	since time.Time // when it was put into Queue.due
 }
 
 // NewQueue returns an empty queue.
@@ -103,8 +104,7 @@ func (q *Queue) Done(key string) {
 	it.taken = false
 	switch {
 	case it.due:
-		q.due = append(q.due, key)
-		q.signal()
+		q.hand(it)
 	case it.index < 0:
 		delete(q.items, key)
 	}
@@ -147,9 +147,24 @@ func (q *Queue) makeDue(it *queueItem) {
 		heap.Remove(&q.later, it.index)
 	}
 	if !it.taken {
-		q.due = append(q.due, it.name)
-		q.signal()
+		q.hand(it)
 	}
+}
+
+func (q *Queue) hand(it *queueItem) {
+	it.since = time.Now()
+	q.due = append(q.due, it.name)
+	q.signal()
+}
+
+// Behind is how long the key that has been due for longest has waited for a worker; 0 where none waits.
+func (q *Queue) Behind() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.down || len(q.due) == 0 {
+		return 0
+	}
+	return time.Since(q.items[q.due[0]].since)
 }
 
 func (q *Queue) signal() {

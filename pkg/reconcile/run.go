@@ -32,6 +32,7 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	defer cancel(nil)
 	k := &keeping{opt: o, src: src, reload: make(chan struct{}, 1), relist: make(chan struct{}, 1)}
 	k.loop = newLoop(e, func(*loop) policy { return k })
+	e.running.Store(k.loop.queue)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	k.watch(ctx, &wg)
@@ -47,6 +48,14 @@ func (e *Engine) Run(ctx context.Context, src Source, o RunOptions) error {
 	}
 	wg.Go(func() { k.loop.run(ctx) })
 	return k.lost(ctx, k.keep(ctx))
+}
+
+// Behind is how long a daemon that is to be looked at now has waited for that in the Run of this engine, or the last one. More than seconds mean that a look hangs.
+func (e *Engine) Behind() time.Duration {
+	if q := e.running.Load(); q != nil {
+		return q.Behind()
+	}
+	return 0
 }
 
 // whileLinked returns a context that also ends, with a cause that wraps ErrUnreachable, when the host's link is lost.

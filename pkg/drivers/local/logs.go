@@ -74,6 +74,9 @@ func beginning(r *logfile.Reader, begin, end int64, instance *spec.Instance, opt
 			begin = max(begin, instance.LogStart)
 		}
 	}
+	if opts.Bytes > 0 {
+		begin = max(begin, end-opts.Bytes)
+	}
 	if opts.Tail < 0 {
 		return begin, nil
 	}
