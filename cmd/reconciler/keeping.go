@@ -28,7 +28,7 @@ type keeper struct {
 	maker  *programs.Maker
 	say    func(at string, p reconcile.Progress)
 	// shown is what is shown over HTTP; nil where nobody can look.
-	shown *shown
+	shown *overview
 	// dialing has room for those that connect at once.
 	dialing chan struct{}
 	// fail ends the run with an error.

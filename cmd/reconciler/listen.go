@@ -68,7 +68,7 @@ func (s showing) args() ([]string, error) {
 }
 
 // open begins to listen; nil where nothing is to be shown. Who connects is answered once there is something to serve.
-func (s showing) open(ctx context.Context) (*shown, error) {
+func (s showing) open(ctx context.Context) (*overview, error) {
 	a, token, err := s.check()
 	if err != nil || s.address == "" {
 		return nil, err
@@ -81,18 +81,18 @@ func (s showing) open(ctx context.Context) (*shown, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &shown{listener: l, address: a, guard: guard, links: map[string]*shownLink{}, passed: map[string]bool{}}, nil
+	return &overview{listener: l, address: a, guard: guard, links: map[string]*shownLink{}, passed: map[string]bool{}}, nil
 }
 
 // close ends the listening. It may be called where nothing is shown.
-func (v *shown) close() {
+func (v *overview) close() {
 	if v != nil {
 		_ = v.listener.Close()
 	}
 }
 
 // serve answers until ctx ends.
-func (v *shown) serve(ctx context.Context, log logr.Logger, say func(at string, p reconcile.Progress)) {
+func (v *overview) serve(ctx context.Context, log logr.Logger, say func(at string, p reconcile.Progress)) {
 	if v == nil {
 		return
 	}
@@ -104,7 +104,7 @@ func (v *shown) serve(ctx context.Context, log logr.Logger, say func(at string, 
 }
 
 // url is where a person looks.
-func (v *shown) url() string {
+func (v *overview) url() string {
 	at, tcp := v.listener.Addr().(*net.TCPAddr)
 	if !tcp {
 		return v.address.String()

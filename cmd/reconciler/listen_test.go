@@ -129,7 +129,7 @@ func TestShownAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &shown{links: map[string]*shownLink{}, passed: map[string]bool{}}
+	v := &overview{links: map[string]*shownLink{}, passed: map[string]bool{}}
 	p := new(part)
 	p.wants.Store(&wants[0])
 	ctx, cancel := context.WithCancel(t.Context())
@@ -191,7 +191,7 @@ type hungEngine struct {
 func (h hungEngine) Behind() time.Duration { return h.late }
 
 func TestARunThatHangsIsNotHealthy(t *testing.T) {
-	v := &shown{links: map[string]*shownLink{"gpu-1": {session: &session{engine: hungEngine{late: time.Second}}}}}
+	v := &overview{links: map[string]*shownLink{"gpu-1": {session: &session{engine: hungEngine{late: time.Second}}}}}
 	if err := v.Healthy(); err != nil {
 		t.Errorf("a look takes a second: %v", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// shown is what a run shows to those who only look: a web.View, which the hosts that are kept fill in. A nil one takes what it is told and costs nothing. Its methods may be called concurrently.
-type shown struct {
+// overview is what a run shows to those who only look: a web.View, which the hosts that are kept fill in. A nil one takes what it is told and costs nothing. Its methods may be called concurrently.
+type overview struct {
 	web.Board
 	web.Sampler
 	loop     web.Loop
@@ -36,7 +36,7 @@ type shownLink struct {
 }
 
 // begin tells of a host that is kept from now on.
-func (v *shown) begin(at string) {
+func (v *overview) begin(at string) {
 	if v == nil {
 		return
 	}
@@ -46,7 +46,7 @@ func (v *shown) begin(at string) {
 }
 
 // known tells that all hosts have begun.
-func (v *shown) known() {
+func (v *overview) known() {
 	if v != nil {
 		v.mu.Lock()
 		v.loaded = true
@@ -55,7 +55,7 @@ func (v *shown) known() {
 }
 
 // end tells of a host that isn't kept any more.
-func (v *shown) end(at string) {
+func (v *overview) end(at string) {
 	if v == nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (v *shown) end(at string) {
 }
 
 // trouble tells why a host isn't kept now.
-func (v *shown) trouble(at string, why trouble, err error) {
+func (v *overview) trouble(at string, why trouble, err error) {
 	if v == nil {
 		return
 	}
@@ -90,7 +90,7 @@ func (v *shown) trouble(at string, why trouble, err error) {
 }
 
 // reached tells that the daemons of a host are kept now.
-func (v *shown) reached(at string, s *session) {
+func (v *overview) reached(at string, s *session) {
 	if v == nil {
 		return
 	}
@@ -104,7 +104,7 @@ func (v *shown) reached(at string, s *session) {
 }
 
 // reach makes a host one that can be asked, until stop is called, and returns who is to be told of its daemons.
-func (v *shown) reach(ctx context.Context, at string, s *session, p *part) (audience reconcile.Audience, stop func()) {
+func (v *overview) reach(ctx context.Context, at string, s *session, p *part) (audience reconcile.Audience, stop func()) {
 	if v == nil {
 		return nil, func() {}
 	}
@@ -135,7 +135,7 @@ func (v *shown) reach(ctx context.Context, at string, s *session, p *part) (audi
 }
 
 // passedOf returns what is called once every daemon of a host was looked at.
-func (v *shown) passedOf(at string) func() {
+func (v *overview) passedOf(at string) func() {
 	if v == nil {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (v *shown) passedOf(at string) func() {
 
 // spectator takes the looks at the daemons of one host to the board.
 type spectator struct {
-	*shown
+	*overview
 	host string
 }
 
@@ -176,10 +176,10 @@ func (s spectator) Seen(v reconcile.View) {
 }
 
 // LetGo takes a daemon off the board.
-func (s spectator) LetGo(name string) { s.shown.Board.Forget(s.host, name) }
+func (s spectator) LetGo(name string) { s.overview.Board.Forget(s.host, name) }
 
 // meter counts what all engines do; nil where nobody can look.
-func (v *shown) meter() reconcile.Meter {
+func (v *overview) meter() reconcile.Meter {
 	if v == nil {
 		return nil
 	}

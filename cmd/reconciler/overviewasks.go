@@ -19,7 +19,7 @@ import (
 const hangs = 30 * time.Second
 
 // Healthy is as web.View has it.
-func (v *shown) Healthy() error {
+func (v *overview) Healthy() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var errs []error
@@ -32,7 +32,7 @@ func (v *shown) Healthy() error {
 }
 
 // Ready is as web.View has it.
-func (v *shown) Ready() error {
+func (v *overview) Ready() error {
 	hosts := v.Hosts()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -56,7 +56,7 @@ func (v *shown) Ready() error {
 }
 
 // find returns a host that can be asked about one of its daemons.
-func (v *shown) find(what, host, name string) (*shownLink, error) {
+func (v *overview) find(what, host, name string) (*shownLink, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, there := v.Daemon(host, name); !there {
@@ -70,7 +70,7 @@ func (v *shown) find(what, host, name string) (*shownLink, error) {
 }
 
 // Diff is as web.View has it.
-func (v *shown) Diff(ctx context.Context, host, name string) (string, error) {
+func (v *overview) Diff(ctx context.Context, host, name string) (string, error) {
 	l, err := v.find("compare", host, name)
 	if err != nil {
 		return "", err
@@ -88,7 +88,7 @@ func (v *shown) Diff(ctx context.Context, host, name string) (string, error) {
 }
 
 // Events is as web.View has it.
-func (v *shown) Events(ctx context.Context, host, name string, n int) ([]spec.Event, error) {
+func (v *overview) Events(ctx context.Context, host, name string, n int) ([]spec.Event, error) {
 	l, err := v.find("list the events of", host, name)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (v *shown) Events(ctx context.Context, host, name string, n int) ([]spec.Ev
 }
 
 // Logs is as web.View has it.
-func (v *shown) Logs(ctx context.Context, host, name string, lines int, w io.Writer) error {
+func (v *overview) Logs(ctx context.Context, host, name string, lines int, w io.Writer) error {
 	l, err := v.find("read the log of", host, name)
 	if err != nil {
 		return err
