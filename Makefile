@@ -40,7 +40,7 @@ cover: ## Run the tests and show what they don't reach; coverage.html has the li
 	go run ./hack/check cover
 
 bench: build hello ## Measure against the bare-kernel floors; fails when a bar is missed
-	hack/deps.sh gcc mmdebstrap ip ssh ansible
+	hack/deps.sh gcc mmdebstrap ip ssh chromium ansible
 	hack/rootfs.sh
 	go run ./hack/bench -remote -reconciler bin/reconciler -hello bin/hello
 

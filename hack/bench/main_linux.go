@@ -40,6 +40,7 @@ func main() {
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
 	flag.BoolVar(&b.lookingOnly, "looking", false, "measure nothing but what it costs to look at daemons")
+	flag.BoolVar(&b.pageOnly, "page", false, "measure nothing but the page of a run")
 	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
 	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
 	simulate := flag.Int("simulate", 0, "be so many simulated hosts, and measure nothing")
@@ -71,6 +72,7 @@ type bench struct {
 	drivers string // to measure
 	// lookingOnly is for a short measurement of what somebody works at.
 	lookingOnly bool
+	pageOnly    bool
 	behindSSH   bool
 	crowd       int
 	driver      string // of the daemons
@@ -104,7 +106,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.tinyd == "" {
+	if b.tinyd == "" && !b.pageOnly {
 		if b.tinyd, err = buildTinyd(ctx, b.dir); err != nil {
 			return err
 		}
@@ -115,6 +117,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(b.out, "load average before: %s; state in %s, records in %s\n", strings.Join(strings.Fields(string(load))[:3], " "), b.dir, cmp.Or(b.fast, b.dir))
 
+	if b.pageOnly {
+		return b.report(ctx, "page", b.thePage)
+	}
 	if b.driver != "" {
 		return b.here(ctx)
 	}
@@ -123,6 +128,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		b.driver = "process"
 		err = b.here(ctx)
 	}
+	err = errors.Join(err, b.report(ctx, "page", b.thePage))
 	if b.reconciler != "" {
 		err = errors.Join(err, b.onHosts(ctx, drivers))
 		if b.behindSSH {
@@ -146,17 +152,22 @@ func (b *bench) here(ctx context.Context) error {
 	if parts == nil {
 		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)
 	}
+	return b.report(ctx, b.driver+" driver", parts...)
+}
+
+// report takes measurements and prints what came of them, as one table.
+func (b *bench) report(ctx context.Context, what string, parts ...func(context.Context) ([]row, error)) error {
 	var rows []row
 	for _, part := range parts {
 		more, err := part(ctx)
 		if err != nil {
-			return fmt.Errorf("measure the %s driver: %w", b.driver, err)
+			return fmt.Errorf("measure the %s: %w", what, err)
 		}
 		rows = append(rows, more...)
 	}
 	fmt.Fprintln(b.out)
 	if missed := print(b.out, rows); missed > 0 {
-		return fmt.Errorf("the %s driver missed %d bars", b.driver, missed)
+		return fmt.Errorf("the %s missed %d bars", what, missed)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func rooms() []room {
 		{"cmd/*", []string{"pkg/*", "internal/*"}},
 		{"examples", []string{"pkg/spec"}}, // a test loads the manifests
 		{"examples/*", nil},
-		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost", "test/sshlab", "test/simhost", "test/outage"}}, // measurements are taken on hosts, too
+		{"hack/*", []string{"pkg/*", "internal/*", "test/labhost", "test/sshlab", "test/simhost", "test/outage", "test/browser"}}, // measurements are taken on hosts, too
 		{"test/*", []string{"pkg/*", "internal/*", "test/*"}},
 	}
 }

@@ -181,3 +181,8 @@ func (p *Page) Screenshot(ctx context.Context, file string, whole bool) error {
 	}
 	return os.WriteFile(file, png, 0o644)
 }
+
+// Prepare has each page that is loaded from now on run script before any of its own.
+func (p *Page) Prepare(ctx context.Context, script string) error {
+	return p.call(ctx, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": script}, nil)
+}

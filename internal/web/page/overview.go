@@ -41,10 +41,10 @@ type section struct {
 type rowView struct {
 	ID        int
 	Name, URL string
-	state
-	Note note
-	figures
-	Hidden bool
+	State     state
+	Note      note
+	Figures   figures
+	Hidden    bool
 }
 
 func kinds() []string { return []string{kindOK, kindBusy, kindBad, kindOff, kindUnknown} }
@@ -70,7 +70,7 @@ func (s *sheet) overview(query, kind string) overview {
 		kind = ""
 	}
 	o := overview{Version: strconv.FormatUint(s.version, 10), Query: query, Kind: kind, Groups: make([]section, len(s.hosts))}
-	o.BlankRow.figures = figures{unknown, unknown, -1} // whose nodes the script changes
+	o.BlankRow.Figures = figures{unknown, unknown, -1} // whose nodes the script changes
 	unreached := 0
 	of, counts := map[*entry]*section{}, map[string]int{"": len(s.daemons)}
 	for i, e := range s.hosts {
@@ -86,7 +86,7 @@ func (s *sheet) overview(query, kind string) overview {
 	}
 	for _, e := range s.daemons {
 		counts[e.state.Kind]++
-		g, row := of[e.host], rowView{ID: e.id, Name: e.name, URL: e.url, state: e.state, Note: e.note, figures: e.figures}
+		g, row := of[e.host], rowView{ID: e.id, Name: e.name, URL: e.url, State: e.state, Note: e.note, Figures: e.figures}
 		row.Hidden = !e.matches(query, kind)
 		g.Hidden = g.Hidden && row.Hidden
 		g.Rows = append(g.Rows, row)

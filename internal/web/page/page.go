@@ -46,9 +46,9 @@ func Handler(v web.View) http.Handler { return handler(v, time.Now) }
 func handler(v web.View, now func() time.Time) http.Handler {
 	p := &page{view: v, now: now, sheet: newSheet(v), epoch: rand.Text()[:8], readers: make(chan struct{}, maxReaders), loads: make(chan struct{}, maxLoads)}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
-		"age":   func(at int64) string { return age(at, p.now()) },
-		"clock": clock,
-		"word":  kindWord,
+		"age":    func(at int64) string { return age(at, p.now()) },
+		"clock":  clock,
+		"plural": plural,
 	}).ParseFS(templates, "templates/*.html"))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.overview)

@@ -4,7 +4,7 @@ const silence = 15000; // milliseconds without a word after which the link count
 const link = document.getElementById("link");
 const state = { lost: null, offset: Number(document.body.dataset.time) - Date.now() / 1000 };
 
-const clock = (ms) => new Date(ms).toLocaleTimeString();
+const clock = (ms) => new Date(ms).toTimeString().slice(0, 8);
 
 function show(kind, text) {
   if (link.textContent === text) return;

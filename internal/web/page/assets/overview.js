@@ -32,7 +32,7 @@ function filter() {
     shown += here;
     group.hidden = here === 0 && !!(kind || wanted);
     const count = group.querySelector(".count");
-    if (count) put(count, String(all.length));
+    if (count) put(count, plural(all.length, "daemon"));
   }
   for (const tally of document.querySelectorAll(".tally")) {
     const n = counts[tally.dataset.kind] ?? 0;
@@ -41,7 +41,7 @@ function filter() {
     tally.dataset.kind === kind ? tally.setAttribute("aria-current", "true") : tally.removeAttribute("aria-current");
   }
   const hosts = table.querySelectorAll(".host").length, lost = table.querySelectorAll(".host.lost").length;
-  put(document.getElementById("hosts"), hosts === 1 ? "1 host" : `${hosts} hosts`);
+  put(document.getElementById("hosts"), plural(hosts, "host"));
   put(document.getElementById("unreached"), lost ? `${lost} not reached` : "");
   put(document.getElementById("shown"), kind || wanted ? `${shown} of ${counts[""]} shown` : "");
   document.getElementById("nomatch").hidden = shown > 0 || counts[""] === 0;
@@ -88,6 +88,7 @@ const keys = {
   [NOTE]: (row) => -since(row.cells[NOTE].firstElementChild),
 };
 const order = { by: NAME, sign: 1 };
+const plural = (n, one) => n === 1 ? `1 ${one}` : `${n} ${one}s`;
 const byName = (a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 
 function sort(unlessIn) { // moved, an element would lose the focus
