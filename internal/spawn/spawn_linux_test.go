@@ -2,7 +2,6 @@ package spawn
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,15 +11,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"reconciler.dev/reconciler/internal/pidfd"
 	"reconciler.dev/reconciler/internal/procfs"
 )
 
@@ -289,116 +285,6 @@ func TestNoZombiesAreLeftByErrors(t *testing.T) {
 		if st, err := procfs.ReadStat(pid); err == nil && st.PPID == os.Getpid() && st.Dead() {
 			t.Errorf("%+v was not reaped", st)
 		}
-	}
-}
-
-func TestRun(t *testing.T) {
-	s := newSpawner(t)
-	for text, want := range map[string]struct{ out, err string }{
-		"echo out; echo err >&2":                  {"out\nerr\n", ""},
-		"echo no; exit 3":                         {"no\n", "exited with status 3"},
-		"kill -9 $$":                              {"", "ended by SIGKILL"},
-		"yes | head -c 1000000":                   {strings.Repeat("y\n", 50), ""},
-		"echo a; sleep 1000 &":                    {"a\n", ""},
-		"echo a; setsid sleep 0.2 & echo b; wait": {"b", ""},
-	} {
-		out, err := s.Run(t.Context(), script(text), 100)
-		if !strings.Contains(string(out), want.out) || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
-			t.Errorf("%q: %q, %v; want %q, %q", text, out, err, want.out, want.err)
-		}
-	}
-}
-
-func TestRunKillsTheGroupInTime(t *testing.T) {
-	s := newSpawner(t)
-	pidFile := filepath.Join(t.TempDir(), "pid")
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for {
-			if b, err := os.ReadFile(pidFile); err == nil && strings.HasSuffix(string(b), "\n") {
-				cancel()
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	_, err := s.Run(ctx, script("trap '' TERM; sleep 1000 & echo $! > "+pidFile+"; sleep 1000"), 100)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want context.Canceled", err)
-	}
-	b, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if fd, err := pidfd.Open(pid); err == nil {
-		defer fd.Close()
-		if err := s.wait(t.Context(), Process{pid, fd}); err != nil {
-			t.Errorf("a child of the probe lives on: %v", err)
-		}
-	}
-}
-
-func TestLookupAccount(t *testing.T) {
-	me, become, err := LookupAccount("", "")
-	if err != nil || become || int(me.UID) != os.Geteuid() || me.Home == "" || me.Shell == "" {
-		t.Errorf("ourselves: %+v, %v, %v", me, become, err)
-	}
-	for name, want := range map[[2]string]string{
-		{"no-such-user", ""}:  `there is no user "no-such-user"`,
-		{"", "no-such-group"}: `there is no group "no-such-group"`,
-		{"4123456", ""}:       "give a group as well",
-	} {
-		if _, _, err := LookupAccount(name[0], name[1]); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", name, err, want)
-		}
-	}
-	a, become, err := LookupAccount(map[bool]string{true: "nobody", false: "root"}[os.Geteuid() == 0], "")
-	if os.Geteuid() != 0 {
-		if !errors.Is(err, ErrNotPermitted) {
-			t.Errorf("nobody, asked for by somebody: %v", err)
-		}
-		return
-	}
-	if err != nil || !become || a.UID == 0 || a.Name != "nobody" || len(a.Groups) == 0 {
-		t.Errorf("nobody: %+v, %v, %v", a, become, err)
-	}
-	if a, become, err = LookupAccount("4123456", "7"); err != nil || !become || a.UID != 4123456 || a.GID != 7 || !slices.Equal(a.Groups, []uint32{7}) {
-		t.Errorf("a number without an account: %+v, %v, %v", a, become, err)
-	}
-}
-
-// TestBecome needs root: nobody else can become somebody.
-func TestBecome(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Log("run as root to see the other half of this test")
-		if _, _, err := LookupAccount("root", ""); !errors.Is(err, ErrNotPermitted) {
-			t.Errorf("root, asked for by somebody: %v", err)
-		}
-		return
-	}
-	s := newSpawner(t)
-	c := script("id -u; id -g; id -G; cat /etc/shadow >/dev/null 2>&1 && echo root")
-	c.Account = &Account{UID: 65534, GID: 65533, Groups: []uint32{65533, 10, 11}}
-	for name, c := range ways(c) {
-		if text, _ := output(t, s, c); text != "65534\n65533\n65533 10 11\n" {
-			t.Errorf("%s: %q", name, text)
-		}
-	}
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]error{"/bin/sh": nil, "/etc/shadow": syscall.EACCES, dir: syscall.EACCES, "/": nil, "/nowhere": syscall.ENOENT} {
-		if err := MayExecute(c.Account, path); !errors.Is(err, want) {
-			t.Errorf("MayExecute %s: %v, want %v", path, err, want)
-		}
-	}
-	if err := MayExecute(nil, dir); err != nil {
-		t.Errorf("we kept the account of somebody else: %v", err)
 	}
 }
 
