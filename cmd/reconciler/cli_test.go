@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -70,10 +69,12 @@ func TestVersion(t *testing.T) {
 // TestInterrupted says what a person sees who presses ^C while apply --wait waits.
 func TestInterrupted(t *testing.T) {
 	d := newDesk(t)
-	d.host.Probes(func(context.Context, string, spec.Health) error { return errors.New("connection refused") })
 	ctx, cancel := context.WithCancelCause(t.Context())
+	d.host.Probes(func(context.Context, string, spec.Health) error {
+		cancel(interrupted{os.Interrupt})
+		return errors.New("connection refused")
+	})
 	out, err := new(screen), new(screen)
-	time.AfterFunc(300*time.Millisecond, func() { cancel(interrupted{os.Interrupt}) })
 	code := d.cli(out, err).main(ctx, []string{"apply", "-f", ".", "--wait"})
 	if code != exitInterrupted {
 		t.Errorf("exit %d, want %d", code, exitInterrupted)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"reconciler.dev/reconciler/internal/doctor"
@@ -19,8 +18,7 @@ import (
 
 // TestFleetTranscripts types sessions at a machine from which others are reached, some of which can't be.
 func TestFleetTranscripts(t *testing.T) {
-	root := mustGetwd(t)
-	for name, session := range map[string]func(*desk){
+	transcripts(t, (*desk).settleFleet, map[string]func(*desk){
 		"fleet-apply":       fleetApplySession,
 		"fleet-unreachable": fleetUnreachableSession,
 		"fleet-verbs":       fleetVerbsSession,
@@ -29,18 +27,7 @@ func TestFleetTranscripts(t *testing.T) {
 		"fleet-mistakes":    fleetMistakesSession,
 		"fleet-doctor":      fleetDoctorSession,
 		"hosts":             hostsSession,
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
-			synctest.Test(t, func(t *testing.T) {
-				d.t = t
-				d.settleFleet()
-				session(d)
-			})
-			d.t = t
-			d.golden(root, name)
-		})
-	}
+	})
 }
 
 // settleFleet puts the desk before two machines, of which one calls for a better driver, and manifests that name them in every way: web runs on both, db here, and batch where

@@ -15,8 +15,7 @@ import (
 // TestTranscripts types whole sessions at a machine in memory, in a bubble of time that begins at midnight of 2000-01-01, and compares what a person would have
 // seen: stdout as it is, stderr after "! ", and exit codes other than 0.
 func TestTranscripts(t *testing.T) {
-	root := mustGetwd(t)
-	for name, session := range map[string]func(*desk){
+	transcripts(t, func(d *desk) { d.host = newBubbleHost() }, map[string]func(*desk){
 		"apply":     applySession,
 		"diff":      diffSession,
 		"get":       getSession,
@@ -36,12 +35,18 @@ func TestTranscripts(t *testing.T) {
 		"complete":  completeSession,
 		"mistakes":  mistakesSession,
 		"unmanaged": unmanagedSession,
-	} {
+	})
+}
+
+// transcripts types each session at a desk that prepare has made, and compares what is seen with the golden file of its name.
+func transcripts(t *testing.T, prepare func(*desk), sessions map[string]func(*desk)) {
+	root := mustGetwd(t)
+	for name, session := range sessions {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			synctest.Test(t, func(t *testing.T) {
 				d.t = t
-				d.host = newBubbleHost()
+				prepare(d)
 				session(d)
 			})
 			d.t = t

@@ -212,18 +212,11 @@ func (c *conn) keepAlive() {
 // do makes a call and decodes its result into result, where that isn't nil. part is called with each part of the answer, in order, where there are any; an error of part ends the
 // call, and is returned.
 func (c *conn) do(ctx context.Context, method string, params, result any, part func([]byte) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	id, w, err := c.ask(ctx, method, params)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		c.mu.Lock()
-		delete(c.calls, id)
-		c.mu.Unlock()
-	}()
+	defer c.forget(id)
 	for {
 		end, err := c.parts(ctx, id, w, part)
 		switch {
@@ -251,8 +244,18 @@ func (c *conn) do(ctx context.Context, method string, params, result any, part f
 	}
 }
 
-// ask sends a call.
+// forget ends what is known of a call.
+func (c *conn) forget(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.calls, id)
+}
+
+// ask sends a call, which is known until forget.
 func (c *conn) ask(ctx context.Context, method string, params any) (uint32, *call, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
+	}
 	req := request{Method: method}
 	if params != nil {
 		p, err := json.Marshal(params)
@@ -278,9 +281,7 @@ func (c *conn) ask(ctx context.Context, method string, params any) (uint32, *cal
 		err = c.send(ctx, frame{kind: frameCall, id: id, body: body})
 	}
 	if err != nil {
-		c.mu.Lock()
-		delete(c.calls, id)
-		c.mu.Unlock()
+		c.forget(id)
 		c.cancel(id)
 		return 0, nil, err
 	}

@@ -19,18 +19,11 @@ const firstRoom = 2 * maxPart
 // give makes a call that takes what r reads, as far as the agent has room for it, and returns its result. A call may end before it has taken everything: the rest isn't read then. An error of
 // r ends the call, and is returned.
 func (c *conn) give(ctx context.Context, method string, params any, r io.Reader) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	id, w, err := c.ask(ctx, method, params)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		c.mu.Lock()
-		delete(c.calls, id)
-		c.mu.Unlock()
-	}()
+	defer c.forget(id)
 	buf, room := make([]byte, maxPart), firstRoom
 	for {
 		end, more := w.taken()
