@@ -132,4 +132,3 @@ func TestShownOnce(t *testing.T) {
 		t.Errorf("after a flood it remembers %d, and what is old is news or what is new isn't", len(s.of))
 	}
 }
-

@@ -200,4 +200,3 @@ func TestARunThatHangsIsNotHealthy(t *testing.T) {
 		t.Errorf("a look takes a minute: %v", err)
 	}
 }
-
