@@ -76,6 +76,15 @@ func (c *Client) release(ctx context.Context, r request) error {
 	return a.err()
 }
 
+// There tells whether there may be a holder, by a look at its place: where there is none, nothing is held.
+func (c *Client) There() (bool, error) {
+	_, err := os.Lstat(filepath.Join(c.Dir, socketName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Held lists what is held, sorted; nothing where nobody holds anything.
 func (c *Client) Held(ctx context.Context) ([]Holding, error) {
 	a, fds, err := c.ask(ctx, request{List: true}, false)

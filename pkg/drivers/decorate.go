@@ -88,13 +88,26 @@ func observeOne(ctx context.Context, d Driver, name string) (spec.Observed, erro
 	return found[0], nil
 }
 
-// knows tells whether d has anything of that name.
-func knows(ctx context.Context, d Driver, name string) (bool, error) {
+// known tells of which names d has anything.
+func known(ctx context.Context, d Driver, names ...string) ([]bool, error) {
 	if k, ok := Find[Knower](d); ok {
-		return k.Knows(ctx, name)
+		return k.Knows(ctx, names...)
 	}
-	o, err := observeOne(ctx, d, name)
-	return o.State != spec.Absent, err
+	found, err := d.Observe(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	are := make([]bool, len(names))
+	for i, o := range found {
+		are[i] = o.State != spec.Absent
+	}
+	return are, nil
+}
+
+// knows is known for one name.
+func knows(ctx context.Context, d Driver, name string) (bool, error) {
+	are, err := known(ctx, d, name)
+	return err == nil && are[0], err
 }
 
 // removable tells whether o may be removed by step: where not, the driver says so best, and nothing beside it may go before that.

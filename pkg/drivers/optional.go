@@ -77,8 +77,9 @@ type Patient interface {
 
 // Knower is a Driver that can tell whether there is anything of a name at less cost than by a look.
 type Knower interface {
-	// Knows tells whether Observe would find the daemon in another state than Absent. It changes nothing.
-	Knows(ctx context.Context, name string) (bool, error)
+	// Knows tells of each name, in their order, whether Observe would find the daemon in another state than Absent. It changes nothing. Ask for many names in one call: cost is per call
+	// where nothing is known of them.
+	Knows(ctx context.Context, names ...string) ([]bool, error)
 }
 
 // Teller is a Driver far away, whose Watch brings with a name how that daemon is, so that nobody has to ask for it.
@@ -98,6 +99,8 @@ type Linked interface {
 
 // Listening is a Driver that holds the sockets of daemons that don't run, so that connections wait for the next start.
 type Listening interface {
+	// Listens tells at little cost whether sockets may be held for name; it is asked at every stop of every daemon. It changes nothing.
+	Listens(ctx context.Context, name string) (bool, error)
 	// Unlisten closes those that are held for name, which a user has stopped: who connects is to be refused, and not to wait for nobody. The next start opens them again. The caller
 	// holds the daemon's lock.
 	Unlisten(ctx context.Context, name string) error

@@ -74,9 +74,11 @@ func (p *pauses) Apply(ctx context.Context, step spec.Step) error {
 			return p.unlisten(ctx, step.Name)
 		})
 	case spec.VerbStop:
-		err := p.Driver.Apply(ctx, step)
-		if paused, bookErr := p.book.read(); err != nil || bookErr != nil || paused[step.Name] == (spec.Pause{}) {
+		if err := p.Driver.Apply(ctx, step); err != nil {
 			return err
+		}
+		if some, err := p.listens(ctx, step.Name); err == nil && !some {
+			return nil
 		}
 		return p.change(ctx, step, func() error { return p.unlisten(ctx, step.Name) })
 	case spec.VerbResume:
@@ -122,11 +124,19 @@ func (p *pauses) atBoot(ctx context.Context, name string, start bool) error {
 	return b.AtBoot(ctx, name, start)
 }
 
-// unlisten closes the sockets that are held for a daemon that is paused and doesn't run.
-func (p *pauses) unlisten(ctx context.Context, name string) error {
+// listens tells whether sockets may be held for a daemon. Of most there are none, and a stop of those is to cost nothing more.
+func (p *pauses) listens(ctx context.Context, name string) (bool, error) {
 	l, ok := Find[Listening](p.Driver)
 	if !ok {
-		return nil
+		return false, nil
+	}
+	return l.Listens(ctx, name)
+}
+
+// unlisten closes the sockets that are held for a daemon that is paused and doesn't run.
+func (p *pauses) unlisten(ctx context.Context, name string) error {
+	if some, err := p.listens(ctx, name); err != nil || !some {
+		return err
 	}
 	paused, err := p.book.read()
 	if err != nil || paused[name] == (spec.Pause{}) {
@@ -136,6 +146,7 @@ func (p *pauses) unlisten(ctx context.Context, name string) error {
 	if err != nil || o.State != spec.Exited && o.State != spec.Absent {
 		return err
 	}
+	l, _ := Find[Listening](p.Driver)
 	return l.Unlisten(ctx, name)
 }
 

@@ -57,22 +57,18 @@ func (s *slots) Observe(ctx context.Context, names ...string) ([]spec.Observed, 
 	if err != nil {
 		return nil, err
 	}
-	var second []string
-	var at []int
-	_, cheap := Find[Knower](s.Driver)
-	for i, name := range names {
-		if has, err := s.hasSecondOr(ctx, name, !cheap); err != nil || has {
-			second, at = append(second, spec.SecondName(name)), append(at, i)
-		}
+	second, at, err := s.seconds(ctx, names)
+	if err != nil {
+		return nil, err
 	}
-	beside := []spec.Observed{}
 	if len(second) > 0 {
-		if beside, err = s.Driver.Observe(ctx, second...); err != nil {
+		beside, err := s.Driver.Observe(ctx, second...)
+		if err != nil {
 			return nil, err
 		}
-	}
-	for j, i := range at {
-		found[i] = newPair(names[i], found[i], beside[j]).merged()
+		for j, i := range at {
+			found[i] = newPair(names[i], found[i], beside[j]).merged()
+		}
 	}
 	for i := range found {
 		found[i] = unslotted(found[i])
@@ -80,12 +76,28 @@ func (s *slots) Observe(ctx context.Context, names ...string) ([]spec.Observed, 
 	return found, nil
 }
 
-// hasSecondOr is hasSecond, unless that is to be assumed.
-func (s *slots) hasSecondOr(ctx context.Context, name string, assumed bool) (bool, error) {
-	if assumed {
-		return true, nil
+// seconds are the names of the second copies of those of names that may have one, and where those stand among names.
+func (s *slots) seconds(ctx context.Context, names []string) (second []string, at []int, err error) {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = spec.SecondName(name)
 	}
-	return s.hasSecond(ctx, name)
+	may := make([]bool, len(names))
+	if k, ok := Find[Knower](s.Driver); ok {
+		if may, err = k.Knows(ctx, all...); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		for i := range may {
+			may[i] = true
+		}
+	}
+	for i, name := range all {
+		if may[i] {
+			second, at = append(second, name), append(at, i)
+		}
+	}
+	return second, at, nil
 }
 
 // hasSecond tells whether there is anything in slot 1.

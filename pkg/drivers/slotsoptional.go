@@ -10,11 +10,19 @@ import (
 )
 
 // Knows tells whether there is a copy.
-func (s *slots) Knows(ctx context.Context, name string) (bool, error) {
-	if known, err := knows(ctx, s.Driver, name); err != nil || known {
-		return known, err
+func (s *slots) Knows(ctx context.Context, names ...string) ([]bool, error) {
+	are, err := known(ctx, s.Driver, names...)
+	if err != nil {
+		return nil, err
 	}
-	return s.hasSecond(ctx, name)
+	for i, name := range names {
+		if !are[i] {
+			if are[i], err = s.hasSecond(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return are, nil
 }
 
 // Check asks for the copy in the first slot.

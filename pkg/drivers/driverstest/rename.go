@@ -88,6 +88,16 @@ func (r *renamed) Watch(ctx context.Context, changed func(string)) error {
 	})
 }
 
+// Listens is the driver's, if it has one.
+func (r *renamed) Listens(ctx context.Context, name string) (bool, error) {
+	l, ok := r.d.(drivers.Listening)
+	if !ok {
+		return false, nil
+	}
+	some, err := l.Listens(ctx, r.prefix+name)
+	return some, r.say(err)
+}
+
 // Unlisten is the driver's, if it has one.
 func (r *renamed) Unlisten(ctx context.Context, name string) error {
 	l, ok := r.d.(drivers.Listening)

@@ -135,15 +135,21 @@ func (d *Driver) settle(name string, marks marks) (finding, error) {
 	return f, nil
 }
 
-// Knows reads the record. Of a second copy it reads nothing else: every daemon is asked for one at every step, and a walk through all trees each time, for a record that
-// might be lost, would cost more than the step.
-func (d *Driver) Knows(_ context.Context, name string) (bool, error) {
-	marks := d.trees.Marks
-	if _, slot := spec.LogicalName(name); slot > 0 {
-		marks = noMarks
+// Knows reads the records, of many names only those that are in the directory. Of a second copy it reads nothing else: every daemon is asked for one at every step, and a walk through
+// all trees each time, for a record that might be lost, would cost more than the step.
+func (d *Driver) Knows(_ context.Context, names ...string) ([]bool, error) {
+	known, recorded, all := make([]bool, len(names)), d.recorded(len(names)), sync.OnceValues(d.trees.Marks)
+	for i, name := range names {
+		marks := all
+		if _, slot := spec.LogicalName(name); slot > 0 {
+			if marks = noMarks; !recorded(name) {
+				continue
+			}
+		}
+		rec, err := d.read(name, marks)
+		known[i] = rec != nil || err != nil // one that can't be read is there
 	}
-	rec, err := d.read(name, marks)
-	return rec != nil || err != nil, nil // one that can't be read is there
+	return known, nil
 }
 
 // PIDs returns all processes of the instance that runs.

@@ -26,6 +26,9 @@ func (d *Driver) listen(ctx context.Context, name string, l *launch) (done func(
 	}, nil
 }
 
+// Listens tells whether there is a holder: see drivers.Listening.
+func (d *Driver) Listens(context.Context, string) (bool, error) { return d.sockets.There() }
+
 // Unlisten closes the sockets that are held for a daemon which doesn't run.
 func (d *Driver) Unlisten(ctx context.Context, name string) error {
 	return d.sockets.ReleaseFamily(ctx, name)

@@ -305,19 +305,6 @@ func (d *Driver) know(ctx context.Context, f *finding) (*finding, *link, error) 
 	return f, l, nil
 }
 
-// Knows tells whether there is a unit file of the daemon's or a note of it. The unit of the second copy of a daemon always has the copy's name, so no other is looked for.
-func (d *Driver) Knows(_ context.Context, name string) (bool, error) {
-	if _, slot := spec.LogicalName(name); slot > 0 {
-		f := d.locateNear(name, "")
-		return f.note != nil || f.file.there(), nil
-	}
-	finds, err := d.locate([]string{name})
-	if err != nil {
-		return false, fmt.Errorf("look at unit files: %w", err)
-	}
-	return finds[0].ours() || finds[0].note != nil, nil
-}
-
 // PIDs returns all processes of the daemon's cgroup.
 func (d *Driver) PIDs(ctx context.Context, name string) ([]int, error) {
 	f, _, err := d.findOne(ctx, name)

@@ -186,21 +186,27 @@ func (d *Driver) openSocket(ctx context.Context, l *link, s SocketUnit) error {
 	return fmt.Errorf("listen on %s: systemd couldn't: journalctl -u %s says why", s.Socket, s.Name)
 }
 
-// Unlisten closes the sockets of a daemon that doesn't run: see drivers.Listening. Their units stay, and the daemon's next start opens them.
-func (d *Driver) Unlisten(ctx context.Context, name string) error {
+// listening are the units of the sockets of both instances of a daemon.
+func (d *Driver) listening(name string) ([]string, error) {
 	own, err := d.locate([]string{name})
 	if err != nil {
+		return nil, err
+	}
+	shared, err := d.sharedSockets(name)
+	return append(socketUnits(own[0].stamp()), shared...), err
+}
+
+// Listens tells whether there are units of sockets: see drivers.Listening.
+func (d *Driver) Listens(_ context.Context, name string) (bool, error) {
+	units, err := d.listening(name)
+	return len(units) > 0, err
+}
+
+// Unlisten closes the sockets of a daemon that doesn't run: see drivers.Listening. Their units stay, and the daemon's next start opens them.
+func (d *Driver) Unlisten(ctx context.Context, name string) error {
+	units, err := d.listening(name)
+	if err != nil || len(units) == 0 {
 		return err
-	}
-	units, err := d.sharedSockets(name) // those of its other instances
-	if err != nil {
-		return err
-	}
-	if s := own[0].stamp(); s != nil {
-		units = append(units, socketUnits(s)...)
-	}
-	if len(units) == 0 {
-		return nil
 	}
 	l, err := d.bus.get(ctx)
 	if err != nil {

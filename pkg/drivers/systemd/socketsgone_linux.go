@@ -86,8 +86,11 @@ func (d *Driver) dropWaitUnit() error {
 	return atomicfile.Remove(d.scope.file(waitUnit), atomicfile.Durable)
 }
 
-// socketUnits are the units of the sockets of a stamp.
+// socketUnits are the units of the sockets of a stamp, which may be nil.
 func socketUnits(s *spec.Stamp) (units []string) {
+	if s == nil {
+		return nil
+	}
 	for _, text := range s.Spec.Listen {
 		if x, err := spec.ParseSocket(text); err == nil {
 			units = append(units, socketUnit(s.Name, sockets.Socket{Network: x.Network, Address: x.Address}))
@@ -96,18 +99,17 @@ func socketUnits(s *spec.Stamp) (units []string) {
 	return units
 }
 
-// sharedSockets are the units of sockets that other instances of a daemon have.
+// sharedSockets are the units of sockets that the other instance of a daemon has, if there is one.
 func (d *Driver) sharedSockets(name string) (units []string, err error) {
-	found, err := d.units.scan(nil)
+	first, slot := spec.LogicalName(name)
+	if slot == 0 {
+		return socketUnits(d.locateNear(spec.SecondName(name), "").stamp()), nil
+	}
+	finds, err := d.locate([]string{first})
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range found {
-		if f.stamp != nil && f.stamp.Name != name && sockets.Family(f.stamp.Name) == sockets.Family(name) {
-			units = append(units, socketUnits(f.stamp)...)
-		}
-	}
-	return units, nil
+	return socketUnits(finds[0].stamp()), nil
 }
 
 // sweepSockets removes the units of sockets that no daemon has: a start that was killed leaves them where nobody tries it again.
