@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/layout"
@@ -17,7 +18,8 @@ import (
 // pauses (Pause, Resume) and held rollouts (Hold, Release), and runs two copies of a daemon where a step asks for that (Beside, Retire, Abandon). d is left with the other verbs. Use Find to ask the result for
 // optional interfaces.
 func Decorate(d Driver, dirs layout.Dirs) Driver {
-	return withPauses(WithHolds(withPrograms(withFiles(WithSlots(d, dirs), dirs), dirs), dirs), dirs)
+	d = WithSlots(d, dirs)
+	return &decorated{d, dirs, newPauses(d, dirs), newHolds(d, dirs), newPrograms(d, dirs), newFiles(d, dirs)}
 }
 
 // Find returns the first of d and the drivers it decorates that is a T, as errors.As does for errors.
@@ -77,6 +79,19 @@ func instance(id string) string {
 		return "no instance"
 	}
 	return "instance " + id
+}
+
+// underLock runs f under the lock of a step's daemon. Errors say which verb it was, and of what of the daemon.
+func underLock(ctx context.Context, dirs layout.Dirs, step spec.Step, what string, f func() error) error {
+	lock, err := LockName(ctx, dirs, step.Name)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := f(); err != nil {
+		return fmt.Errorf("%s %s %s: %w", strings.ToLower(string(step.Verb)), what, step.Name, err)
+	}
+	return nil
 }
 
 // observeOne looks at one name through d.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
 	"reconciler.dev/reconciler/internal/layout"
@@ -17,31 +16,23 @@ import (
 // files writes daemons' config files, tells when somebody else changed them, and removes what it wrote. It never writes through a symbolic link, never
 // over a file that it didn't write unless the step forces it, and never removes one that somebody changed.
 type files struct {
-	Driver
-	dirs  layout.Dirs
-	cache *fileCache
+	driver Driver
+	dirs   layout.Dirs
+	cache  *fileCache
 }
 
-func withFiles(d Driver, dirs layout.Dirs) Driver {
+func newFiles(d Driver, dirs layout.Dirs) *files {
 	return &files{d, dirs, &fileCache{known: map[string]lookedAt{}}}
 }
 
-// Unwrap is for Find.
-func (f *files) Unwrap() Driver { return f.Driver }
-
-// Observe adds the drift of config files.
-func (f *files) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
-	found, err := f.Driver.Observe(ctx, names...)
-	if err != nil {
-		return nil, err
-	}
+// addDrift adds the drift of config files.
+func (f *files) addDrift(found []spec.Observed) {
 	for i := range found {
 		o := &found[i]
 		if o.Stamp != nil && len(o.Stamp.Spec.Files) > 0 {
 			o.Drift = append(slices.Clip(o.Drift), f.drift(o.Stamp.Spec.Files)...)
 		}
 	}
-	return found, nil
 }
 
 func (f *files) drift(want []spec.File) (drift []spec.Drift) {
@@ -59,41 +50,20 @@ func (f *files) drift(want []spec.File) (drift []spec.Drift) {
 	return drift
 }
 
-// Apply does Files itself, and removes the files of what is removed.
-func (f *files) Apply(ctx context.Context, step spec.Step) error {
-	if step.Verb == spec.VerbFiles {
-		return f.locked(ctx, step, f.write)
-	}
-	if step.Verb == spec.VerbRemove {
-		if err := f.locked(ctx, step, f.clear); err != nil {
-			return err
-		}
-	}
-	return f.Driver.Apply(ctx, step)
-}
-
-// locked runs do with what is found under the name's lock.
-func (f *files) locked(ctx context.Context, step spec.Step, do func(spec.Step, spec.Observed) error) error {
-	lock, err := LockName(ctx, f.dirs, step.Name)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	o, err := observeOne(ctx, f.Driver, step.Name)
-	if err == nil {
-		err = do(step, o)
-	}
+// permanent says of an error that another try can't help where that is so.
+func permanent(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w (%w)", err, ErrPermanent)
+		return fmt.Errorf("%w (%w)", err, ErrPermanent)
 	}
-	if err != nil {
-		return fmt.Errorf("%s of daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, err)
-	}
-	return nil
+	return err
 }
 
 // write makes the files as step wants them. What it is about to own is recorded first, so that a crash can't turn our own file into a stranger's.
-func (f *files) write(step spec.Step, o spec.Observed) error {
+func (f *files) write(_ context.Context, step spec.Step, o spec.Observed) error {
+	return permanent(f.writeAll(step, o))
+}
+
+func (f *files) writeAll(step spec.Step, o spec.Observed) error {
 	switch {
 	case o.State == spec.Unknown:
 		return fmt.Errorf("it can't be looked at: %s: %w", o.Message, ErrMoved)
@@ -170,11 +140,10 @@ func (f *files) compare(step spec.Step, owned ownership) (todo []wantedFile, err
 	return todo, errors.Join(conflicts...)
 }
 
-// clear removes the files of a daemon that may be removed.
-func (f *files) clear(step spec.Step, o spec.Observed) error {
-	if !removable(step, o) {
-		return nil
-	}
+// clear removes the files of a daemon that is removed.
+func (f *files) clear(step spec.Step, o spec.Observed) error { return permanent(f.clearAll(step, o)) }
+
+func (f *files) clearAll(step spec.Step, o spec.Observed) error {
 	owned, err := f.owned(o)
 	if err != nil {
 		return err

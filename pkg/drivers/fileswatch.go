@@ -12,15 +12,15 @@ import (
 // afterwards is how long after a daemon changed its list of config files is read again: out of the way of whoever is just healing it.
 const afterwards = 100 * time.Millisecond
 
-// Watch is the driver's, and also tells of daemons whose config files may have changed.
-func (f *files) Watch(ctx context.Context, changed func(name string)) error {
+// watch is the driver's Watch, and also tells of daemons whose config files may have changed.
+func (f *files) watch(ctx context.Context, changed func(name string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	w := &filesWatch{files: f, changed: changed, dirty: map[string]bool{}, some: make(chan struct{}, 1), paths: map[string][]string{}}
 	wg.Go(func() { w.follow(ctx, &wg) })
-	return f.Driver.Watch(ctx, func(name string) {
+	return f.driver.Watch(ctx, func(name string) {
 		changed(name)
 		w.mark(name)
 	})
@@ -80,9 +80,9 @@ func (w *filesWatch) follow(ctx context.Context, wg *sync.WaitGroup) {
 func (w *filesWatch) refresh(ctx context.Context) []string {
 	names := w.take()
 	if names == nil {
-		names, _ = w.files.List(ctx) // a failure is found by the loop, which lists and looks too
+		names, _ = w.files.driver.List(ctx) // a failure is found by the loop, which lists and looks too
 	}
-	found, err := w.files.Driver.Observe(ctx, names...)
+	found, err := w.files.driver.Observe(ctx, names...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {

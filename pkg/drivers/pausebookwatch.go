@@ -7,8 +7,8 @@ import (
 	"reconciler.dev/reconciler/internal/filewatch"
 )
 
-// watchBeside is the Watch of d, and also tells of daemons that come into the book, or go.
-func (b *pauseBook) watchBeside(ctx context.Context, d Driver, changed func(name string)) error {
+// watchBeside is watch, and also tells of daemons that come into the book, or go.
+func (b *pauseBook) watchBeside(ctx context.Context, changed func(name string), watch func(context.Context, func(name string)) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -34,5 +34,5 @@ func (b *pauseBook) watchBeside(ctx context.Context, d Driver, changed func(name
 			before = now
 		})
 	})
-	return d.Watch(ctx, changed)
+	return watch(ctx, changed)
 }

@@ -18,38 +18,30 @@ import (
 // programs puts daemons' programs where they run them, from the host's store of programs, tells when what runs isn't what shall run, and takes away what it put there. It never
 // replaces a file that it didn't put there unless the step forces it, and never what can't be executed here.
 type programs struct {
-	Driver
-	dirs  layout.Dirs
-	store *binstore.Store
-	sound soundness
+	driver Driver
+	dirs   layout.Dirs
+	store  *binstore.Store
+	sound  soundness
 }
 
-func withPrograms(d Driver, dirs layout.Dirs) Driver {
-	return &programs{Driver: d, dirs: dirs, store: binstore.New(dirs), sound: soundness{known: map[soundKey]soundAnswer{}}}
+func newPrograms(d Driver, dirs layout.Dirs) *programs {
+	return &programs{driver: d, dirs: dirs, store: binstore.New(dirs), sound: soundness{known: map[soundKey]soundAnswer{}}}
 }
 
-// Unwrap is for Find.
-func (p *programs) Unwrap() Driver { return p.Driver }
-
-// Observe adds the drift of programs: of the file at its place, and of what runs.
-func (p *programs) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
-	found, err := p.Driver.Observe(ctx, names...)
-	if err != nil {
-		return nil, err
-	}
+// addDrift adds the drift of programs: of the file at its place, and of what runs.
+func (p *programs) addDrift(found []spec.Observed) {
 	look := newImages(p.store)
 	for i := range found {
 		if o := &found[i]; o.Stamp != nil && o.State != spec.Unknown {
 			o.Drift = append(slices.Clip(o.Drift), look.drift(o)...)
 		}
 	}
-	return found, nil
 }
 
-// Check is the driver's, and refuses a program that is there and can't be executed here. One that is yet to be installed is checked by its step, before anything is stopped.
-func (p *programs) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
+// check is the driver's, and refuses a program that is there and can't be executed here. One that is yet to be installed is checked by its step, before anything is stopped.
+func (p *programs) check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, error) {
 	var lost []spec.Loss
-	if c, ok := Find[Checker](p.Driver); ok {
+	if c, ok := Find[Checker](p.driver); ok {
 		var err error
 		if lost, err = c.Check(ctx, d); err != nil {
 			return nil, err
@@ -63,48 +55,16 @@ func (p *programs) Check(ctx context.Context, d *spec.Daemon) ([]spec.Loss, erro
 	return lost, nil
 }
 
-// Apply does Install and Uninstall itself, lets go of the programs of what is removed, and takes away after a start what the daemon no longer needs. What was installed anywhere stays
-// until it is uninstalled.
-func (p *programs) Apply(ctx context.Context, step spec.Step) error {
-	switch step.Verb {
-	case spec.VerbInstall:
-		return p.locked(ctx, step, p.install)
-	case spec.VerbUninstall:
-		return p.locked(ctx, step, p.uninstall)
-	case spec.VerbRemove:
-		if err := p.locked(ctx, step, p.clear); err != nil {
-			return err
-		}
-	}
-	if err := p.Driver.Apply(ctx, step); err != nil {
-		return err
-	}
+// settled takes away after a step what the daemon no longer needs. What was installed anywhere stays until it is uninstalled.
+func (p *programs) settled(ctx context.Context, step spec.Step) {
 	if settling(step.Verb) && p.store.Known(step.Name) {
 		_ = p.settle(ctx, step.Name) // that it failed changes nothing about the daemon, and the next step tries again
 	}
-	return nil
 }
 
 // settling tells whether after such a step another program may be the daemon's for good.
 func settling(v spec.Verb) bool {
 	return v == spec.VerbStart || v == spec.VerbStamp || v == spec.VerbRetire || v == spec.VerbAbandon
-}
-
-// locked runs do with what is found under the name's lock.
-func (p *programs) locked(ctx context.Context, step spec.Step, do func(context.Context, spec.Step, spec.Observed) error) error {
-	lock, err := LockName(ctx, p.dirs, step.Name)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	o, err := observeOne(ctx, p.Driver, step.Name)
-	if err == nil {
-		err = do(ctx, step, o)
-	}
-	if err != nil {
-		return fmt.Errorf("%s program of daemon %s: %w", strings.ToLower(string(step.Verb)), step.Name, kindOf(err))
-	}
-	return nil
 }
 
 // kindOf gives errors of the store the kinds that callers of drivers act on.
@@ -132,6 +92,10 @@ func touchable(step spec.Step, o spec.Observed) error {
 
 // install checks the program and puts it at its place. What was there comes back where the daemon's user turns out not to be allowed to execute it.
 func (p *programs) install(ctx context.Context, step spec.Step, o spec.Observed) error {
+	return kindOf(p.put(ctx, step, o))
+}
+
+func (p *programs) put(ctx context.Context, step spec.Step, o spec.Observed) error {
 	if err := touchable(step, o); err != nil {
 		return err
 	}
@@ -202,7 +166,7 @@ func (p *programs) settle(ctx context.Context, name string) error {
 		return err
 	}
 	defer lock.Release()
-	o, err := observeOne(ctx, p.Driver, name)
+	o, err := observeOne(ctx, p.driver, name)
 	if err != nil || o.Stamp == nil || o.Outgoing != nil {
 		return err
 	}
@@ -229,16 +193,16 @@ func (p *programs) uninstall(ctx context.Context, step spec.Step, o spec.Observe
 	if errors.Is(err, binstore.ErrTaken) {
 		err = fmt.Errorf("%w; --force takes it away all the same", err)
 	}
-	return err
+	return kindOf(err)
 }
 
-// clear lets go of the programs of a daemon that may be removed.
-func (p *programs) clear(ctx context.Context, step spec.Step, o spec.Observed) error {
-	if !removable(step, o) || !p.store.Known(step.Name) {
+// clear lets go of the programs of a daemon that is removed.
+func (p *programs) clear(ctx context.Context, step spec.Step) error {
+	if !p.store.Known(step.Name) {
 		return nil
 	}
 	p.sweep(ctx)
-	return p.store.Release(ctx, step.Name)
+	return kindOf(p.store.Release(ctx, step.Name))
 }
 
 // sweep removes once in a while what nobody names. That it failed is told by Housekeep, where there is a run.
@@ -251,9 +215,9 @@ func (p *programs) sweep(ctx context.Context) {
 // sweepEvery is how often what nobody names is looked for.
 const sweepEvery = time.Hour
 
-// Housekeep is the driver's, and sweeps the programs that no daemon names.
-func (p *programs) Housekeep(ctx context.Context) (busy bool, err error) {
-	if h, ok := Find[Housekeeper](p.Driver); ok {
+// housekeep is the driver's, and sweeps the programs that no daemon names.
+func (p *programs) housekeep(ctx context.Context) (busy bool, err error) {
+	if h, ok := Find[Housekeeper](p.driver); ok {
 		busy, err = h.Housekeep(ctx)
 	}
 	if p.sound.due(sweepEvery) {
