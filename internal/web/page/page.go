@@ -66,6 +66,7 @@ func asset(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-cache")
 	serve(w, r, map[string]string{"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}[name[strings.LastIndexByte(name, '.')+1:]], text)
 }
 
@@ -75,7 +76,6 @@ func serve(w http.ResponseWriter, r *http.Request, kind string, text []byte) {
 	h := w.Header()
 	h.Set("Content-Type", kind+"; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 }
@@ -87,6 +87,7 @@ func (p *page) render(w http.ResponseWriter, r *http.Request, status int, name s
 		http.Error(w, "make the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-store") // a log is nothing for a browser's disk
 	if status == http.StatusOK {
 		serve(w, r, "text/html", b.Bytes())
 		return

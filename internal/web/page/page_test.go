@@ -140,6 +140,9 @@ func TestAnswersAreTyped(t *testing.T) {
 		if got := first.Header().Get("Content-Type"); got != want {
 			t.Errorf("%s is %s", path, got)
 		}
+		if keep := first.Header().Get("Cache-Control"); keep != map[bool]string{true: "no-cache", false: "no-store"}[strings.HasPrefix(path, "/assets/")] {
+			t.Errorf("%s may be kept: %s", path, keep)
+		}
 		if first.Code != http.StatusOK {
 			continue
 		}

@@ -62,6 +62,9 @@ func (p *page) updates(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.only, _ = strconv.Atoi(r.FormValue("only"))
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return // a server's ReadTimeout would end the stream, and it can't be lifted
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	measured := make(chan struct{})
 	go func() {

@@ -257,12 +257,16 @@ func TestFiguresThatDontComeHoldUpNothing(t *testing.T) {
 	})
 }
 
+// A server's timeouts are for answers that end.
 func TestUpdatesOverHTTP(t *testing.T) {
 	v := webtest.New(1, 3)
 	h := Handler(v)
-	s := httptest.NewServer(h)
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
+	s.Start()
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/updates?since="+versionOf(t, h, "/"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -271,19 +275,17 @@ func TestUpdatesOverHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	if got := res.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("Content-Type: %s", got)
 	}
-	pause(v, "worker-2", "Resting")
 	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() {
-		if bytes.Contains(lines.Bytes(), []byte("Resting")) {
-			break
+	for _, by := range []string{"Resting", "Sleeping", "Dreaming"} { // a second apart, by the pace of updates
+		pause(v, "worker-2", by)
+		for found := false; !found; found = bytes.Contains(lines.Bytes(), []byte(by)) {
+			if !lines.Scan() {
+				t.Fatalf("the stream ended before %s: %v", by, lines.Err())
+			}
 		}
 	}
-	if lines.Err() != nil {
-		t.Error(lines.Err())
-	}
-	cancel()
-	_ = res.Body.Close()
 }

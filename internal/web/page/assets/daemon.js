@@ -4,6 +4,7 @@ import { follow } from "./live.js";
 const every = { usage: 15000, log: 5000, events: 15000 };
 const least = 2000; // milliseconds between two questions
 const due = new Set();
+const tags = new Map(); // of the answers that are shown, by what was asked: the browser's own cache must keep nothing
 let busy = false;
 
 async function refresh() {
@@ -12,8 +13,10 @@ async function refresh() {
   const asked = [...due];
   due.clear();
   try {
-    const answer = await fetch(`${location.pathname}?section=${asked.join(",")}`);
+    const question = asked.sort().join(",");
+    const answer = await fetch(`${location.pathname}?section=${question}`, { cache: "no-store", headers: { "If-None-Match": tags.get(question) ?? '""' } });
     if (answer.status === 404) document.querySelector(".state").textContent = "Gone";
+    if (answer.ok) tags.set(question, answer.headers.get("ETag"));
     if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"), asked);
   } catch {
     // the link is lost, and says so itself
