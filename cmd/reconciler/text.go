@@ -36,10 +36,24 @@ func isClean(s, keep string) bool {
 	return true
 }
 
+// plain is how many bytes at the beginning of s are printable ASCII.
+func plain(s string) int {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return i
+		}
+	}
+	return len(s)
+}
+
 func shows(r rune, keep string) bool { return unicode.IsPrint(r) || strings.ContainsRune(keep, r) }
 
 func appendClean(b []byte, s, keep string) []byte {
 	for len(s) > 0 {
+		if n := plain(s); n > 0 {
+			b, s = append(b, s[:n]...), s[n:]
+			continue
+		}
 		r, n := utf8.DecodeRuneInString(s)
 		switch {
 		case r == utf8.RuneError && n == 1:

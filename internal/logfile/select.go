@@ -50,11 +50,55 @@ func (r *Reader) tailOf(from, end int64, n int, whole bool) (position int64, eno
 	return ring[at], whole || len(ring) == n, err
 }
 
+// readThrough is how much of a log is read line by line in search of a time.
+const readThrough = 1 << 20
+
 // Since returns the position of the first line between begin and end that tells a time of since or later. timed says whether any line tells a time; where none
-// does the position means nothing.
+// does the position means nothing. Of a long log only parts are read: the place is found as in a sorted list, for logs are in the order of their times, but for a little.
 func (r *Reader) Since(begin, end int64, since time.Time) (position int64, timed bool, err error) {
-	position = end
-	now := time.Now()
+	now, low, high := time.Now(), begin, end
+	for high-low > readThrough {
+		middle := low + (high-low)/2
+		at, t, ok, err := r.timeAfter(middle, high, now)
+		switch {
+		case err != nil:
+			return 0, false, err
+		case !ok:
+			high = middle
+			continue // nothing is told there
+		case t.Before(since):
+			low = max(at, middle)
+		default:
+			end, high = at, min(at, middle)
+		}
+		timed = true
+	}
+	position, found, err := r.firstSince(low, min(low+2*readThrough, end), end, since, now)
+	return position, timed || found, err
+}
+
+// timeAfter returns the first time that a line tells which begins between from and end, and where that line begins. Where there is none for long it looks ever further on.
+func (r *Reader) timeAfter(from, end int64, now time.Time) (at int64, t time.Time, ok bool, err error) {
+	for step := int64(longestLine); from < end; step *= 2 {
+		whole := false
+		err = r.lines(from, min(from+longestLine, end), func(position int64, line []byte) bool {
+			if whole { // the first one is the rest of a line
+				t, ok = lineTime(line, now)
+			}
+			at, whole = position, true
+			return !ok
+		})
+		if ok || err != nil {
+			return at, t, ok, err
+		}
+		from += step
+	}
+	return 0, t, false, nil
+}
+
+// firstSince reads line by line between begin and end. Where no line there tells a time of since or later the position is beyond.
+func (r *Reader) firstSince(begin, end, beyond int64, since, now time.Time) (position int64, timed bool, err error) {
+	position = beyond
 	err = r.lines(begin, end, func(at int64, line []byte) bool {
 		t, ok := lineTime(line, now)
 		timed = timed || ok

@@ -171,13 +171,16 @@ func (e *Engine) reject(ctx context.Context, name string, st spec.Stamp, why str
 	return nil
 }
 
-// longestQuote is how much of a log line goes into a message.
-const longestQuote = 300
+const (
+	// longestQuote is how much of a log line goes into a message, and longestLook how much of a log is read for that, should it be one endless line.
+	longestQuote = 300
+	longestLook  = 64 << 10
+)
 
 // quoting adds the last lines of a daemon's log to what failed.
 func (e *Engine) quoting(ctx context.Context, name string, failure error) error {
 	var b bytes.Buffer
-	if err := e.host.Logs(ctx, name, &b, drivers.LogOptions{Tail: 5}); err != nil || b.Len() == 0 {
+	if err := e.host.Logs(ctx, name, &b, drivers.LogOptions{Tail: 5, Bytes: longestLook}); err != nil || b.Len() == 0 {
 		return failure
 	}
 	var last strings.Builder
