@@ -258,7 +258,7 @@ kind: DaemonSpec
 metadata: {name: sleeper}
 spec: {binary: sleep, args: ["86400"], stop: {gracePeriod: 2s}, health: {tcp: %q}}
 `, l.Addr()))
-	code, out := m.run("apply", "-f", "sleeper.yaml", "--wait", "--timeout", "1s")
+	code, out := m.run("apply", "-f", "sleeper.yaml", "--wait", "--timeout", "5s")
 	if want := fmt.Sprintf("(pid %d), which isn't this daemon", os.Getpid()); code == 0 || !strings.Contains(out, want) {
 		t.Errorf("apply: exit %d, %s, want %q", code, out, want)
 	}

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// load asks for a while, and lets do act in the middle of it.
+// load asks for two seconds, and lets do act in the middle of them. A machine that is busy may begin fewer requests than it should, but no more.
 func load(t *testing.T, address string, do func()) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	acted := make(chan struct{})
 	go func() {
@@ -23,16 +23,17 @@ func load(t *testing.T, address string, do func()) Result {
 		<-time.After(400 * time.Millisecond)
 		do()
 	}()
-	r := Run(ctx, Options{Address: address, Path: "/x", Rate: 500, Timeout: 3 * time.Second})
+	r := Run(ctx, Options{Address: address, Path: "/x", Rate: 500, Timeout: 5 * time.Second})
 	<-acted
 	t.Log(r)
-	if sum := r.Answered + r.Refused + r.Cut + r.Late + r.Other; sum != r.Sent || r.Sent < 300 || r.Sent > 520 {
+	if sum := r.Answered + r.Refused + r.Cut + r.Late + r.Other; sum != r.Sent || r.Sent < 300 || r.Sent > 1020 {
 		t.Errorf("%d were sent, and %d are accounted for", r.Sent, sum)
 	}
 	return r
 }
 
 func TestAllAnswered(t *testing.T) {
+	t.Parallel()
 	var conns, kept atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/x" {
@@ -67,12 +68,14 @@ func TestWhatGoesWrong(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
 	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
 		s := httptest.NewServer(answer(200))
 		if r := load(t, s.Listener.Addr().String(), s.Close); r.Refused < 50 || r.Answered < 50 || r.Again == 0 {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("another status", func(t *testing.T) {
+		t.Parallel()
 		s := httptest.NewServer(answer(503))
 		defer s.Close()
 		if r := load(t, s.Listener.Addr().String(), func() {}); r.Other != r.Sent || !strings.Contains(r.String(), "503") {
@@ -80,6 +83,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		}
 	})
 	t.Run("cut", func(t *testing.T) {
+		t.Parallel()
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 		defer s.Close()
 		if r := load(t, s.Listener.Addr().String(), func() {}); r.Cut != r.Sent {
@@ -87,6 +91,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		}
 	})
 	t.Run("late", func(t *testing.T) {
+		t.Parallel()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -3,11 +3,12 @@ package post
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"reconciler.dev/reconciler/internal/freeport"
 )
 
 func TestPost(t *testing.T) {
@@ -31,7 +32,7 @@ func TestPost(t *testing.T) {
 	for path, want := range map[string]struct{ fails, refused bool }{
 		"/yes": {}, "/no": {true, true}, "/away": {true, true}, "/nobody": {true, true}, "/breaks": {true, false}, "/hangs": {true, false},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if path == "/hangs" {
 			cancel()
 		}
@@ -47,12 +48,7 @@ func TestPost(t *testing.T) {
 }
 
 func TestPostToNobody(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	for _, url := range []string{"http://" + l.Addr().String(), "http://%zz"} {
+	for _, url := range []string{"http://" + freeport.Address(t), "http://%zz"} {
 		if err := To(t.Context(), url); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v, want a refusal", url, err)
 		}

@@ -84,7 +84,7 @@ func workerOutOfMemory(t *testing.T) {
 		t.Errorf("exit %+v", e)
 	}
 	var left []int
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) { // all were killed at once, and one after the other they end
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) { // all were killed at once, and one after the other they end
 		if left = r.procs("reconciler.slice/web"); len(left) == 0 {
 			return
 		}
@@ -113,8 +113,15 @@ func halfACPU(t *testing.T) {
 		return float64(r.usage(o)-before) / float64(time.Since(began))
 	}
 	share(300 * time.Millisecond)
-	if s := share(4 * time.Second); s < 0.45 || s > 0.55 {
-		t.Errorf("it got %.3f of the CPU", s)
+	best := 0.0
+	for round := 0; round < 10 && best < 0.45; round++ { // what it gets of its half is also for others to say, who want this machine's CPUs
+		s := share(4 * time.Second)
+		if best = max(best, s); s > 0.55 {
+			t.Errorf("it got %.3f of the CPU", s)
+		}
+	}
+	if best < 0.45 {
+		t.Errorf("it never got more than %.3f of the CPU", best)
 	}
 	if diff := cmp.Diff([]spec.Limit{{Field: "spec.cgroup.cpuLimit", Value: "50%"}}, r.Look("web").Limits); diff != "" {
 		t.Error(diff)

@@ -1,6 +1,7 @@
 package link_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/remote/link"
 	"reconciler.dev/reconciler/test/simhost"
@@ -112,17 +114,11 @@ func TestNothingWaitsForEver(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	for name, c := range map[string]struct {
 		target link.Target
 		says   []string
 	}{
-		"nobody listens":    {link.Target{Name: "gpu-1", Address: "127.0.0.1", Port: free}, []string{"reach host gpu-1 (127.0.0.1:", "connection refused", "sshd"}},
+		"nobody listens":    {link.Target{Name: "gpu-1", Address: "127.0.0.1", Port: freeport.Port(t)}, []string{"reach host gpu-1 (127.0.0.1:", "connection refused", "sshd"}},
 		"there is no such":  {link.Target{Address: "gpu-1.invalid"}, []string{"reach host gpu-1.invalid:", "no such host"}},
 		"the packets drown": {link.Target{Address: "192.0.2.1", ConnectTimeout: 50 * time.Millisecond}, []string{"reach host 192.0.2.1: "}},
 	} {
@@ -159,12 +155,13 @@ func TestWhatAnswersIsNoSSHServer(t *testing.T) {
 				if err != nil {
 					return
 				}
-				io.WriteString(conn, c.says)
-				if c.says != "" {
-					conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-					io.Copy(io.Discard, conn)
+				defer conn.Close()
+				if c.says != "" { // what isn't read yet when it closes would take back what it said
+					if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+						t.Error(err)
+					}
+					io.WriteString(conn, c.says)
 				}
-				conn.Close()
 			}()
 			_, err = link.New(link.Options{}).Dial(t.Context(), link.Target{Address: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, KnownHostsFiles: []string{}})
 			wants(t, err, c.kinds, c.part)
