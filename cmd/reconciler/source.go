@@ -31,5 +31,12 @@ func (c *cli) source(in inputs, set string, maker *programs.Maker, say func(at s
 			}
 			say(host, reconcile.Progress{Phase: "manifests", Message: err.Error()})
 		},
+		Unmade: func(host string, err error) {
+			if err == nil {
+				say(host, reconcile.Progress{Phase: "programs", Message: "all are made again"})
+				return
+			}
+			say(host, reconcile.Progress{Phase: "programs", Message: err.Error()})
+		},
 	}), nil
 }

@@ -21,6 +21,9 @@ type FleetOptions struct {
 	// Problem is called with every new problem that keeps the manifests from being loaded, or the wants of one host from being resolved, while the last good ones
 	// are kept; and with nil once it is over. host is empty where all are concerned. It must not call the source. May be nil.
 	Problem func(host string, err error)
+	// Unmade is called with every new reason why programs for a host can't be made, while their daemons stay as they are, and with nil once all are. host is empty for this machine. It must not
+	// call the source. May be nil.
+	Unmade func(host string, err error)
 }
 
 // FleetSource is what manifests declare for many hosts: read and watched once for all, placed, and handed out by host. A set that can't be loaded, for whatever
@@ -35,6 +38,7 @@ type FleetSource struct {
 	fleet   Fleet
 	loaded  bool
 	problem string
+	unmade  map[string]string // as it was told, by host
 	hosts   map[string]*hostWants
 	views   map[*hostSource]bool // that watch
 }
@@ -58,7 +62,10 @@ func NewFleetSource(paths []string, o FleetOptions) *FleetSource {
 	if o.Problem == nil {
 		o.Problem = func(string, error) {}
 	}
-	return &FleetSource{files: newManifestFiles(paths, o.FileOptions), o: o, views: map[*hostSource]bool{}}
+	if o.Unmade == nil {
+		o.Unmade = func(string, error) {}
+	}
+	return &FleetSource{files: newManifestFiles(paths, o.FileOptions), o: o, unmade: map[string]string{}, views: map[*hostSource]bool{}}
 }
 
 // Load reads, places and resolves all manifests, and returns what they declare; the sources of For give that from now on. Where that fails they
@@ -70,7 +77,7 @@ func (s *FleetSource) Load(ctx context.Context) (Fleet, error) {
 		return Fleet{}, err
 	}
 	fleet, hosts, err := s.load(ctx)
-	s.files.tryAgain(err != nil)
+	s.files.tryAgain(err != nil || unmadeAnywhere(hosts))
 	if err != nil {
 		return Fleet{}, err
 	}
@@ -171,10 +178,46 @@ func (s *FleetSource) Watch(ctx context.Context, changed func(Fleet)) error {
 			}
 			s.tell(err)
 			if err == nil {
+				s.tellUnmade()
 				changed(fleet)
 			}
 		})
 	})
+}
+
+// unmadeAnywhere says whether there are programs that can't be made.
+func unmadeAnywhere(hosts map[string]*hostWants) bool {
+	for _, h := range hosts {
+		if unmadeOf(h.daemons) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// tellUnmade tells of programs that can't be made here, for whatever host.
+func (s *FleetSource) tellUnmade() {
+	s.mu.Lock()
+	hosts := s.hosts
+	s.mu.Unlock()
+	for host, h := range hosts {
+		s.tellUnmadeOn(host, unmadeOf(h.daemons))
+	}
+}
+
+// tellUnmadeOn tells, once, of programs for a host that can't be made, and of the end of that.
+func (s *FleetSource) tellUnmadeOn(host string, err error) {
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	s.mu.Lock()
+	before := s.unmade[host]
+	s.unmade[host] = now
+	s.mu.Unlock()
+	if now != before {
+		s.o.Unmade(host, err)
+	}
 }
 
 // aside does something until it is done, or until the function that it returns is called, which waits for it.

@@ -35,7 +35,13 @@ func (e *Engine) Release(ctx context.Context, names []string) ([]Item, error) {
 
 // heldBack says why what is wanted isn't rolled out; empty where it is.
 func heldBack(o spec.Observed, want *spec.Daemon) string {
-	if o.Held == nil || o.Stamp == nil || want == nil || o.Stamp.Digest == want.Digest {
+	if o.Stamp == nil || want == nil || o.Stamp.Digest == want.Digest {
+		return ""
+	}
+	if o.Held == nil {
+		if err := unmade(want); err != nil {
+			return "its program can't be made: " + err.Error()
+		}
 		return ""
 	}
 	text := "its rollout is paused"

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,6 +99,38 @@ func TestAHoldGoesWithWhatIsRemoved(t *testing.T) {
 		}
 		if _, err := b.e.Hold(t.Context(), []string{"web"}, ""); err == nil {
 			t.Error("nothing was held, and no error says so")
+		}
+	})
+}
+
+// TestARunBegunWithABrokenProgramKeepsWhatIsApplied, as after a reboot; and of what was never applied it says why it can't be.
+func TestARunBegunWithABrokenProgramKeepsWhatIsApplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mustApply(t, manifest("web", args("one")))
+		broken := func(d *spec.Daemon) *spec.Daemon {
+			d.Program = &spec.Program{Failed: errors.New("it doesn't compile")}
+			return d
+		}
+		k := keep(t, b, RunOptions{Resync: time.Minute}, broken(manifest("web", args("two"))), broken(manifest("new")), manifest("db"))
+		b.Fake().Crash("web", spec.Exit{Known: true, Code: 1})
+		k.after(time.Minute)
+		if got := running(t, b); got != "Running one" {
+			t.Errorf("%s runs", got)
+		}
+		if c := condition(t, b, "web", spec.Reconciling); c.Reason != "ProgramFailed" || !strings.Contains(c.Message, "it doesn't compile") {
+			t.Errorf("Reconciling is %+v", c)
+		}
+		if o := b.state(t, "new"); o.State != spec.Absent {
+			t.Errorf("what can't be made is %+v", o)
+		}
+		if o := b.state(t, "db"); o.State != spec.Running {
+			t.Errorf("what has nothing to do with it is %+v", o)
+		}
+		k.src.set(nil, manifest("web", args("two")), manifest("new"), manifest("db"))
+		k.after(time.Minute)
+		if got := running(t, b); got != "Running two" {
+			t.Errorf("once it can be made %s runs", got)
 		}
 	})
 }

@@ -43,6 +43,7 @@ type hostSource struct {
 	mu   sync.Mutex
 	from *hostWants // that made was made of
 	made []*spec.Daemon
+	last lastMade
 }
 
 // Load returns what the host is to have. Its programs are looked up once for each change.
@@ -51,11 +52,11 @@ func (v *hostSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
 	if err != nil || wants == nil {
 		return nil, err
 	}
-	if v.host == "" || !wants.lookedUp() {
-		return wants.daemons, nil
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.host == "" || !wants.lookedUp() {
+		return v.last.instead(wants.daemons), nil
+	}
 	if v.from != nil && (v.from == wants || sameWants(v.from, wants)) {
 		return v.made, nil
 	}
@@ -69,8 +70,15 @@ func (v *hostSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
 		time.AfterFunc(v.every, func() { signal(v.moved) })
 		return nil, fmt.Errorf("find the programs of host %s: %w", v.host, err)
 	}
-	v.from, v.made = wants, ds
-	return ds, nil
+	v.from, v.made = wants, v.last.instead(ds)
+	if v.at.Program != nil {
+		v.fleet.tellUnmadeOn(v.host, unmadeOf(ds))
+	}
+	if unmadeOf(ds) != nil {
+		v.from = nil
+		time.AfterFunc(v.every, func() { signal(v.moved) })
+	}
+	return v.made, nil
 }
 
 // program finds the programs of a load: what that found, and what the host has to make.
@@ -80,10 +88,10 @@ func (v *hostSource) program(ctx context.Context, wants *hostWants) func(*spec.M
 		if i < 0 || wants.daemons[i].Program == nil {
 			return &spec.Program{}, nil // nobody finds programs here
 		}
-		if p := wants.daemons[i].Program; p.Digest != "" || v.at.Program == nil {
+		if p := wants.daemons[i].Program; p.Digest != "" || p.Failed != nil || v.at.Program == nil {
 			return p, nil
 		}
-		return v.at.Program(ctx, v.host, m, dir)
+		return v.at.Program.on(ctx, v.host)(m, dir)
 	}
 }
 

@@ -24,6 +24,8 @@ func Judge(d Decision, o spec.Observed, h Health, stepErr error) []spec.Conditio
 		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "UpdateFailed", Message: d.Rejected}
 	case d.Action == Refused:
 		stalled = spec.Condition{Type: spec.Stalled, Status: spec.True, Reason: "Conflict", Message: d.Reason}
+	case d.Held != "" && o.Held == nil:
+		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "ProgramFailed", Message: d.Held}
 	case d.Held != "":
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "RolloutPaused", Message: d.Held}
 	case d.Action == Frozen:

@@ -313,6 +313,9 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 		Name: en.name, Want: en.wanted(), Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
 		Driver: o.Driver, Halt: en.verdict.halt, Abandon: en.abandon, Ready: h.Ready && (en.trial == nil || en.trial.ripe) || en.persist,
 	}
+	if err := unmade(in.Want); err != nil && o.Stamp == nil {
+		return in, fmt.Errorf("its program can't be made: %w", err)
+	}
 	if in.Want != nil {
 		drv, err := l.driverFor(in.Want)
 		if err != nil {

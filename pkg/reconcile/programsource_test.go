@@ -3,8 +3,10 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,20 +147,27 @@ func TestANewerSaveEndsAnOlderLoad(t *testing.T) {
 // TestAFailedBuildChangesNothing, is told once, and is over with the next save that can be built.
 func TestAFailedBuildChangesNothing(t *testing.T) {
 	f, _ := newBuiltDir(t, built("desk", "controller"))
-	told := f.watchFleet()
+	f.fleet.o.Unmade = func(host string, err error) { f.news <- fmt.Sprint(host, ": ", err) }
+	told, here := f.watchFleet(), f.fleet.For("", Reached{})
 	told()
+	f.worker(here)
 	f.write("src/main.go", "broken")
-	if news := <-f.news; !strings.Contains(news, "keep the last good set") || !strings.Contains(news, "it doesn't compile") {
+	told()
+	if news := <-f.news; !strings.Contains(news, "daemon worker stays as it is") || !strings.Contains(news, "it doesn't compile") {
 		t.Errorf("told %q", news)
 	}
 	f.write("src/other.go", "x") // and it goes on being broken
-	if d := f.worker(f.fleet.For("", Reached{})); d.Program.Digest != "sha256:1" {
+	told()
+	if d := f.worker(here); d.Program.Digest != "sha256:1" {
 		t.Errorf("it is %+v", d.Program)
 	}
 	f.write("src/main.go", "2")
 	told()
 	if news := <-f.news; news != ": <nil>" {
 		t.Errorf("told %q", news)
+	}
+	if d := f.worker(here); d.Program.Digest != "sha256:2" {
+		t.Errorf("it is %+v", d.Program)
 	}
 }
 
@@ -208,4 +217,50 @@ func TestAProgramBesideTheManifestIsWatched(t *testing.T) {
 	told()
 	f.write("dist/worker", "1")
 	told()
+}
+
+// TestOneBrokenProgramHoldsUpNoOther: its daemon stays as it is, with whatever else of its manifest changes meanwhile, and the others go on.
+func TestOneBrokenProgramHoldsUpNoOther(t *testing.T) {
+	for _, host := range []string{"desk", "gpu-1"} {
+		t.Run(host, func(t *testing.T) {
+			f, _ := newBuiltDir(t, built(host, "controller"))
+			var told []string
+			f.fleet.o.Unmade = func(host string, err error) { told = append(told, fmt.Sprint(host, ": ", err)) }
+			f.write("manifests/other.yaml", "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: other}\nspec: {host: "+host+", binary: /bin/true}\n")
+			at := map[string]string{"desk": "", "gpu-1": "gpu-1"}[host]
+			src := f.fleet.For(at, Reached{ProgramDir: "/there/bin"})
+			load := func() {
+				t.Helper()
+				if _, err := f.fleet.Load(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				f.fleet.tellUnmade()
+			}
+			load()
+			before := f.worker(src)
+			f.write("src/main.go", "broken")
+			f.write("manifests/worker.yaml", built(host, "controller")+"  args: [changed]\n")
+			f.write("manifests/other.yaml", "apiVersion: reconciler.dev/v1\nkind: DaemonSpec\nmetadata: {name: other}\nspec: {host: "+host+", binary: /bin/false}\n")
+			load()
+			if d := f.worker(src); d.Digest != before.Digest || d.Program.Digest != "sha256:1" {
+				t.Errorf("it is to become %+v", d.Spec)
+			}
+			ds, err := src.Load(t.Context())
+			if err != nil || !slices.ContainsFunc(ds, func(d *spec.Daemon) bool { return d.Spec.Binary == "/bin/false" }) {
+				t.Errorf("%v, %v", ds, err)
+			}
+			anew := f.worker(f.fleet.For(at, Reached{ProgramDir: "/there/bin"})) // as after a restart
+			if unmade(anew) == nil {
+				t.Errorf("nobody knows that %+v can't be made", anew.Program)
+			}
+			f.write("src/main.go", "2")
+			load()
+			if d := f.worker(src); d.Program.Digest != "sha256:2" || len(d.Spec.Args) != 1 {
+				t.Errorf("it is to become %+v", d.Spec)
+			}
+			if len(told) != 2 || !strings.Contains(told[0], "daemon worker stays as it is") || !strings.Contains(told[0], "doesn't compile") || !strings.HasSuffix(told[1], ": <nil>") {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
 }

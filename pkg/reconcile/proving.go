@@ -26,7 +26,7 @@ func (k *keeping) prepare(ctx context.Context, en *entry, o spec.Observed) {
 	of, held := fmt.Sprintf("%d %s", o.Stamp.Generation, o.Stamp.Digest), heldBack(o, en.want)
 	switch {
 	case held != "":
-		of += " held"
+		of += " held: " + held
 	case en.want.Spec.Update == nil:
 		en.verdict = verdict{}
 		return

@@ -189,7 +189,7 @@ func (k *keeping) load(ctx context.Context) error {
 
 // same says whether two manifests ask for the same in every way, the values of secrets and the contents of files included.
 func same(a, b *spec.Daemon) bool {
-	return a.Digest == b.Digest && reflect.DeepEqual(a.Metadata, b.Metadata)
+	return a.Digest == b.Digest && (unmade(a) == nil) == (unmade(b) == nil) && reflect.DeepEqual(a.Metadata, b.Metadata)
 }
 
 func dependencies(wants []*spec.Daemon) []string {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/internal/filewatch"
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -30,12 +32,18 @@ type FileOptions struct {
 // FindProgram finds, or makes, the program of a manifest that is for host; dir is what its paths are relative to. Program.Digest is empty where only the host can make it.
 type FindProgram func(ctx context.Context, host string, m *spec.Manifest, dir string) (*spec.Program, error)
 
-// on is the finder of programs for one host, as spec.ResolveOptions has it; nil where there is none.
+// on is the finder of programs for one host, as spec.ResolveOptions has it; nil where there is none. A program that can't be made is no error there: see spec.Program.Failed.
 func (f FindProgram) on(ctx context.Context, host string) func(*spec.Manifest, string) (*spec.Program, error) {
 	if f == nil {
 		return nil
 	}
-	return func(m *spec.Manifest, dir string) (*spec.Program, error) { return f(ctx, host, m, dir) }
+	return func(m *spec.Manifest, dir string) (*spec.Program, error) {
+		p, err := f(ctx, host, m, dir)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, drivers.ErrUnreachable) {
+			return &spec.Program{Failed: fmt.Errorf("%s: %w", m.Source(), err)}, nil
+		}
+		return p, err
+	}
 }
 
 // begin is Programs where there is one.
@@ -74,7 +82,7 @@ func (s *FileSource) Load(ctx context.Context) ([]*spec.Daemon, error) {
 		o.Program = s.o.begin().on(ctx, "")
 		ds, err = spec.Resolve(docs.Daemons, o)
 	}
-	s.tryAgain(err != nil)
+	s.tryAgain(err != nil || unmadeOf(ds) != nil)
 	return ds, err
 }
 

@@ -19,6 +19,8 @@ type Program struct {
 	Build string
 	// Stale is a sentence that says why it is to be built, as in "cmd/worker/main.go changed"; only set by those who must not build.
 	Stale string
+	// Failed is why it can't be made now, and Digest is empty then; only set by those who let the other daemons of a set go on meanwhile.
+	Failed error
 }
 
 // programName is what a program is called that the manifest doesn't name: where it is put, or what it comes from.

@@ -118,7 +118,7 @@ func TestRunBuildsWhatIsSaved(t *testing.T) {
 	w.save("broken-too")
 	w.save("three")
 	w.runs("one", "two", "three")
-	run.says("they load again")
+	run.says("all are made again")
 
 	builds := func() int { return strings.Count(run.stdout.String(), "building bin/worker") }
 	before := builds()
@@ -130,4 +130,11 @@ func TestRunBuildsWhatIsSaved(t *testing.T) {
 	})
 	run.interrupt()
 	w.runs("one", "two", "three", "four")
+
+	w.save("broken") // and so it is when the next run begins
+	run = w.keep("-f", w.path("manifests"))
+	run.says("daemon worker stays as it is")
+	w.save("five")
+	w.runs("one", "two", "three", "four", "five")
+	run.interrupt()
 }
