@@ -59,7 +59,9 @@ func stateOf(d web.Daemon, u web.Usage) state {
 	}
 	if c, ok := condition(d, spec.Ready); ok {
 		s.Ready = map[spec.ConditionStatus]string{spec.True: "yes", spec.False: "no"}[c.Status]
-		s.Ready, s.ReadyWhy = cmp.Or(s.Ready, unknown), sentence(c)
+		if s.Ready = cmp.Or(s.Ready, unknown); c.Status != spec.True {
+			s.ReadyWhy = sentence(c)
+		}
 	}
 	s.Restarts, s.Since = nothing, 0
 	if in := d.Instance; in != nil {

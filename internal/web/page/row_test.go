@@ -40,7 +40,7 @@ func TestRow(t *testing.T) {
 		d.Phase, d.Word, d.State, d.Instance.Exit = "Failed", "Failed", spec.Exited, &spec.Exit{Known: true, Code: 3}
 	}), spec.Stalled, spec.True, "Failed", "exit status 3")
 	began, at := noon().Unix()-60, noon().Unix()
-	well := state{Kind: kindOK, Phase: "Running", Ready: "yes", ReadyWhy: "Healthy", Restarts: "2", Since: began, Limit: "1.0G"}
+	well := state{Kind: kindOK, Phase: "Running", Ready: "yes", Restarts: "2", Since: began, Limit: "1.0G"}
 	mine := figures{"12.5", "512M", 10}
 	for name, tt := range map[string]struct {
 		d     web.Daemon
@@ -51,7 +51,7 @@ func TestRow(t *testing.T) {
 		fig   figures
 	}{
 		"well":              {running(), using(.125, 512<<20), true, well, note{"Healthy", at - 50}, mine},
-		"figures not known": {running(), web.Usage{}, false, state{Kind: kindOK, Phase: "Running", Ready: "yes", ReadyWhy: "Healthy", Restarts: "2", Since: began}, note{"Healthy", at - 50}, figures{"?", "?", -1}},
+		"figures not known": {running(), web.Usage{}, false, state{Kind: kindOK, Phase: "Running", Ready: "yes", Restarts: "2", Since: began}, note{"Healthy", at - 50}, figures{"?", "?", -1}},
 		"a zero is a zero":  {running(), using(0, 0), true, well, note{"Healthy", at - 50}, figures{"0.0", "0B", 0}},
 		"host lost, and what was known of it isn't any more": {lost, using(.125, 512<<20), true,
 			state{Kind: kindUnknown, Phase: "Unknown", Why: "was Running when its host was last reached", Ready: "?", Restarts: "?", Since: notKnown},
@@ -60,11 +60,11 @@ func TestRow(t *testing.T) {
 			d.State, d.Phase, d.Word, d.Message = spec.Unknown, "Unknown", "Unknown", "no bus"
 		}), web.Usage{}, false,
 			state{Kind: kindUnknown, Phase: "Unknown", Why: "no bus", Ready: "?", Restarts: "?", Since: notKnown}, note{"it can't be found out how it is: no bus", 0}, figures{"?", "?", -1}},
-		"failed": {failed, web.Usage{}, false, state{Kind: kindBad, Phase: "Failed", Ready: "yes", ReadyWhy: "Healthy", Restarts: "2"}, note{"Failed: exit status 3", at}, figures{"–", "–", -1}},
+		"failed": {failed, web.Usage{}, false, state{Kind: kindBad, Phase: "Failed", Ready: "yes", Restarts: "2"}, note{"Failed: exit status 3", at}, figures{"–", "–", -1}},
 		"progressing": {judged(with(func(d *web.Daemon) { d.Word = "InProgress" }), spec.Reconciling, spec.True, "Retrying", "disk full"), using(.125, 512<<20), true,
-			state{Kind: kindBusy, Phase: "Running", Ready: "yes", ReadyWhy: "Healthy", Restarts: "2", Since: began, Limit: "1.0G"}, note{"Retrying: disk full", at}, mine},
+			state{Kind: kindBusy, Phase: "Running", Ready: "yes", Restarts: "2", Since: began, Limit: "1.0G"}, note{"Retrying: disk full", at}, mine},
 		"stopped by a user": {with(func(d *web.Daemon) { d.Word, d.Phase, d.State, d.Instance = "Paused", "Stopped", spec.Exited, nil }), web.Usage{}, false,
-			state{Kind: kindOff, Phase: "Stopped", Ready: "yes", ReadyWhy: "Healthy", Restarts: "–"}, note{"Healthy", at - 50}, figures{"–", "–", -1}},
+			state{Kind: kindOff, Phase: "Stopped", Ready: "yes", Restarts: "–"}, note{"Healthy", at - 50}, figures{"–", "–", -1}},
 		"changed by hand":        {with(func(d *web.Daemon) { d.Drift = []spec.Drift{{Field: "pids", Have: "9", Want: "5"}} }), using(.125, 512<<20), true, well, note{"changed by hand: pids is 9, not 5", 0}, mine},
 		"a limit isn't enforced": {with(func(d *web.Daemon) { d.Lost = []spec.Loss{{Field: "memory", Reason: "no cgroup"}} }), using(.125, 512<<20), true, well, note{"not enforced: memory: no cgroup", 0}, mine},
 		"another driver":         {with(func(d *web.Daemon) { d.Fallback = []string{"systemd: no bus"} }), using(.125, 512<<20), true, well, note{"not under systemd: no bus", 0}, mine},

@@ -70,6 +70,11 @@ document.addEventListener("keydown", (event) => {
   search.focus();
 });
 
+table.addEventListener("mouseover", (event) => { // what is cut is there for who points at it
+  const cell = event.target.closest(".note");
+  if (cell) cell.title = cell.scrollWidth > cell.clientWidth ? cell.lastChild.data.trim() : "";
+});
+
 // In which order.
 
 const severity = ["bad", "unknown", "busy", "off", "ok"];
@@ -168,7 +173,6 @@ const steps = {
     if (!cell) return;
     time(cell.firstElementChild, at, "");
     cell.lastChild.data = ` ${text}`;
-    cell.title = text;
   },
   gone(id) {
     find(id)?.remove();
