@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
 	"reconciler.dev/reconciler/internal/web"
+	webpage "reconciler.dev/reconciler/internal/web/page" // describe has a page, too
 	"reconciler.dev/reconciler/pkg/reconcile"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -97,7 +97,7 @@ func (v *overview) serve(ctx context.Context, log logr.Logger, say func(at strin
 		return
 	}
 	say("", reconcile.Progress{Phase: "listening", Message: v.url()})
-	h := web.Handlers{View: v, Loop: &v.loop, Page: http.NotFoundHandler()}.Handler()
+	h := web.Handlers{View: v, Loop: &v.loop, Page: webpage.Handler(v)}.Handler()
 	if err := web.Serve(ctx, v.listener, v.guard.Around(h), log); ctx.Err() == nil {
 		say("", reconcile.Progress{Phase: "not listening", Message: err.Error()})
 	}

@@ -57,6 +57,9 @@ func TestRunShowsWhatItFinds(t *testing.T) {
 	out.look(t, "/metrics", of("daemon_state", "web", `,state="running"`, "1"), of("daemon_ready", "db", "", "1"), of("daemon_restarts_total", "db", "", "0"))
 	out.look(t, "/readyz", "200 OK")
 	out.look(t, "/healthz", "200 OK")
+	out.look(t, "/", `<a href="/daemons/localhost/web">web</a>`, `<b>2</b> Well`)
+	out.look(t, "/daemons/localhost/db", "<h1>db</h1>", "<td>Healthy</td>", "Started</td>", "None: it is as wanted.")
+	out.look(t, "/assets/style.css", "200 OK")
 	out.look(t, "/sd", `"targets":["localhost:9121"]`, `"daemon":"db"`)
 
 	d.host.Fake().Crash("db", spec.Exit{Known: true, Signal: "SIGKILL"})
