@@ -24,6 +24,9 @@ func beInit() error {
 		return err
 	}
 	runtime.LockOSThread()
+	if unix.Gettid() != os.Getpid() { // who enters the host's namespaces enters those of its first thread, which the runtime may have left to others: execve(2) makes this one the first
+		return fmt.Errorf("begin in the first thread: %w", unix.Exec("/proc/self/exe", os.Args, os.Environ()))
+	}
 	// It was started in the host's cgroup, which now becomes the root of all cgroups that the host sees.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("make a cgroup namespace: %w", err)
