@@ -61,7 +61,7 @@ func (c *cli) root() *cobra.Command {
 			root.AddCommand(v)
 		}
 	}
-	add(groupChange, c.applyCmd(), c.buildCmd(), c.deleteCmd(), c.installCmd(), c.installServiceCmd(), c.planCmd(), c.rebuildCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd(), c.uninstallCmd(), c.uninstallServiceCmd())
+	add(groupChange, c.adoptCmd(), c.applyCmd(), c.buildCmd(), c.deleteCmd(), c.installCmd(), c.installServiceCmd(), c.planCmd(), c.rebuildCmd(), c.restartCmd(), c.rolloutCmd(), c.runCmd(), c.startCmd(), c.stopCmd(), c.uninstallCmd(), c.uninstallServiceCmd())
 	add(groupLook, c.describeCmd(), c.doctorCmd(), c.eventsCmd(), c.getCmd(), c.logsCmd(), c.statsCmd(), c.topCmd(), c.waitCmd())
 	add(groupManifest, c.diffCmd(), c.explainCmd(), c.schemaCmd(), c.validateCmd())
 	add(groupHosts, c.agentCmd(), c.hostCmd())

@@ -30,6 +30,8 @@ type engine interface {
 	Hold(ctx context.Context, names []string, by string) ([]reconcile.Item, error)
 	Release(ctx context.Context, names []string) ([]reconcile.Item, error)
 	Undo(ctx context.Context, name string, revision int64, o reconcile.ApplyOptions) (reconcile.Item, error)
+	Inspect(ctx context.Context, want *spec.Daemon, c spec.Candidate) (*spec.Takeover, error)
+	Adopt(ctx context.Context, want *spec.Daemon, t *spec.Takeover) (reconcile.Item, error)
 	Look(ctx context.Context, names ...string) ([]reconcile.View, error)
 	WaitFor(ctx context.Context, names []string, met func(reconcile.View) bool) error
 	Follow(ctx context.Context, names []string, yield func([]reconcile.View) bool) error

@@ -31,6 +31,9 @@ const (
 	UnitWritten    Point = "unit.written"    // a unit file is in its place, and not enabled
 	StartForked    Point = "start.forked"    // the daemon runs, and the record doesn't know its process
 	StartRecorded  Point = "start.recorded"  // the start is done
+	AdoptBegun     Point = "adopt.begun"     // it is noted which daemon is being taken over, and nothing is done to it
+	AdoptMoved     Point = "adopt.moved"     // its processes are in the daemon's cgroup, which isn't marked
+	AdoptTaken     Point = "adopt.taken"     // they are marked, and there is no record
 	StampLimited   Point = "stamp.limited"   // changed limits are in force, and the record doesn't know
 	StopIntended   Point = "stop.intended"   // a stop is recorded, and nobody was asked to end
 	StopPosted     Point = "stop.posted"     // the stop URL didn't help, or there is none
@@ -51,7 +54,7 @@ const (
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, ProgramArrived, ProgramClaimed, ProgramPlaced, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, StampLimited,
+		FileTemp, FileRename, FileRenamed, ProgramArrived, ProgramClaimed, ProgramPlaced, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, AdoptBegun, AdoptMoved, AdoptTaken, StampLimited,
 		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, UnitDisabled, RecordRemoved,
 	}
 }

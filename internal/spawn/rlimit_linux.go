@@ -57,3 +57,28 @@ func setRlimits(limits []Rlimit) error {
 }
 
 func rlimit(l Rlimit) syscall.Rlimit { return syscall.Rlimit{Cur: l.Soft, Max: l.Hard} }
+
+// LimitOf reads a limit of a process that runs.
+func LimitOf(pid int, name string) (Rlimit, error) {
+	i := resourceAt(name)
+	if i < 0 {
+		return Rlimit{}, CheckRlimit(name)
+	}
+	var have unix.Rlimit
+	if err := unix.Prlimit(pid, resources[i].id, nil, &have); err != nil {
+		return Rlimit{}, fmt.Errorf("read limit %s of process %d: %w", name, pid, err)
+	}
+	return Rlimit{Name: name, Soft: have.Cur, Hard: have.Max}, nil
+}
+
+// SetLimitOf sets a limit of a process that runs, as prlimit(2) does.
+func SetLimitOf(pid int, l Rlimit) error {
+	i := resourceAt(l.Name)
+	if i < 0 {
+		return CheckRlimit(l.Name)
+	}
+	if err := unix.Prlimit(pid, resources[i].id, &unix.Rlimit{Cur: l.Soft, Max: l.Hard}, nil); err != nil {
+		return fmt.Errorf("set limit %s of process %d: %w", l.Name, pid, err)
+	}
+	return nil
+}

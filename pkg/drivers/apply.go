@@ -30,6 +30,8 @@ func (v Verbs) apply(ctx context.Context, kind spec.DriverKind, dirs layout.Dirs
 		return fmt.Errorf("the %s driver has no such step: %w", kind, ErrUnsupported)
 	case !GoodName(step.Name):
 		return fmt.Errorf("%q is no name of a daemon: %w", step.Name, ErrPermanent)
+	case step.Verb == spec.VerbAdopt && (step.Adopt == nil || step.Want == nil):
+		return fmt.Errorf("the step doesn't say what is to be taken over: %w", ErrPermanent)
 	case step.Want == nil && (step.Verb == spec.VerbStart || step.Verb == spec.VerbStamp || step.Verb == spec.VerbReload):
 		return fmt.Errorf("the step says nothing of what is wanted: %w", ErrPermanent)
 	}

@@ -86,9 +86,10 @@ func handlers() map[string]handler {
 			}
 			return false, nil
 		}),
-		"apply": asked(true, apply),
-		"check": asked(false, check),
-		"watch": streamed(watch),
+		"apply":   asked(true, apply),
+		"check":   asked(false, check),
+		"inspect": asked(false, inspect),
+		"watch":   streamed(watch),
 		"strangers": onDriver(false, func(ctx context.Context, d drivers.Driver) (any, error) {
 			if s, ok := drivers.Find[drivers.Surveyor](d); ok {
 				return s.Strangers(ctx)
@@ -160,6 +161,18 @@ func check(ctx context.Context, s *server, p checkParams) (any, error) {
 		return nil, nil
 	}
 	return c.Check(ctx, p.Daemon.unpack())
+}
+
+func inspect(ctx context.Context, s *server, p inspectParams) (any, error) {
+	d, err := s.driver(p.Driver)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := drivers.Find[drivers.Adopter](d)
+	if !ok || p.Daemon == nil {
+		return nil, fmt.Errorf("the %s driver can't take over what runs already: %w", d.Kind(), drivers.ErrUnsupported)
+	}
+	return a.Inspect(ctx, p.Daemon.unpack(), p.Candidate)
 }
 
 func stats(ctx context.Context, s *server, q drivers.StatsQuery, part func([]byte) error) error {

@@ -307,6 +307,7 @@ var (
 	_ drivers.Patient     = (*driver)(nil)
 	_ drivers.Teller      = (*driver)(nil)
 	_ drivers.Surveyor    = (*driver)(nil)
+	_ drivers.Adopter     = (*driver)(nil)
 )
 
 func (d *driver) Kind() spec.DriverKind { return d.facts.Kind }
@@ -351,6 +352,15 @@ func (d *driver) Housekeep(ctx context.Context) (busy bool, err error) {
 func (d *driver) Strangers(ctx context.Context) (all []drivers.Stranger, err error) {
 	err = d.c.do(ctx, "strangers", driverParams{d.Kind()}, &all, nil)
 	return all, err
+}
+
+// Inspect looks at what runs there and is to be taken over.
+func (d *driver) Inspect(ctx context.Context, w *spec.Daemon, c spec.Candidate) (*spec.Takeover, error) {
+	t := &spec.Takeover{}
+	if err := d.c.do(ctx, "inspect", inspectParams{d.Kind(), packDaemon(w), c}, t, nil); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // maxLine is the longest line of an answer.

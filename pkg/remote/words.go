@@ -33,6 +33,11 @@ type (
 		Driver spec.DriverKind `json:"driver"`
 		Daemon *daemon         `json:"daemon"`
 	}
+	inspectParams struct {
+		Driver    spec.DriverKind `json:"driver"`
+		Daemon    *daemon         `json:"daemon"`
+		Candidate spec.Candidate  `json:"candidate"`
+	}
 	probeParams struct {
 		Name   string      `json:"name"`
 		Health spec.Health `json:"health"`

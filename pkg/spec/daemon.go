@@ -125,6 +125,8 @@ type Instance struct {
 	// LogStart is where in all that was ever written to the daemon's log its output begins, in bytes; LastLogStart is that of the instance before.
 	LogStart     int64 `json:"logStart,omitempty"`
 	LastLogStart int64 `json:"lastLogStart,omitempty"`
+	// Pending is how what runs differs from what its stamp says, where it was taken over while it ran: its next start makes it so.
+	Pending []Drift `json:"pending,omitempty"`
 	// Exit is how it ended; nil while it runs.
 	Exit *Exit `json:"exit,omitempty"`
 	// Last is how the instance before this one ended.
@@ -186,6 +188,7 @@ const (
 	VerbHold      Verb = "Hold"      // remember that a user wants no change of it rolled out
 	VerbRelease   Verb = "Release"   // forget that
 	VerbRetire    Verb = "Retire"    // end the instance before the present one, and take away what is left of it
+	VerbAdopt     Verb = "Adopt"     // take over a process that runs already, and leave it running; writes the stamp
 	VerbAbandon   Verb = "Abandon"   // end the present instance, and take away what is left of it: the one before goes on
 )
 
@@ -213,6 +216,8 @@ type Step struct {
 	Attempts int
 	// Beside has a Start leave the instance that runs, which the step was planned against, where it is.
 	Beside bool
+	// Adopt says which process, for Adopt; nil otherwise.
+	Adopt *Candidate
 	// Stop says how, for Stop.
 	Stop Stop
 	// Driver is the driver that the step is for.

@@ -23,7 +23,7 @@ type exclusive struct {
 func (e *exclusive) Unwrap() drivers.Driver { return e.Driver }
 
 func (e *exclusive) Apply(ctx context.Context, step spec.Step) error {
-	if step.Verb != spec.VerbStart || len(e.host.bare) < 2 {
+	if step.Verb != spec.VerbStart && step.Verb != spec.VerbAdopt || len(e.host.bare) < 2 {
 		return e.Driver.Apply(ctx, step)
 	}
 	lock := filepath.Join(e.host.dirs.Run, "starts.lock")

@@ -116,6 +116,7 @@ func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
 	defer d.watch.tell(step.Name) // once for the step, instead of once for each record it writes
 	return drivers.Verbs{
 		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
+		spec.VerbAdopt: d.adoptRunning,
 	}.Apply(ctx, d.Kind(), d.dirs, step)
 }
 

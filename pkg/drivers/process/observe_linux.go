@@ -198,6 +198,9 @@ func (d *Driver) observed(name string, f finding) spec.Observed {
 	}
 	if inst != nil {
 		o.Instance = timed(inst, f.rec.Ended, d.self.BootID)
+		if f.alive {
+			o.Drift = append(o.Drift, inst.Pending...)
+		}
 	}
 	if o.Stamp != nil {
 		d.lookAtPlace(f, &o)

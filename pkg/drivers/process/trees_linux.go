@@ -19,6 +19,11 @@ type Trees interface {
 	// Make makes the place of t, empty and with all limits, and leaves m on it. The process to be is started in the cgroup that into holds on to, 0 for that of this
 	// process; done lets go of it. Who dies here leaves nothing that Remove doesn't remove.
 	Make(t Tree, m *Mark) (into int, done func(), err error)
+	// Vacant is Place for a daemon that runs already: what Take has left there, cut off, is in nobody's way.
+	Vacant(name string, s *spec.Spec) (string, error)
+	// Take makes processes that run already part of t, whose place is vacant, without their noticing: those that members returns, parents first, and all that they have made meanwhile. still says
+	// that what was looked at is what runs; it is asked before anything is done to them. Who dies here leaves them running, and not ours, or the mark m and a daemon that is.
+	Take(t Tree, m *Mark, members func() ([]procfs.Stat, error), still func() error) error
 	// Living returns the processes of t that haven't ended. It returns none only where there are none, and never will be again. Known to have ended before are dead.
 	Living(t Tree, dead ...Process) ([]procfs.Stat, error)
 	// Spots finds all of ts at once, at little cost: one Spot for each, in their order.

@@ -118,6 +118,7 @@ func (d *Driver) List(context.Context) ([]string, error) {
 func (d *Driver) Apply(ctx context.Context, step spec.Step) error {
 	return drivers.Verbs{
 		spec.VerbStart: d.start, spec.VerbStop: d.stop, spec.VerbStamp: d.stamp, spec.VerbReload: d.reload, spec.VerbRemove: d.remove,
+		spec.VerbAdopt: d.adopt,
 	}.Apply(ctx, spec.DriverSystemd, d.dirs, step)
 }
 

@@ -265,6 +265,9 @@ func (d *Driver) report(ctx context.Context, f *finding, a *around) spec.Observe
 	}
 	d.readCgroup(ctx, f, &o)
 	o.Drift = append(d.drift(f, a), o.Drift...)
+	if f.inst != nil && f.alive() {
+		o.Drift = append(o.Drift, f.inst.Pending...)
+	}
 	return o
 }
 

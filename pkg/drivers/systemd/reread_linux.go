@@ -17,7 +17,7 @@ import (
 func (d *Driver) reread(ctx context.Context, l *link, unit string) error {
 	for range 3 {
 		_, missing := os.Lstat(d.scope.file(unit))
-		stale, err := l.stale(ctx, unit, missing == nil)
+		stale, err := l.stale(ctx, unit, d.scope.file(unit), missing == nil)
 		if err != nil || !stale {
 			return err
 		}
@@ -30,12 +30,20 @@ func (d *Driver) reread(ctx context.Context, l *link, unit string) error {
 
 // stale tells whether the manager has loaded a unit from something else than what is on disk. One that ran on without its file it calls not-found, and once the file is there
 // again it says that it couldn't load it (EBUSY), and neither that nor its start makes it read it.
-func (l *link) stale(ctx context.Context, unit string, there bool) (bool, error) {
+//
+// That another file came to stand above the one that it has read, it doesn't tell; so where it has read one it is asked which.
+func (l *link) stale(ctx context.Context, unit, file string, there bool) (bool, error) {
 	if loaded, err := l.isLoaded(ctx, unit); err != nil || !loaded {
 		return false, err
 	}
-	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"NeedDaemonReload", "LoadState"}})
-	return f.NeedReload || err == nil && there && f.Load != "loaded", err
+	f, err := l.get(ctx, unit, map[string][]string{unitInterface: {"NeedDaemonReload", "LoadState", "FragmentPath"}})
+	return f.NeedReload || err == nil && there && (f.Load != "loaded" || f.Fragment != file && !sameFile(f.Fragment, file)), err
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // reloads joins the wishes for a reload of the manager.

@@ -140,7 +140,7 @@ func (d *Driver) isOpen(ctx context.Context, l *link, s SocketUnit) (bool, error
 			return false, nil
 		}
 	}
-	stale, err := l.stale(ctx, s.Name, true)
+	stale, err := l.stale(ctx, s.Name, d.scope.file(s.Name), true)
 	return !stale, err
 }
 
