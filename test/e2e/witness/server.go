@@ -55,6 +55,7 @@ func (s *server) listen() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "witness_pid %d\n", os.Getpid()) })
 	mux.HandleFunc("POST /write", s.write)
 	mux.HandleFunc("POST /sicken", func(http.ResponseWriter, *http.Request) { s.sick.Store(true) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
