@@ -294,6 +294,25 @@ func TestADaemonsPageFollows(t *testing.T) {
 	p.until(`document.querySelector(".is .state").textContent == "Gone"`)
 }
 
+// An address may have the token in it, as the password of any user; what the page asks for later is let through as the page was.
+func TestBehindAToken(t *testing.T) {
+	h := at(webtest.New(1, 3))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, token, _ := r.BasicAuth(); token != "open-sesame" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	defer s.CloseClientConnections()
+	p := open(t, chromium(t), browser.Look{Width: 1280, Height: 900}, strings.Replace(s.URL, "http://", "http://any:open-sesame@", 1)+"/daemons/localhost/worker-1")
+	p.until(live)
+	p.until(`performance.getEntriesByType("resource").some((e) => e.name.includes("section=log") && e.responseStatus == 200)`)
+	p.noProblems()
+}
+
 // In a browser, too, what a daemon writes is text and nothing else.
 func TestHostileTextsInABrowser(t *testing.T) {
 	b := chromium(t)

@@ -47,13 +47,14 @@ type detail struct {
 	Name      string
 	Trouble   string
 	state
-	KindWord   string
 	Conditions []conditionView
 	Facts      []fact
 	Plots      []plot
 	Figures    []fact
-	Events     events
-	Diff, Log  text
+	// Idle says that it is known not to run, and so uses nothing.
+	Idle      bool
+	Events    events
+	Diff, Log text
 	// Want are the sections that are asked for.
 	Want map[string]bool
 }
@@ -112,7 +113,7 @@ func (p *page) daemon(w http.ResponseWriter, r *http.Request) {
 		Version: p.epoch + "." + strconv.FormatUint(p.sheet.current(), 10), ID: p.sheet.id(host, called), Now: clock(now), Time: now.Unix(), Host: name(host), Name: name(called),
 		state: stateOf(found, u), Conditions: conditionsOf(found), Facts: factsOf(found, u), Plots: plotsOf(p.view.Past(host, called), u, now), Figures: usageOf(found, u), Want: map[string]bool{},
 	}
-	d.KindWord = kindWord(d.Kind)
+	d.Idle = !found.Stale && (found.State == spec.Exited || found.State == spec.Absent)
 	for _, h := range p.view.Hosts() {
 		if g := groupOf(h); h.Name == host && g.Trouble != "" {
 			d.Trouble = strings.TrimSuffix(g.Trouble+": "+g.Why, ": ")

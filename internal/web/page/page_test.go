@@ -90,6 +90,9 @@ func TestDaemonsPage(t *testing.T) {
 	if strings.Index(body, "Unhealthy</td>") > strings.Index(body, "Started</td>") {
 		t.Error("the latest event isn't the first")
 	}
+	if ended := get(at(v), "/daemons/localhost/worker-11").Body.String(); !strings.Contains(ended, "It doesn’t run.") {
+		t.Error("what has ended isn't said to use nothing")
+	}
 	lost := get(at(v), "/daemons/gpu-1/worker-3").Body.String()
 	for _, want := range []string{"The host can’t be asked", "unreachable: reach host gpu-1: no route to host", `class="is unknown"`, "Nothing is known of what it uses now."} {
 		if !strings.Contains(lost, want) {

@@ -14,7 +14,7 @@ async function refresh() {
   due.clear();
   try {
     const question = asked.sort().join(",");
-    const answer = await fetch(`${location.pathname}?section=${question}`, { cache: "no-store", headers: { "If-None-Match": tags.get(question) ?? '""' } });
+    const answer = await fetch(`${location.origin}${location.pathname}?section=${question}`, { cache: "no-store", headers: { "If-None-Match": tags.get(question) ?? '""' } });
     if (answer.status === 404) document.querySelector(".state").textContent = "Gone";
     if (answer.ok) tags.set(question, answer.headers.get("ETag"));
     if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"), asked);

@@ -42,7 +42,8 @@ export function follow(query, apply) {
   };
   function open() {
     close();
-    source = new EventSource(`/updates?since=${encodeURIComponent(version)}${query}`);
+    // The origin, because an address that has a token in it can't be asked relative to.
+    source = new EventSource(`${location.origin}/updates?since=${encodeURIComponent(version)}${query}`);
     timer = setTimeout(quiet, silence);
     source.onopen = () => heard(Date.now() / 1000 + state.offset);
     source.onmessage = (event) => {
