@@ -161,8 +161,8 @@ func (im *images) plain(o *spec.Observed) []spec.Drift {
 	if err != nil || os.SameFile(now, p.info) || !now.Mode().IsRegular() {
 		return nil
 	}
-	if real, err := filepath.EvalSymlinks(path); err != nil || real != p.from() {
-		return nil
+	if real, err := filepath.EvalSymlinks(path); err != nil || real != p.from() && !turnedSince(path, o.Instance.StartedAt) {
+		return nil // it is a script, or has executed another program
 	}
 	have, want := "", ""
 	if have, err = im.digest(p.path, p.info, nil); err == nil {

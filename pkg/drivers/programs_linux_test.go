@@ -3,6 +3,7 @@ package drivers_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"os/exec"
@@ -307,8 +308,19 @@ func TestOnlyAsManyProgramsAreKept(t *testing.T) {
 	}
 }
 
+// turn has a link lead to another file, as ln -sfn does.
+func turn(link, to string) error {
+	return errors.Join(os.Symlink(to, link+".new"), os.Rename(link+".new", link))
+}
+
 // TestTheRunningImage is compared by what it is, and not by where it lies or when it was written.
 func TestTheRunningImage(t *testing.T) {
+	linked := func(which int) func(path string) error {
+		return func(path string) error {
+			to := filepath.Join(filepath.Dir(path), rand.Text())
+			return errors.Join(os.WriteFile(to, sleeper(t, which), 0o755), turn(path, to))
+		}
+	}
 	replace := func(path string, program []byte) error {
 		return errors.Join(os.WriteFile(path+".new", program, 0o755), os.Rename(path+".new", path))
 	}
@@ -333,6 +345,11 @@ func TestTheRunningImage(t *testing.T) {
 		"another script":                {binary: func(path string) error { return os.WriteFile(path, []byte("#!/bin/sh\nsleep 60\n"), 0o755) }, then: func(path string) error { return replace(path, []byte("#!/bin/sh\n")) }},
 		"it became another program":     {binary: func(path string) error { return os.WriteFile(path, []byte("#!/bin/sh\nexec sleep 60\n"), 0o755) }, then: func(path string) error { return replace(path, sleeper(t, 2)) }},
 		"by a link, the same all along": {binary: func(path string) error { return os.Symlink("/bin/sleep", path) }},
+		"by a link that is turned":      {binary: linked(1), then: linked(2), want: []string{"spec.binary restart"}},
+		"by a link to the same":         {binary: linked(1), then: linked(1)},
+		"by a link to a script": {binary: linked(1), then: func(path string) error {
+			return errors.Join(os.WriteFile(path+".s", []byte("#!/bin/sh\n"), 0o755), turn(path, path+".s"))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newWorkshop(t)

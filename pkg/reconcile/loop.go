@@ -69,8 +69,9 @@ type entry struct {
 	lastWhy string
 	once    oneTime // for a one-time apply
 
-	trial   *trial // the change that was just made has yet to prove itself
-	verdict verdict
+	trial     *trial     // the change that was just made has yet to prove itself
+	probation *probation // it has, a moment ago
+	verdict   verdict
 	// abandon is why the instance that was started beside another one is given up; persist has it take that one's place though it isn't Ready.
 	abandon string
 	persist bool
@@ -323,7 +324,7 @@ func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 		}
 		in.Driver = drv.Kind()
 		in.MoveReason = l.moving(o.Driver, in.Driver)
-		if hc := in.Want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready {
+		if hc := in.Want.Spec.Health; hc != nil && hc.OnFailure == spec.OnFailureRestart && h.Known && !h.Ready && en.probation == nil {
 			in.Unhealthy = h.LastError
 		}
 	}

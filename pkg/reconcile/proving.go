@@ -94,13 +94,18 @@ func (k *keeping) prove(ctx context.Context, en *entry, c conclusion) time.Durat
 		return k.doom(ctx, en, *next, c.err)
 	}
 	k.begin(en, c)
+	if why := en.relapsed(c, time.Now()); why != "" {
+		if en.probation = nil; k.replaceable(ctx, *c.observed.Stamp) {
+			return k.doom(ctx, en, *c.observed.Stamp, k.loop.quoting(ctx, en.name, errors.New(why)))
+		}
+	}
 	if en.trial == nil || c.observed.Stamp.Digest != en.want.Digest {
 		return 0
 	}
 	again, failure, proven := en.trial.judge(c, en.exits, time.Now())
 	switch {
 	case proven:
-		en.trial = nil
+		en.release(*c.observed.Stamp, time.Now())
 		if err := k.loop.host.Archive(ctx, spec.Revision{Stamp: *c.observed.Stamp, Ready: c.health.Ready}); err != nil {
 			k.loop.opt.Log.Error(err, "keep a revision", "host", k.loop.host.Name(), "name", en.name)
 		}

@@ -217,6 +217,47 @@ func TestARunStopsAChangeThatFailsWhereThatIsAsked(t *testing.T) {
 	})
 }
 
+// TestARunPutsBackWhatTurnsUnhealthy soon after its update, though that counted as done, and nothing that turned so later or has nothing before it.
+func TestARunPutsBackWhatTurnsUnhealthy(t *testing.T) {
+	for name, c := range map[string]struct {
+		update func(*spec.Daemon)
+		after  time.Duration
+		want   string
+	}{
+		"after a minute":           {updated(), time.Minute, "Running good"},
+		"after an hour":            {updated(), time.Hour, "Running bad"},
+		"where it shall go on":     {updated(onFailure(spec.UpdateContinue)), time.Minute, "Running bad"},
+		"where the time was given": {updated(readyFor(time.Second)), time.Minute, "Running bad"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench()
+				k := keep(t, b, RunOptions{}, manifest("web", checked(), c.update, args("good")))
+				k.src.set(nil, manifest("web", checked(), c.update, args("bad")))
+				k.after(5 * time.Second)
+				k.crash(t, "web") // which is no reason to go back
+				k.after(c.after)
+				if r := running(t, b); r != "Running bad" {
+					t.Fatalf("while it is healthy %s", r)
+				}
+				b.sickWith(t, "bad")
+				k.after(5 * time.Minute)
+				if r := running(t, b); r != c.want {
+					t.Errorf("left is %s; %q", r, b.said())
+				}
+				if err := k.stop(); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				k = keep(t, b, RunOptions{}, manifest("web", checked(), c.update, args("bad")))
+				k.after(time.Hour)
+				if r := running(t, b); r != c.want {
+					t.Errorf("the next run leaves %s", r)
+				}
+			})
+		})
+	}
+}
+
 func TestWhatWasLivedWithIsNotPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()

@@ -79,7 +79,8 @@ type Update struct {
 	Strategy UpdateStrategy `json:"strategy,omitempty"`
 	// ReadyTimeout is how long the new one may take to be Ready. Default: 1m.
 	ReadyTimeout Duration `json:"readyTimeout,omitempty"`
-	// ReadyFor is how long it must then stay Ready before the update counts as done. Default: 0s.
+	// ReadyFor is how long it must then stay Ready before the update counts as done; apply waits for that, too. Default: 0s; with onFailure Rollback a run
+	// still puts back what turns unhealthy within two minutes.
 	ReadyFor Duration `json:"readyFor,omitempty"`
 	// OnFailure is what follows when it isn't: Rollback (what ran before comes back: program, spec and files), Stop or Continue (it is left as it
 	// is). Default: Rollback.
