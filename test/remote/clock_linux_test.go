@@ -30,7 +30,7 @@ func TestClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	off := logIn(t, home, server)
-	o := (&site{home: home, beside: server.Beside()}).newOffice(t)
+	o := (&site{home: home, beside: server.Beside(), emulated: true}).newOffice(t)
 	for _, driver := range []string{"process", "systemd"} {
 		o.write(driver+".yaml", offManifest(driver, ""))
 	}

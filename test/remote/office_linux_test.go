@@ -18,6 +18,8 @@ type site struct {
 	hosts  []*labhost.Host
 	home   *sshlab.Home
 	beside []string // see labhost.Host
+	// emulated says that the hosts have a kernel that is emulated, and are as slow.
+	emulated bool
 }
 
 // newSite boots n hosts that have the witness and binds, and lets the administrator in as root and as users.
@@ -77,11 +79,14 @@ func (s *site) newOffice(t testing.TB) *office {
 	return o
 }
 
-// newHome is a copy of the home that knows all hosts. A link is given up after three seconds in which nothing came.
+// newHome is a copy of the home that knows all hosts. A link is given up after three seconds in which nothing came, and one to a host that is slow as late as by default.
 func (s *site) newHome(t testing.TB) (*sshlab.Home, error) {
 	home, err := s.home.Copy(t.TempDir())
 	if err != nil {
 		return nil, err
+	}
+	if s.emulated {
+		return home, nil
 	}
 	return home, home.Configure("Host *", "  ServerAliveInterval 1", "  ServerAliveCountMax 3", "  ConnectTimeout 10")
 }
