@@ -357,7 +357,11 @@ func (p packaged) lives(t *testing.T, drivers string) {
 		t.Errorf("the change kept the process: %v, want %v", kept, p.reloads)
 	}
 
-	bad := d.exits(p.code, "apply", "--wait", "--timeout=10s", "-f", d.manifest("bad"))
+	timeout := "1m"
+	if p.reloads {
+		timeout = "10s" // all of it passes until a reload has shown nothing
+	}
+	bad := d.exits(p.code, "apply", "--wait", "--timeout="+timeout, "-f", d.manifest("bad"))
 	bad.said("daemon/"+d.name+" rolled back", p.complaint, "generation 2 ", " is Ready")
 	d.servesSoon("2")
 	d.ok("rollout", "history", d.name)

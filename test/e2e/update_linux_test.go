@@ -26,7 +26,7 @@ const screen = 24
 func updated(m *machine) (w *testimony, before int) {
 	m.t.Helper()
 	w = m.witness("web").listening().installed(1).configured("port 80")
-	w.spec += "  update: {readyTimeout: 4s, readyFor: 1s}\n"
+	w.spec += "  update: {readyTimeout: 10s, readyFor: 1s}\n"
 	w.applied()
 	return w, w.pid()
 }
@@ -76,9 +76,9 @@ func TestAFailedUpdateLeavesTheOldOneServing(t *testing.T) {
 		}, false,
 			[]string{"daemon/web rolled back", "it doesn't stay up: it exited with status 3", "| exiting with 3, as told", "generation 1 was put back"}},
 		{"one that starts and is never healthy", func(w *testimony) { w.args = append(w.args, "-sicken=1ns") }, false,
-			[]string{"daemon/web rolled back", "not Ready within 4s", "HTTP 503", "generation 1 was put back"}},
+			[]string{"daemon/web rolled back", "not Ready within 10s", "HTTP 503", "generation 1 was put back"}},
 		{"one that becomes unhealthy after a while", func(w *testimony) {
-			w.args = append(w.args, "-sicken=1500ms")
+			w.args = append(w.args, "-sicken=5s")
 			w.spec = strings.Replace(w.spec, "readyFor: 1s", "readyFor: 20s", 1)
 		}, false, []string{"daemon/web rolled back", "it was Ready for ", "HTTP 503", "generation 1 was put back"}},
 		{"a program of another architecture", func(w *testimony) { w.rewrite(foreign) }, true,
@@ -192,7 +192,7 @@ spec:
   args: [-name=web-$(SLOT), '-dir=%s', '-addr=127.0.0.1:%d$(SLOT)'%s]
   health: {url: "http://127.0.0.1:%[3]d$(SLOT)/healthz", interval: 100ms, startPeriod: 5s, failureThreshold: 2}
   stop: {gracePeriod: 5s}
-  update: {strategy: StartFirst, readyTimeout: 4s}
+  update: {strategy: StartFirst, readyTimeout: 10s}
 `, witness(t), m.dir, base, args))
 	}
 	m.ok("apply", "-f", manifest(""))
@@ -249,7 +249,7 @@ func TestARunPutsAFailedUpdateBack(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	w := m.witness("web").listening().installed(1).configured("port 80")
-	w.spec += "  update: {readyTimeout: 4s}\n"
+	w.spec += "  update: {readyTimeout: 10s}\n"
 	w.declare()
 	run := m.keep("-f", m.path("manifests"))
 	before := w.becomes(0)
@@ -265,7 +265,7 @@ func TestARunPutsAFailedUpdateBack(t *testing.T) {
 		return s.Phase == "Running" && s.PID != before && w.testified("config") == "port 80"
 	})
 	w.stillServes(before, false)
-	m.ok("rollout", "history", "web").said("failed: not Ready within 4s")
+	m.ok("rollout", "history", "web").said("failed: not Ready within 10s")
 	starts := w.starts()
 
 	run.kill()
