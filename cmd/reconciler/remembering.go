@@ -80,12 +80,15 @@ func (c *cli) remember(in inputs, set string, ms []spec.Manifest) {
 	}
 	dir := remembered(dirs)
 	for _, m := range ms {
+		if m.Spec.Build == nil {
+			continue
+		}
 		path := filepath.Join(dir, m.Metadata.Name+".json")
 		was := readRemembered(path)
 		if now.Set = set; set == "" {
 			now.Set = was.Set
 		}
-		if m.Spec.Build == nil || reflect.DeepEqual(was, now) {
+		if reflect.DeepEqual(was, now) {
 			continue
 		}
 		data, err := json.Marshal(now)

@@ -6,15 +6,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"reconciler.dev/reconciler/internal/binstore"
 	"reconciler.dev/reconciler/internal/program"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// images looks at the programs of many daemons in one go.
+// images looks at the programs of many daemons in one go. It is safe for concurrent use.
 type images struct {
 	store *binstore.Store
+
+	mu    sync.Mutex
 	files map[string]lookedFile // what stands at a path, looked at once
 }
 
@@ -24,10 +27,12 @@ type lookedFile struct {
 }
 
 func newImages(store *binstore.Store) *images {
-	return &images{store, map[string]lookedFile{}}
+	return &images{store: store, files: map[string]lookedFile{}}
 }
 
 func (im *images) stat(path string) (fs.FileInfo, error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
 	l, ok := im.files[path]
 	if !ok {
 		l.info, l.err = os.Stat(path)

@@ -31,11 +31,11 @@ func newPrograms(d Driver, dirs layout.Dirs) *programs {
 // addDrift adds the drift of programs: of the file at its place, and of what runs.
 func (p *programs) addDrift(found []spec.Observed) {
 	look := newImages(p.store)
-	for i := range found {
+	side(len(found), func(i int) {
 		if o := &found[i]; o.Stamp != nil && o.State != spec.Unknown {
 			o.Drift = append(slices.Clip(o.Drift), look.drift(o)...)
 		}
-	}
+	})
 }
 
 // check is the driver's, and refuses a program that is there and can't be executed here. One that is yet to be installed is checked by its step, before anything is stopped.

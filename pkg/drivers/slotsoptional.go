@@ -61,6 +61,9 @@ func (s *slots) AtBoot(ctx context.Context, name string, start bool) error {
 	if err := b.AtBoot(ctx, name, start); err != nil {
 		return err
 	}
+	if second, err := s.hasSecond(ctx, name); err != nil || !second {
+		return err
+	}
 	return b.AtBoot(ctx, spec.SecondName(name), start)
 }
 
