@@ -40,6 +40,7 @@ func main() {
 	flag.IntVar(&b.kills, "kills", 30, "kills to heal")
 	flag.DurationVar(&b.idle, "idle", time.Minute, "how long an idle run is watched")
 	flag.BoolVar(&b.lookingOnly, "looking", false, "measure nothing but what it costs to look at daemons")
+	flag.BoolVar(&b.metricsOnly, "metrics", false, "measure nothing but scrapes of a run")
 	flag.BoolVar(&b.pageOnly, "page", false, "measure nothing but the page of a run")
 	flag.StringVar(&b.driver, "driver", "", "process, cgroup or systemd: measure this driver, here")
 	flag.StringVar(&b.drivers, "drivers", "process,cgroup,systemd", "the drivers to measure, all but process on hosts that are booted for them")
@@ -72,6 +73,7 @@ type bench struct {
 	drivers string // to measure
 	// lookingOnly is for a short measurement of what somebody works at.
 	lookingOnly bool
+	metricsOnly bool
 	pageOnly    bool
 	behindSSH   bool
 	crowd       int
@@ -144,10 +146,13 @@ func (b *bench) run(ctx context.Context) (err error) {
 // here measures one driver on this machine, and prints what came of it.
 func (b *bench) here(ctx context.Context) error {
 	parts := map[string][]func(context.Context) ([]row, error){
-		"process": {b.startAndStop, b.heal, b.idleRun, b.edits, b.refused, b.looking}, "cgroup": {b.cgroup, b.refused, b.looking}, "systemd": {b.systemd, b.refused, b.looking},
+		"process": {b.startAndStop, b.heal, b.idleRun, b.edits, b.refused, b.looking, b.metrics}, "cgroup": {b.cgroup, b.refused, b.looking, b.metrics}, "systemd": {b.systemd, b.refused, b.looking, b.metrics},
 	}[b.driver]
 	if b.lookingOnly {
 		parts = []func(context.Context) ([]row, error){b.looking}
+	}
+	if b.metricsOnly {
+		parts = []func(context.Context) ([]row, error){b.metrics}
 	}
 	if parts == nil {
 		return fmt.Errorf("there is no driver %q to measure: process, cgroup and systemd can be", b.driver)

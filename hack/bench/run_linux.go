@@ -21,8 +21,8 @@ type loop struct {
 }
 
 // keep starts a run of the fleet and waits until all of it is up.
-func (f *fleet) keep(ctx context.Context) (*loop, error) {
-	l := &loop{cmd: f.command(ctx, "run", "-f", f.manifests), said: &bytes.Buffer{}}
+func (f *fleet) keep(ctx context.Context, more ...string) (*loop, error) {
+	l := &loop{cmd: f.command(ctx, append([]string{"run", "-f", f.manifests}, more...)...), said: &bytes.Buffer{}}
 	l.cmd.Stdout, l.cmd.Stderr = l.said, l.said
 	if err := l.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("reconciler run: %w", err)

@@ -16,6 +16,8 @@ type Reader func(ctx context.Context, age time.Duration) ([]spec.Sample, error)
 type Sampler struct {
 	mu    sync.Mutex
 	hosts map[string]*sampled
+	// asking is who measures, told apart by the age that they accept: those are few.
+	asking map[time.Duration]*rhythm
 }
 
 // sampled is one host's figures.
@@ -23,6 +25,8 @@ type sampled struct {
 	// turn holds a value while somebody reads the host, and what stands here first is theirs.
 	turn  chan struct{}
 	began time.Time // the last good read
+	// soon holds a value where somebody is about to ask.
+	soon chan struct{}
 
 	// Under Sampler.mu, of which the maps' contents are never changed.
 	read   Reader // nil while the host isn't kept
@@ -58,10 +62,15 @@ func (s *Sampler) Keep(ctx context.Context, host string, read Reader) {
 			return
 		}
 		s.point(h)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-h.soon:
+				s.refresh(ctx, h, shareFor/2)
+			case <-tick.C:
+				waiting = false
+			}
 		}
 	}
 }
@@ -74,7 +83,7 @@ func (s *Sampler) host(name string, read Reader) *sampled {
 		if s.hosts == nil {
 			s.hosts = map[string]*sampled{}
 		}
-		h = &sampled{turn: make(chan struct{}, 1)}
+		h = &sampled{turn: make(chan struct{}, 1), soon: make(chan struct{}, 1)}
 		s.hosts[name] = h
 	}
 	h.read = read
@@ -88,9 +97,10 @@ func (s *Sampler) Forget(host string) {
 	delete(s.hosts, host)
 }
 
-// Measure is as View has it.
+// Measure is as View has it. Who asks at regular intervals, as Prometheus does, finds the figures read: that was done half of the age before.
 func (s *Sampler) Measure(ctx context.Context, age time.Duration) {
 	s.mu.Lock()
+	s.expect(time.Now(), age)
 	all := make([]*sampled, 0, len(s.hosts))
 	for _, h := range s.hosts {
 		all = append(all, h)
@@ -101,6 +111,40 @@ func (s *Sampler) Measure(ctx context.Context, age time.Duration) {
 		wg.Go(func() { s.refresh(ctx, h, age) })
 	}
 	wg.Wait()
+}
+
+// expect has the hosts read in time for the next who accepts that age, where it is known when that is; the caller holds s.mu.
+func (s *Sampler) expect(now time.Time, age time.Duration) {
+	r := s.asking[age]
+	if r == nil {
+		if s.asking == nil {
+			s.asking = map[time.Duration]*rhythm{}
+		}
+		r = new(rhythm)
+		s.asking[age] = r
+	}
+	next, regular := r.ask(now)
+	wait := next.Add(-age / 2).Sub(now)
+	if !regular || wait <= age {
+		return
+	}
+	if r.before == nil {
+		r.before = time.AfterFunc(wait, s.hurry)
+		return
+	}
+	r.before.Reset(wait)
+}
+
+// hurry has all hosts read now.
+func (s *Sampler) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hosts {
+		select {
+		case h.soon <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // refresh reads a host where its figures are older than age. That it can't be read takes them away; that ctx ended meanwhile doesn't.

@@ -42,6 +42,12 @@ func (m *machine) read(ctx context.Context, _ time.Duration) ([]spec.Sample, err
 	}, err
 }
 
+func (m *machine) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reads
+}
+
 func (m *machine) set(f func(*machine)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -171,6 +177,57 @@ func TestTheLastHour(t *testing.T) {
 		}
 		if s.Past("localhost", "none") != nil || s.Past("other", "web") != nil {
 			t.Error("there is a past of what never was")
+		}
+	})
+}
+
+// TestFiguresAreReadBeforeTheyAreAskedFor by who comes at regular intervals, be they one or two; and once more at most when they cease to.
+func TestFiguresAreReadBeforeTheyAreAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		gaps []time.Duration
+	}{
+		{"one", []time.Duration{7 * time.Second}},
+		{"one, a little late or early", []time.Duration{7 * time.Second, 7200 * time.Millisecond, 6900 * time.Millisecond}},
+		{"two", []time.Duration{3 * time.Second, 4 * time.Second}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &machine{boot: time.Now(), slow: 100 * time.Millisecond}
+				s, stop := sampling(t, m)
+				defer stop()
+				time.Sleep(time.Second)
+				for i := range 40 {
+					time.Sleep(c.gaps[i%len(c.gaps)])
+					began := time.Now()
+					s.Measure(t.Context(), time.Second)
+					if waited := time.Since(began); i > 4 && waited > 0 {
+						t.Errorf("who asks for the %dth time waits %v", i+1, waited)
+					}
+					synctest.Wait()
+				}
+				m.set(func(m *machine) { m.reads = 0 })
+				time.Sleep(time.Minute)
+				if n := m.count(); n > 5 {
+					t.Errorf("%d reads in a minute in which nobody asks, want four and one", n)
+				}
+			})
+		})
+	}
+}
+
+// TestNobodyIsExpectedWhoComesAsTheyLike.
+func TestNobodyIsExpectedWhoComesAsTheyLike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{boot: time.Now()}
+		s, stop := sampling(t, m)
+		defer stop()
+		for _, gap := range []time.Duration{2, 9, 3, 30, 5, 50, 2, 20, 4} {
+			time.Sleep(gap * time.Second)
+			s.Measure(t.Context(), time.Second)
+		}
+		if n := m.count(); n > 9+125/15+1 {
+			t.Errorf("%d reads: somebody was expected", n)
 		}
 	})
 }
