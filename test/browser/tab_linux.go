@@ -186,3 +186,23 @@ func (p *Page) Screenshot(ctx context.Context, file string, whole bool) error {
 func (p *Page) Prepare(ctx context.Context, script string) error {
 	return p.call(ctx, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": script}, nil)
 }
+
+// Roles counts what a page is to a screen reader, by the roles of WAI-ARIA.
+func (p *Page) Roles(ctx context.Context) (map[string]int, error) {
+	var tree struct {
+		Nodes []struct {
+			Ignored bool
+			Role    struct{ Value string }
+		}
+	}
+	if err := p.call(ctx, "Accessibility.getFullAXTree", map[string]any{}, &tree); err != nil {
+		return nil, err
+	}
+	n := map[string]int{}
+	for _, node := range tree.Nodes {
+		if !node.Ignored {
+			n[node.Role.Value]++
+		}
+	}
+	return n, nil
+}

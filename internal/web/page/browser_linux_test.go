@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,6 +181,52 @@ func TestLooks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The rows are laid out as grids, and stay what they are to who can't see them.
+func TestATableIsATable(t *testing.T) {
+	b := chromium(t)
+	url := served(t, webtest.New(1, 10)).URL
+	for width, columns := range map[int]int{1280: 8, 360: 0} { // a narrow page shows no heads of columns
+		p := open(t, b, browser.Look{Width: width, Height: 900}, url+"/")
+		p.until(live)
+		must(t, func(ctx context.Context) error {
+			n, err := p.Roles(ctx)
+			if n["table"] != 1 || n["rowheader"] != 11 || n["columnheader"] != columns || n["cell"] < 50 || n["main"] != 1 || n["navigation"] != 1 || n["search"] != 1 || n["heading"] != 1 {
+				t.Errorf("%d pixels wide it has %v", width, n)
+			}
+			return err
+		})
+	}
+}
+
+func TestAHiddenPageLetsGo(t *testing.T) {
+	v := webtest.New(1, 3)
+	h := at(v)
+	var readers atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/updates" {
+			readers.Add(1)
+			defer readers.Add(-1)
+		}
+		h.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	defer s.CloseClientConnections()
+	p := open(t, chromium(t), browser.Look{Width: 1280, Height: 900}, s.URL+"/")
+	p.until(live)
+	p.do(`(Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true }), window.away = true, document.dispatchEvent(new Event("visibilitychange")))`)
+	must(t, func(ctx context.Context) error {
+		for readers.Load() > 0 && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return ctx.Err()
+	})
+	pause(v, "worker-1", "Resting")
+	p.do(`(window.away = false, document.dispatchEvent(new Event("visibilitychange")))`)
+	p.until(`document.querySelector("tr.off .state")?.textContent == "Resting"`)
+	p.until(live)
+	p.noProblems()
 }
 
 func TestWithoutJavaScript(t *testing.T) {

@@ -62,7 +62,11 @@ export function follow(query, apply) {
     };
   }
   // A page in the background lets go of its connection: browsers have few for one server.
-  document.addEventListener("visibilitychange", () => { document.hidden ? close() : open(); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return close();
+    if (Date.now() - state.at > silence) lose();
+    open();
+  });
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => { if (event.persisted) open(); });
   if (!document.hidden) open();
