@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/freeport"
 	"reconciler.dev/reconciler/internal/spawn"
 )
 
@@ -107,15 +108,7 @@ func inode(t testing.TB, f *os.File) uint64 {
 }
 
 // free is a port of this machine that nobody has.
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
+func free(t testing.TB) string { return strconv.Itoa(freeport.Port(t)) }
 
 func tcp(address string) Socket { return Socket{Network: "tcp", Address: address} }
 

@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"reconciler.dev/reconciler/test/labhost"
-
 	"reconciler.dev/reconciler/internal/freeport"
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // packaged is a daemon as Debian packages it.

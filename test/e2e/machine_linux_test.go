@@ -31,7 +31,7 @@ type machine struct {
 }
 
 // patience is how long anything may take that takes an instant on an idle machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // newMachine returns a machine, and sees to it that at the end of the test nothing of it is left: every daemon is deleted, and what lives all the same is an
 // error of the test, and is killed.

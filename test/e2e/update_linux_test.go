@@ -14,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"reconciler.dev/reconciler/test/labhost"
-
 	"reconciler.dev/reconciler/internal/freeport"
+	"reconciler.dev/reconciler/test/labhost"
 )
 
 // screen is how many lines a terminal has for the answer to why an update failed.

@@ -262,7 +262,7 @@ func TestUpdatesOverHTTP(t *testing.T) {
 	v := webtest.New(1, 3)
 	h := Handler(v)
 	s := httptest.NewUnstartedServer(h)
-	s.Config.ReadTimeout, s.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 2*time.Second, 2*time.Second
 	s.Start()
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -280,7 +280,7 @@ func TestUpdatesOverHTTP(t *testing.T) {
 		t.Errorf("Content-Type: %s", got)
 	}
 	lines := bufio.NewScanner(res.Body)
-	for _, by := range []string{"Resting", "Sleeping", "Dreaming"} { // a second apart, by the pace of updates
+	for _, by := range []string{"Resting", "Sleeping", "Dreaming", "Turning", "Waking"} { // a second apart, by the pace of updates
 		pause(v, "worker-2", by)
 		for found := false; !found; found = bytes.Contains(lines.Bytes(), []byte(by)) {
 			if !lines.Scan() {

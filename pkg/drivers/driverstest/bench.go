@@ -30,7 +30,7 @@ func seconds(n float64) spec.Duration { return spec.Duration(n * float64(time.Se
 
 func newBench(t *testing.T, s Subject) *bench {
 	if s.Patience == 0 {
-		s.Patience = 20 * time.Second
+		s.Patience = time.Minute
 	}
 	b := &bench{t: t, Subject: s, m: s.Machine, dir: s.Machine.Dir(t)}
 	t.Cleanup(b.stopAll)

@@ -24,7 +24,7 @@ type Rig struct {
 }
 
 // patience is how long a Rig waits for what must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Want is a daemon that runs a program with arguments.
 func Want(kind spec.DriverKind, name, binary string, args ...string) *spec.Daemon {

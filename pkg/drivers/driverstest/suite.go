@@ -33,7 +33,7 @@ type Subject struct {
 	EndsWithMain bool
 	// Single says that the driver itself runs only one copy of a daemon, as those do that aren't decorated. There are no cases of two then.
 	Single bool
-	// Patience is how long a case waits for what must happen; 0: 20 seconds.
+	// Patience is how long a case waits for what must happen; 0: a minute.
 	Patience time.Duration
 	// Foreign puts something that isn't ours in the place of a name; nil where nothing can stand there.
 	Foreign func(name string) error

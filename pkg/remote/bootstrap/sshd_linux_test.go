@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"reconciler.dev/reconciler/pkg/remote/link"
-
 	"reconciler.dev/reconciler/internal/freeport"
+	"reconciler.dev/reconciler/pkg/remote/link"
 )
 
 // sshHost is OpenSSH's sshd with accounts, homes and a sudoers of its own, in a mount namespace where nothing of this machine changes.
