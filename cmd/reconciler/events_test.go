@@ -49,6 +49,39 @@ func TestATimelineGoesOnOverALostLink(t *testing.T) {
 	}
 }
 
+// TestATimelineBeginsInTheOrderOfTheTimes of all hosts, and what was there when it began comes once.
+func TestATimelineBeginsInTheOrderOfTheTimes(t *testing.T) {
+	d := newFleetDesk(t)
+	begin := time.Now().Add(-time.Hour)
+	hosts := []string{"gpu-2", "", "gpu-1"}
+	say := func(n int) {
+		e := spec.Event{At: begin.Add(time.Duration(n) * time.Minute), Name: "web", Type: "Warning", Reason: "Exited", Message: fmt.Sprintf("round %d", n)}
+		if at := hosts[n%len(hosts)]; at == "" {
+			d.host.Record(e)
+		} else {
+			d.far[at].Host().Record(e)
+		}
+	}
+	for n := range 9 {
+		say(n)
+	}
+	out, _, interrupt := d.start("events", "-w", "--host=gpu-1,gpu-2,localhost", "--types=Warning", "-o", "json")
+	out.shows(t, `"message":"round 8"`, 1)
+	for n := range 3 {
+		say(9 + n)
+		out.shows(t, fmt.Sprintf(`"message":"round %d"`, 9+n), 1)
+	}
+	if code := interrupt(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for i, line := range lines {
+		if len(lines) != 12 || !strings.Contains(line, fmt.Sprintf(`"message":"round %d"`, i)) {
+			t.Fatalf("line %d of %d:\n%s", i, len(lines), out)
+		}
+	}
+}
+
 // TestAHostThatCannotBeReachedIsInTheTimeline of this machine, once for each time that it was lost.
 func TestAHostThatCannotBeReachedIsInTheTimeline(t *testing.T) {
 	d := newFleetDesk(t)

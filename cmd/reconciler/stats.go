@@ -25,15 +25,17 @@ func (c *cli) statsCmd() *cobra.Command {
 		Use: "stats [NAME...]", Short: "Print what daemons use, time after time",
 		Long: `Print what daemons use, all of them or those named, time after time: on this machine, on the hosts that --host names, or with -A on all.
 
-CPU is in percent of one core, and THROTTLED the share of periods in which the CPU limit stopped the daemon. What isn't known is printed as ?, and never as 0; -o json says why, in
-"missing". With -o json each measurement of a daemon is a line of its own: counters since its start, and from the second measurement on what they came to a second, in "rates".`,
+CPU is in percent of one core, and THROTTLED the share of periods in which the CPU limit stopped the daemon. With -o wide: memory that no file stands behind, page cache,
+and the most there ever was; what came and went over a network of its own; PSI, the share of the last ten seconds in which some of it waited for CPU, memory and IO; processes that the kernel killed for
+want of memory; and the GPUs' memory together with how busy the busiest one is. What isn't known is printed as ?, and never as 0; -o json says why, in "missing". With -o json each measurement of a daemon is a line of its own: counters since its start, and from the second measurement on what they came to a second, in "rates".`,
 		Example: `  reconciler stats
+  reconciler stats -o wide
   reconciler stats web -o json --interval 10s
   reconciler stats -A -o json --count 1`,
 		ValidArgsFunction: c.completeNames,
 	}
 	var f statsFlags
-	f.out = enumFlag(cmd, "output", "o", "output format", "", "json")
+	f.out = enumFlag(cmd, "output", "o", "output format", "", "wide", "json")
 	c.hostsFlags(cmd, &f.hostFlags)
 	cmd.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "the time from one measurement to the next")
 	cmd.Flags().IntVar(&f.count, "count", 0, "end after so many measurements; 0: go on")
@@ -77,7 +79,7 @@ func (c *cli) stats(ctx context.Context, sites []*site, f statsFlags, names []st
 	if err != nil {
 		return err
 	}
-	t := statsTable(c, f, beyond(sites))
+	t := statsTable(c, f.out.value == "wide", !f.noHeaders, beyond(sites))
 	var failed error
 	err = measure(ctx, all, f.interval, f.count, func(m *meter, found []measured, err error) bool {
 		switch {
@@ -141,14 +143,20 @@ func printLines(c *cli, found []measured) error {
 // usageTable has a column for the host first where there is more to show than this machine.
 type usageTable struct {
 	table
-	hosts bool
+	wide, hosts bool
 }
 
-func statsTable(c *cli, f statsFlags, hosts bool) *usageTable {
-	t := &usageTable{table{out: c.out}, hosts}
+func statsTable(c *cli, wide, header, hosts bool) *usageTable {
+	t := &usageTable{table{out: c.out}, wide, hosts}
 	t.widths = []int{16, 5, 9, 6, 6, 7, 7, 5, 5} // usual ones, as those to come aren't known
-	if !f.noHeaders {
+	if header {
 		t.header = []string{"NAME", "CPU", "THROTTLED", "MEMORY", "LIMIT", "READ/S", "WRITE/S", "TASKS", "FILES"}
+	}
+	if wide {
+		t.widths = append(t.widths, 6, 6, 6, 7, 7, 8, 9, 10)
+		if header {
+			t.header = append(t.header, "ANON", "CACHE", "PEAK", "RX/S", "TX/S", "PSI", "OOM-KILLS", "GPU")
+		}
 	}
 	if hosts {
 		t.widths = append([]int{9}, t.widths...)
@@ -160,7 +168,7 @@ func statsTable(c *cli, f statsFlags, hosts bool) *usageTable {
 }
 
 func (t *usageTable) add(host string, s measured) {
-	row := append([]string{s.Name}, usageCells(s)...)
+	row := append([]string{s.Name}, usageCells(s, t.wide)...)
 	if t.hosts {
 		row = append([]string{host}, row...)
 	}
@@ -168,25 +176,30 @@ func (t *usageTable) add(host string, s measured) {
 }
 
 // usageCells are what a daemon uses, for people. One that doesn't run uses nothing, and what isn't known of one that does is told so.
-func usageCells(s measured) []string {
-	if s.State != spec.Running {
-		cells := []string{"-", "-", "-", "-", "-", "-", "-", "-"}
-		if s.State == spec.Unknown {
-			for i := range cells {
-				cells[i] = unknown
-			}
-		}
-		return cells
-	}
+func usageCells(s measured, wide bool) []string {
 	r := spec.Rate{}
 	if s.Rates != nil {
 		r = *s.Rates
 	}
-	return []string{
+	cells := []string{
 		known(r.CPU, percent), known(throttling(s, r), percent), known(s.Memory.Current, amount[int64]),
 		known(s.Memory.Limit, func(b spec.Bound) string { return bounded(b, amount[int64]) }),
 		known(r.ReadBytes, amount[float64]), known(r.WriteBytes, amount[float64]), known(s.Tasks, integer), known(s.OpenFiles, integer),
 	}
+	if wide {
+		cells = append(cells, known(s.Memory.Anon, amount[int64]), known(s.Memory.File, amount[int64]), known(s.Memory.Peak, amount[int64]),
+			known(r.RxBytes, amount[float64]), known(r.TxBytes, amount[float64]), stallCell(s), known(s.OOMKills, integer), gpuCell(s))
+	}
+	for i := range cells {
+		switch s.State {
+		case spec.Running:
+		case spec.Unknown:
+			cells[i] = unknown
+		default:
+			cells[i] = "-"
+		}
+	}
+	return cells
 }
 
 // throttling is the share of throttled periods. What has no limit isn't throttled, whoever counts that or not.

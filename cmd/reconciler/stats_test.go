@@ -19,6 +19,8 @@ func burning(h *driverstest.Host) {
 	h.Uses(func(s *spec.Sample) {
 		usage, memory, limit := s.Clock*3/2, int64(64<<20), spec.Unbounded
 		s.CPU.Usage, s.CPU.Limit, s.Memory.Current = &usage, &limit, &memory
+		s.Memory.Anon, s.OOMKills, s.Pressure.CPU = new(int64(60<<20)), new(int64(2)), &spec.Stalls{Some: &spec.Stall{Avg10: 7}}
+		s.GPUs = []spec.GPUUse{{UUID: "GPU-1", Memory: new(int64(20 << 30)), Utilisation: new(97.0)}, {UUID: "GPU-2", Memory: new(int64(1 << 30))}}
 		s.Missing = []spec.Loss{{Field: "io", Reason: "who\x1b[2J knows"}}
 	})
 }
@@ -54,10 +56,12 @@ func TestStatsAndTop(t *testing.T) {
 		d.host.Fake().Crash("job", spec.Exit{Known: true, Code: 1})
 		d.must(0, "stats", "--count", "2")
 		d.must(0, "stats", "web", "--count", "1", "--no-headers")
+		d.must(0, "stats", "web", "job", "-o", "wide", "--count", "1")
 		d.must(1, "stats", "web", "none", "--count", "1")
 		d.must(exitPartial, "stats", "--host", "localhost,gpu-2", "--count", "1")
 		d.must(0, "top", "--once")
 		d.must(0, "top", "--once", "--sort", "name", "web")
+		d.must(0, "top", "--once", "-o", "wide")
 		d.must(exitPartial, "top", "--once", "--host", "gpu-1,gpu-2")
 		d.must(exitInput, "top", "-o", "json")
 		d.must(exitInput, "stats", "--interval", "1ms")

@@ -58,11 +58,12 @@ type timeline struct {
 	beyond bool
 }
 
-// list prints what happened until now, in the order of the times.
-func (l *timeline) list(ctx context.Context, sites []*site) error {
+// past is what happened until now, in the order of the times. It notes in seen, which has one for each site and a last one for this machine, what there was.
+func (l *timeline) past(ctx context.Context, sites []*site, seen []shown) ([]happened, error) {
 	found, errs := make([][]happened, len(sites)+1), make([]error, len(sites)+1)
 	gather := func(i int, at string, j drivers.Journal) {
 		errs[i] = j.Events(ctx, l.since, false, func(ev spec.Event) bool {
+			seen[i].news(ev)
 			if e, ok := l.wanted.take(at, ev); ok {
 				found[i] = append(found[i], e)
 			}
@@ -75,11 +76,17 @@ func (l *timeline) list(ctx context.Context, sites []*site) error {
 			gather(i, s.at, s.host)
 		}
 	})
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
 	all := slices.Concat(found...)
 	slices.SortStableFunc(all, func(a, b happened) int { return a.At.Compare(b.At) })
+	return all, errors.Join(errs...)
+}
+
+// list prints what happened until now.
+func (l *timeline) list(ctx context.Context, sites []*site) error {
+	all, err := l.past(ctx, sites, make([]shown, len(sites)+1))
+	if err != nil {
+		return err
+	}
 	if l.flags.out.value != "" {
 		return l.encode(l.flags.out.value, listOf(all))
 	}
@@ -93,7 +100,10 @@ func (l *timeline) list(ctx context.Context, sites []*site) error {
 	return t.flush()
 }
 
-// follow prints events as they come, each on its line, until ctx ends.
+// patience is how long the beginning of a timeline waits for a host that doesn't answer. What happened there comes when it does.
+const patience = 3 * time.Second
+
+// follow prints what happened until now in the order of the times, and then events as they come, each on its line, until ctx ends.
 func (l *timeline) follow(ctx context.Context, inv *inventory, sites []*site) error {
 	asked := ctx
 	ctx, stop := context.WithCancelCause(ctx)
@@ -117,16 +127,26 @@ func (l *timeline) follow(ctx context.Context, inv *inventory, sites []*site) er
 		}
 		return err == nil
 	}
+	seen := make([]shown, len(sites)+1)
+	begin, enough := context.WithTimeout(ctx, patience)
+	past, _ := l.past(begin, sites, seen) // who follows a host tells what is wrong with it
+	enough()
+	for _, e := range past {
+		if err := l.print(t, e); err != nil {
+			return err
+		}
+	}
 	var all sync.WaitGroup
 	left := len(sites)
 	all.Go(func() {
-		if err := l.here.Events(ctx, l.since, true, func(ev spec.Event) bool { return print("", ev) }); err != nil {
+		seen := &seen[len(sites)]
+		if err := l.here.Events(ctx, l.since, true, func(ev spec.Event) bool { return !seen.news(ev) || print("", ev) }); err != nil {
 			stop(err)
 		}
 	})
 	for i := range sites {
 		all.Go(func() {
-			if err := l.followHost(ctx, inv, sites, i, print); err != nil {
+			if err := l.followHost(ctx, inv, sites, i, &seen[i], print); err != nil {
 				stop(err)
 			}
 			mu.Lock()
@@ -164,8 +184,7 @@ func (l *timeline) print(t *eventTable, e happened) error {
 }
 
 // followHost follows the events of one host, over a new link whenever one is lost: what happened meanwhile comes then, and nothing comes twice. It gives a host up that only a person can mend.
-func (l *timeline) followHost(ctx context.Context, inv *inventory, sites []*site, i int, print func(string, spec.Event) bool) error {
-	var shown shown
+func (l *timeline) followHost(ctx context.Context, inv *inventory, sites []*site, i int, shown *shown, print func(string, spec.Event) bool) error {
 	s, told := sites[i], false
 	for try := 1; ; try++ {
 		err := s.lost

@@ -27,14 +27,15 @@ last ten seconds in which some of it waited for CPU, memory or IO. What isn't kn
 
 ` + topKeysHelp + `
 
-Where stdout is no terminal, or with --once, it measures twice, an interval apart, prints a table and ends; --once -o json is for programs.`,
+Where stdout is no terminal, or with --once, it measures twice, an interval apart, prints a table and ends; -o wide has the columns of stats -o wide, and
+-o json is for programs.`,
 		Example: `  reconciler top
   reconciler top -A
   reconciler top --once -o json`,
 		ValidArgsFunction: c.completeNames,
 	}
 	var f topFlags
-	f.out = enumFlag(cmd, "output", "o", "output format of --once", "", "json", "yaml")
+	f.out = enumFlag(cmd, "output", "o", "output format of --once", "", "wide", "json", "yaml")
 	c.hostsFlags(cmd, &f.hostFlags)
 	f.sort = enumFlag(cmd, "sort", "", "what to sort by", sortWords()...)
 	cmd.Flags().DurationVar(&f.interval, "interval", time.Second, "the time from one measurement to the next")
@@ -77,14 +78,14 @@ func (c *cli) topOnce(ctx context.Context, sites []*site, all []*meter, v *topVi
 		}
 	}
 	rows := v.rows()
-	if f.out.value != "" {
+	if f.out.value == "json" || f.out.value == "yaml" {
 		list := make([]measured, len(rows))
 		for i, r := range rows {
 			list[i] = r.measured
 		}
 		return errors.Join(c.encode(f.out.value, listOf(list)), unreached(sites, nil))
 	}
-	t := statsTable(c, statsFlags{}, beyond(sites))
+	t := statsTable(c, f.out.value == "wide", true, beyond(sites))
 	for _, r := range rows {
 		t.add(r.Host, r.measured)
 	}

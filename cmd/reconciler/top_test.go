@@ -74,6 +74,7 @@ func TestTopScreens(t *testing.T) {
 	v.press("enter")
 	v.press("f1")
 	show("help", 170, 9)
+	show("help, of 80 columns", 80, 12)
 	checkGolden(t, ".", "top-screens", text.String())
 }
 

@@ -43,8 +43,8 @@ func columns() []column {
 		{"WRITE/s", 7, 70, "write", rate(func(r spec.Rate) *float64 { return r.WriteBytes }, amount[float64])},
 		{"TASKS", 5, 60, "tasks", func(r topRow) string { return known(r.Tasks, integer) }},
 		{"FILES", 5, 124, "files", func(r topRow) string { return known(r.OpenFiles, integer) }},
-		{"PSI", 11, 140, "", stallCell},
-		{"GPU", 10, 156, "", gpuCell},
+		{"PSI", 11, 140, "", func(r topRow) string { return stallCell(r.measured) }},
+		{"GPU", 10, 156, "", func(r topRow) string { return gpuCell(r.measured) }},
 		{"TIME+", 9, 76, "time", func(r topRow) string { return known(r.CPU.Usage, cpuTime) }},
 	}
 }
@@ -74,7 +74,7 @@ func memoryBar(r topRow) string {
 }
 
 // stallCell is the pressure of CPU, memory and IO, in whole percents.
-func stallCell(r topRow) string {
+func stallCell(r measured) string {
 	one := func(s *spec.Stalls) string {
 		if s == nil || s.Some == nil {
 			return unknown
@@ -85,7 +85,7 @@ func stallCell(r topRow) string {
 }
 
 // gpuCell is the GPUs' memory together and the busiest one's utilisation.
-func gpuCell(r topRow) string {
+func gpuCell(r measured) string {
 	if r.GPUs == nil {
 		return unknown
 	}
@@ -114,7 +114,7 @@ const (
 // draw makes the lines of a screen of that size, none longer than it is wide.
 func (v *topView) draw(width, height int, colour bool) []string {
 	if v.help {
-		return fit(strings.Split("top\n\n"+topKeysHelp+"\n\nany key goes back", "\n"), width, height)
+		return fit(strings.Split("top\n\n"+folded(topKeysHelp, width)+"\n\nany key goes back", "\n"), width, height)
 	}
 	style := func(s, line string) string {
 		if !colour {
@@ -212,6 +212,27 @@ func (v *topView) foot(rows int) string {
 		return fmt.Sprintf("%s match %q   F4 filter  F1 help  q quit", plural(rows, "daemon"), v.filter)
 	}
 	return "F1 help  F4 filter  F6 sort  P cpu  M memory  T time  I invert  H hosts  q quit"
+}
+
+// folded is text in lines of that width, broken between words.
+func folded(text string, width int) string {
+	var b strings.Builder
+	at := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case at == 0:
+		case at+1+n > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 // clip cuts a line that is longer than width.

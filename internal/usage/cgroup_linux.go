@@ -87,6 +87,11 @@ func (g *group) readSlow() {
 		g.memoryLimit = nil
 		into(g, "memory.max", "memory.limit", "", func(b *spec.Bound) { g.memoryLimit = b }, bound)
 	}
+	if !g.memory {
+		const why = "the memory controller isn't on in its cgroup (see reconciler doctor)"
+		missing(g.s, "memory.peak", why)
+		missing(g.s, "oomKills", why)
+	}
 	if g.slow.pids {
 		g.taskLimit = nil
 		into(g, "pids.max", "taskLimit", "", func(b *spec.Bound) { g.taskLimit = b }, bound)

@@ -77,6 +77,11 @@ func TestWithoutControllersTheProcessesAreAsked(t *testing.T) {
 	if s.Memory.Peak != nil || s.OOMKills != nil {
 		t.Errorf("nobody counts it, and it is said to be %v, %v", s.Memory.Peak, s.OOMKills)
 	}
+	for _, field := range []string{"memory.peak", "oomKills"} {
+		if !slices.ContainsFunc(s.Missing, func(l spec.Loss) bool { return l.Field == field && strings.Contains(l.Reason, "memory controller") }) {
+			t.Errorf("missing is %+v, without %s", s.Missing, field)
+		}
+	}
 }
 
 func TestWhatCantBeReadIsMissingWithItsReason(t *testing.T) {
