@@ -54,7 +54,9 @@ func (op operation) cutOff(s *scene, env ...string) *command {
 // that reconciler doesn't know, and that doing the same once more ends where it would have ended without the crash.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	crashAll(t, operations(), "process", 5, func(p string) bool { return !strings.HasPrefix(p, "leaf.") && !strings.HasPrefix(p, "unit.") })
+	crashAll(t, append(operations(), adoption()), "process", 5, func(p string) bool {
+		return !strings.HasPrefix(p, "leaf.") && !strings.HasPrefix(p, "unit.") && p != string(failpoint.AdoptMoved)
+	})
 }
 
 // TestCrashWithCgroups is TestCrash for daemons in cgroups, and for those that are moved there and back: on a host, whose cgroups go with it.
@@ -63,7 +65,8 @@ func TestCrashWithCgroups(t *testing.T) {
 		ops := slices.DeleteFunc(operations(), func(op operation) bool {
 			return !slices.Contains([]string{"first apply", "update that restarts", "stop by every stage", "delete", "a run that sees its daemon die"}, op.name)
 		})
-		crashAll(t, append(ops, moves("process", "cgroup")...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") })
+		ops = append(ops, adoption())
+		crashAll(t, append(ops, moves("process", "cgroup")...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") || strings.HasPrefix(p, "adopt.") })
 	})
 }
 
@@ -87,13 +90,13 @@ func TestCrashWithSystemd(t *testing.T) {
 				ops = append(ops, op)
 			}
 		}
-		ops = append(ops, moves("process", "systemd")...)
+		ops = append(append(ops, adoption()), moves("process", "systemd")...)
 		for i := range ops { // notes of what others do in the same service manager are written, too
 			ops[i].spares = []failpoint.Point{failpoint.FileTemp, failpoint.FileRename, failpoint.FileRenamed}
 		}
 		passed := []failpoint.Point{
 			failpoint.StartIntended, failpoint.UnitWritten, failpoint.StartForked, failpoint.StartRecorded, failpoint.StopIntended, failpoint.StopGone, failpoint.StopRecorded,
-			failpoint.PauseIntended, failpoint.PauseForgotten, failpoint.RemoveRecord, failpoint.UnitDisabled, failpoint.RecordRemoved,
+			failpoint.PauseIntended, failpoint.PauseForgotten, failpoint.RemoveRecord, failpoint.UnitDisabled, failpoint.RecordRemoved, failpoint.AdoptBegun, failpoint.AdoptTaken,
 		}
 		crashAll(t, ops, "systemd", 1, func(p string) bool { return slices.Contains(passed, failpoint.Point(p)) })
 	})
@@ -221,6 +224,13 @@ func (s *scene) unknown(w *testimony) string {
 		return slices.Contains(p.args, "-child") || forked && !slices.Contains(w.args, "-background")
 	})
 	running := d.Status.Phase == "Running"
+	if s.byHand != 0 && w == s.web {
+		if len(mains) != 1 || mains[0].pid != s.byHand {
+			s.t.Fatalf("process %d was to be taken over, and these live: %v", s.byHand, mains)
+		}
+		running = running || d.Status.Phase == "Absent" // it isn't ours yet
+		d.Status.PID = s.byHand
+	}
 	switch {
 	case len(mains) > 1 && !slices.Contains(w.args, "-background"):
 		s.t.Fatalf("after the crash daemon %s has more than one copy: %v", w.name, mains)

@@ -34,6 +34,7 @@ type scene struct {
 	*machine
 	web, old *testimony // old is there only for what removes it
 	written  int        // lines that web wrote to its log
+	byHand   int        // the process of web that somebody started, and that is to be taken over
 }
 
 // live checks that a daemon has one process, which get knows, that goes by the given config, and that there is nothing to do.

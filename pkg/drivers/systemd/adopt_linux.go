@@ -230,7 +230,7 @@ func (d *Driver) adopt(ctx context.Context, step spec.Step) error {
 		if f.inst == nil || f.inst.PID != step.Adopt.PID || f.inst.StartTicks != step.Adopt.StartTicks {
 			return fmt.Errorf("there is a daemon of that name already: %w", drivers.ErrConflict)
 		}
-		return d.reread(ctx, l, f.unit)
+		return d.complyAdopted(ctx, l, step, f.unit)
 	}
 	o, err := d.inspect(ctx, step.Want, *step.Adopt)
 	if err != nil {
@@ -251,16 +251,23 @@ func (d *Driver) adopt(ctx context.Context, step spec.Step) error {
 		return err
 	}
 	failpoint.Hit(failpoint.AdoptTaken)
-	if err := d.reread(ctx, l, o.unit); err != nil {
+	return d.complyAdopted(ctx, l, step, o.unit)
+}
+
+// complyAdopted has the manager go by the file of a unit that was taken over: at boot, and at once.
+func (d *Driver) complyAdopted(ctx context.Context, l *link, step spec.Step, unit string) error {
+	if err := errors.Join(d.enable(unit), d.reread(ctx, l, unit)); err != nil {
 		return err
 	}
-	if f, l, err = d.findOne(ctx, step.Name); err != nil {
+	f, l, err := d.findOne(ctx, step.Name)
+	if err != nil || len(d.limitDrift(ctx, f)) == 0 {
 		return err
 	}
-	if len(d.limitDrift(ctx, f)) == 0 {
-		return nil
+	p, err := d.prepare(ctx, step.Want, f.stamp())
+	if err != nil {
+		return err
 	}
-	return d.setLimits(ctx, l, f, o.unit, p)
+	return d.setLimits(ctx, l, f, unit, p)
 }
 
 // noteAdopted writes the note of the instance that is taken over. Without the unit file it says nothing to anybody.
