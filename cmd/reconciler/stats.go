@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -128,15 +126,15 @@ func unreachedTold(sites []*site) error {
 
 // printLines prints each as an object on a line.
 func printLines(c *cli, found []measured) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
+	var all []byte
 	for _, s := range found {
-		if err := e.Encode(s); err != nil {
+		b, err := line(s)
+		if err != nil {
 			return err
 		}
+		all = append(all, b...)
 	}
-	_, err := c.out.Write(escapeJSON(b.Bytes()))
+	_, err := c.out.Write(all)
 	return err
 }
 

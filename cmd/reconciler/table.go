@@ -7,7 +7,7 @@ import (
 )
 
 // table writes rows in columns three spaces apart. It remembers the widths it has used, so rows that follow later in a watch stay in their columns.
-// Cells are cleaned; the last column of a row is not padded.
+// Cells are cleaned, and cut where they are very long; the last column of a row is not padded.
 type table struct {
 	out    io.Writer
 	header []string // printed before the first rows, nil for none
@@ -15,9 +15,12 @@ type table struct {
 	rows   [][]string
 }
 
+// longestCell is how much of a cell is shown; programs read all of it as JSON.
+const longestCell = 1000
+
 func (t *table) add(cells ...string) {
 	for i, c := range cells {
-		cells[i] = clean(c)
+		cells[i] = clip(clean(c), longestCell)
 		if c == "" {
 			cells[i] = "-"
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -172,7 +171,11 @@ var errAllLost = errors.New("no host is left")
 func (l *timeline) print(t *eventTable, e happened) error {
 	switch l.flags.out.value {
 	case "json":
-		return json.NewEncoder(l.out).Encode(e)
+		b, err := line(e)
+		if err == nil {
+			_, err = l.out.Write(b)
+		}
+		return err
 	case "yaml":
 		if _, err := l.out.Write([]byte("---\n")); err != nil {
 			return err
