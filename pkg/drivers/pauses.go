@@ -69,8 +69,16 @@ func (p *pauses) resume(ctx context.Context, step spec.Step) error {
 	})
 }
 
-// stopped is for after a stop: what was paused while it ran isn't listened for any more.
+// stopped is for after a stop: what was paused while it ran, or shall stay stopped, isn't listened for any more.
 func (p *pauses) stopped(ctx context.Context, step spec.Step) error {
+	if step.Stay {
+		return p.locked(ctx, step, func() error {
+			if err := p.atBoot(ctx, step.Name, false); err != nil {
+				return err
+			}
+			return p.closeHeld(ctx, step.Name)
+		})
+	}
 	if some, err := p.listens(ctx, step.Name); err == nil && !some {
 		return nil
 	}
@@ -116,10 +124,18 @@ func (p *pauses) unlisten(ctx context.Context, name string) error {
 	if err != nil || paused[name] == (spec.Pause{}) {
 		return nil // nobody is known to have stopped it: whoever connects waits
 	}
+	return p.closeHeld(ctx, name)
+}
+
+// closeHeld closes the sockets that are held for a daemon, unless it runs.
+func (p *pauses) closeHeld(ctx context.Context, name string) error {
+	l, ok := Find[Listening](p.driver)
+	if !ok {
+		return nil
+	}
 	o, err := observeOne(ctx, p.driver, name)
 	if err != nil || o.State != spec.Exited && o.State != spec.Absent {
 		return err
 	}
-	l, _ := Find[Listening](p.driver)
 	return l.Unlisten(ctx, name)
 }

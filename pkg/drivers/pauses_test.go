@@ -117,6 +117,11 @@ func TestWhatIsPausedIsNotStartedAtBoot(t *testing.T) {
 			t.Errorf("%s: started at boot %t, want %t; drift %v", c.verb, b.atBoot["web"], c.atBoot, o.Drift)
 		}
 	}
+	stay := f.step(spec.VerbStop, web)
+	stay.Stay = true
+	if err := f.Apply(t.Context(), stay); err != nil || b.atBoot["web"] {
+		t.Errorf("what shall stay stopped: started at boot %t, %v", b.atBoot["web"], err)
+	}
 	b.atBoot["web"] = false // somebody disables it
 	if o := f.observe("web"); len(o.Drift) != 1 {
 		t.Errorf("drift of what isn't paused: %v", o.Drift)

@@ -72,6 +72,7 @@ type entry struct {
 	trial     *trial     // the change that was just made has yet to prove itself
 	probation *probation // it has, a moment ago
 	verdict   verdict
+	halted    bool // it was stopped for good, because of the verdict
 	// abandon is why the instance that was started beside another one is given up; persist has it take that one's place though it isn't Ready.
 	abandon string
 	persist bool
@@ -248,6 +249,7 @@ func (l *loop) handle(ctx context.Context, name string, o spec.Observed) time.Du
 			return RetryDelay(name, en.fails)
 		}
 		if c.err == nil {
+			en.halted = c.decision.Action == Stopped
 			l.tellBack(en, o, c.decision)
 		}
 		en.manual = false
@@ -312,7 +314,7 @@ func (l *loop) plan(ctx context.Context, en *entry, o spec.Observed, h Health) D
 func (l *loop) input(en *entry, o spec.Observed, h Health) (Input, error) {
 	in := Input{
 		Name: en.name, Want: en.wanted(), Observed: o, Owner: l.opt.Owner, Force: l.opt.Force, Manual: en.manual, RestartOf: en.restartOf,
-		Driver: o.Driver, Halt: en.verdict.halt, Abandon: en.abandon, Ready: h.Ready && (en.trial == nil || en.trial.ripe) || en.persist,
+		Driver: o.Driver, Halt: en.verdict.halt, Halted: en.halted, Abandon: en.abandon, Ready: h.Ready && (en.trial == nil || en.trial.ripe) || en.persist,
 	}
 	if err := unmade(in.Want); err != nil && o.Stamp == nil {
 		return in, fmt.Errorf("its program can't be made: %w", err)

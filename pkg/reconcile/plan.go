@@ -36,6 +36,8 @@ type Input struct {
 	Abandon string
 	// Halt says why it shall not run though it is wanted, as after a change that failed; empty where it may.
 	Halt string
+	// Halted says that it was seen to already that it doesn't.
+	Halted bool
 	// Blocked says which dependency isn't met yet (or, for one that is to go, which dependent still lives); empty where nothing blocks.
 	Blocked string
 }
@@ -198,8 +200,10 @@ func (p *planner) pause() Decision {
 
 // halt ends a daemon that shall not run for now.
 func (p *planner) halt() Decision {
-	if p.lives() {
-		return Decision{Action: Stopped, Reason: p.Halt, Steps: []spec.Step{p.step(spec.VerbStop, p.Halt)}}
+	if p.lives() || p.Observed.Restarting || !p.Halted {
+		stop := p.step(spec.VerbStop, p.Halt)
+		stop.Stay = true
+		return Decision{Action: Stopped, Reason: p.Halt, Steps: []spec.Step{stop}}
 	}
 	return Decision{Action: Unchanged, Reason: p.Halt}
 }

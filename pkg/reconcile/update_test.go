@@ -209,6 +209,9 @@ func TestARunStopsAChangeThatFailsWhereThatIsAsked(t *testing.T) {
 		if n := b.Fake().Count(spec.VerbStart, "web"); n != starts {
 			t.Errorf("it is started again and again: %d, %d before", n, starts)
 		}
+		if n := b.Fake().Count(spec.VerbStop, "web"); n != 2 {
+			t.Errorf("it was stopped %d times, want 2: for the change, and, though it had ended, so that nothing else starts it", n)
+		}
 		k.src.set(nil, manifest("web", stop, args("good")))
 		k.after(time.Minute)
 		if r := running(t, b); r != "Running good" {

@@ -220,6 +220,8 @@ type Step struct {
 	Adopt *Candidate
 	// Stop says how, for Stop.
 	Stop Stop
+	// Stay has a Stop see to it that nothing but a Start starts the daemon again: not a boot, nor somebody who connects. Its sockets are closed.
+	Stay bool
 	// Driver is the driver that the step is for.
 	Driver DriverKind
 	// By is who asked, for Pause.

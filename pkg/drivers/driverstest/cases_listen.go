@@ -130,6 +130,16 @@ func listenCases() []testCase {
 				b.answers(b.dial(port), 3, o.Instance.PID)
 			})
 		}},
+		{"what shall stay stopped listens no more, before it is started again", func(b *bench) {
+			b.listening(func(d *spec.Daemon, port int) {
+				s := b.step(spec.VerbStop, d)
+				s.Stay = true
+				b.mustStep(s)
+				b.refused(port)
+				o := b.start(d)
+				b.answers(b.dial(port), 3, o.Instance.PID)
+			})
+		}},
 		{"the pause of one that has ended ends its listening", func(b *bench) {
 			b.listening(func(d *spec.Daemon, port int) {
 				b.must(spec.VerbStop, d)
