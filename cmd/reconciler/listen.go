@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -73,13 +74,16 @@ func (s showing) open(ctx context.Context) (*overview, error) {
 	if err != nil || s.address == "" {
 		return nil, err
 	}
-	guard, err := web.NewGuard(a, token)
-	if err != nil {
-		return nil, err
-	}
 	l, err := web.Listen(ctx, a)
 	if err != nil {
 		return nil, err
+	}
+	if at, tcp := l.Addr().(*net.TCPAddr); tcp {
+		a.Port = at.Port // that of port 0
+	}
+	guard, err := web.NewGuard(a, token)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return &overview{listener: l, address: a, guard: guard, links: map[string]*shownLink{}, passed: map[string]bool{}}, nil
 }
@@ -105,11 +109,8 @@ func (v *overview) serve(ctx context.Context, log logr.Logger, say func(at strin
 
 // url is where a person looks.
 func (v *overview) url() string {
-	at, tcp := v.listener.Addr().(*net.TCPAddr)
-	if !tcp {
+	if v.address.Network != "tcp" {
 		return v.address.String()
 	}
-	a := v.address
-	a.Port = at.Port
-	return "http://" + a.String() + "/"
+	return "http://" + v.address.String() + "/"
 }

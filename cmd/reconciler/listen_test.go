@@ -57,6 +57,7 @@ func TestRunShowsWhatItFinds(t *testing.T) {
 	out.look(t, "/metrics", of("daemon_state", "web", `,state="running"`, "1"), of("daemon_ready", "db", "", "1"), of("daemon_restarts_total", "db", "", "0"))
 	out.look(t, "/readyz", "200 OK")
 	out.look(t, "/healthz", "200 OK")
+	foreign(t, out)
 	out.look(t, "/", `<a href="/daemons/localhost/web">web</a>`, `<b>2</b> Well`)
 	out.look(t, "/daemons/localhost/db", "<h1>db</h1>", "<td>Healthy</td>", "Started</td>", "None: it is as wanted.")
 	out.look(t, "/assets/style.css", "200 OK")
@@ -77,6 +78,25 @@ func TestRunShowsWhatItFinds(t *testing.T) {
 	}
 	if code := interrupt(); code != exitOK {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// foreign asks by a name that isn't this machine's, as a page in a browser may, and is told the address that it is refused at.
+func foreign(t *testing.T, out *screen) {
+	t.Helper()
+	at := regexp.MustCompile(`listening: http://(\S+)/`).FindStringSubmatch(out.String())[1]
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+at+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example.com"
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(string(b), "this is "+at+";") {
+		t.Errorf("a request for another name: %s %q, %v", resp.Status, b, err)
 	}
 }
 

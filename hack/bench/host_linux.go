@@ -58,6 +58,9 @@ func (b *bench) onHost(ctx context.Context, lab *labhost.Lab, kind labhost.Kind,
 	if b.lookingOnly {
 		cmd.Args = append(cmd.Args, "-looking")
 	}
+	if b.metricsOnly {
+		cmd.Args = append(cmd.Args, "-metrics")
+	}
 	if b.hello != "" {
 		cmd.Args = append(cmd.Args, "-hello", in("hello"))
 	}
