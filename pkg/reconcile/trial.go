@@ -48,6 +48,8 @@ func (t *trial) judge(c conclusion, ends int, now time.Time) (again time.Duratio
 		return time.Nanosecond, "", o.Outgoing == nil
 	case ready:
 		return t.update.ReadyFor.D() - now.Sub(t.since), "", false
+	case !t.since.IsZero() && (o.State == spec.Starting || o.State == spec.Stopping):
+		return busyLook, "", false // somebody is just at it: the instance before it is being stopped, for one
 	case !t.since.IsZero():
 		return 0, fmt.Sprintf("it was Ready for %s only: %s", now.Sub(t.since).Round(time.Millisecond), lacking(c)), false
 	case ends-t.ends >= endsOfApply, c.decision.Action == Unchanged && o.State == spec.Exited:
