@@ -94,10 +94,12 @@ type textLine struct{ Class, Text string }
 
 // daemon serves a daemon's page, or with ?section= only those sections of it.
 func (p *page) daemon(w http.ResponseWriter, r *http.Request) {
-	host, called := r.PathValue("host"), r.PathValue("name")
+	host, called, now := r.PathValue("host"), r.PathValue("name"), p.now()
+	p.sheet.refresh(now)
+	version := p.sheet.current() // before the rest is read, so that no change is in neither
 	found, ok := p.view.Daemon(host, called)
 	if !ok {
-		p.render(w, r, http.StatusNotFound, "missing.html", detail{Now: clock(p.now()), Host: name(host), Name: name(called)})
+		p.render(w, r, http.StatusNotFound, "missing.html", detail{Now: clock(now), Host: name(host), Name: name(called)})
 		return
 	}
 	select {
@@ -106,11 +108,9 @@ func (p *page) daemon(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	now := p.now()
-	p.sheet.refresh(now)
 	u, _ := p.view.Usage(host, called)
 	d := detail{
-		Version: p.epoch + "." + strconv.FormatUint(p.sheet.current(), 10), ID: p.sheet.id(host, called), Now: clock(now), Time: now.Unix(), Host: name(host), Name: name(called),
+		Version: p.epoch + "." + strconv.FormatUint(version, 10), ID: p.sheet.id(host, called), Now: clock(now), Time: now.Unix(), Host: name(host), Name: name(called),
 		state: stateOf(found, u), Conditions: conditionsOf(found), Facts: factsOf(found, u), Plots: plotsOf(p.view.Past(host, called), u, now), Figures: usageOf(found, u), Want: map[string]bool{},
 	}
 	d.Idle = !found.Stale && (found.State == spec.Exited || found.State == spec.Absent)

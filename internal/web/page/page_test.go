@@ -127,6 +127,8 @@ func TestNoSuchPage(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/daemons/localhost/worker-0", "/updates", "/assets/style.css"} {
 		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("HEAD", path, nil)) // which ends, also where a GET doesn't
+		w = httptest.NewRecorder()
 		if h.ServeHTTP(w, httptest.NewRequest("POST", path, nil)); w.Code != http.StatusMethodNotAllowed {
 			t.Errorf("POST %s: %d", path, w.Code)
 		}

@@ -68,15 +68,18 @@ type sheet struct {
 
 func newSheet(v web.View) *sheet { return &sheet{view: v, entries: map[key]*entry{}} }
 
-// freshFor is how long what was read of the view is good for, as long as that hasn't changed.
-const freshFor = 900 * time.Millisecond
+// What was read of the view is good for leastAge, however many readers ask and whatever happens, and for freshFor as long as nothing has.
+const (
+	leastAge = 50 * time.Millisecond
+	freshFor = 900 * time.Millisecond
+)
 
 // refresh reads the view, where that is due.
 func (s *sheet) refresh(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq, _ := s.view.Changed()
-	if s.refreshes > 0 && seq == s.seq && now.Sub(s.read).Abs() < freshFor {
+	if age := now.Sub(s.read).Abs(); s.refreshes > 0 && (age < leastAge || seq == s.seq && age < freshFor) {
 		return
 	}
 	s.seq, s.read = seq, now

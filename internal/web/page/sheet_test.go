@@ -174,7 +174,7 @@ func TestAnUpdateIsSmall(t *testing.T) {
 
 // Where more changes with each look than an update holds, everybody's turn comes.
 func TestNoDaemonIsForgotten(t *testing.T) {
-	v := webtest.New(1, 2000)
+	v := webtest.New(1, 1200)
 	s := newSheet(v)
 	s.refresh(noon())
 	r := &reader{elements: map[int]map[string]string{}}
@@ -183,7 +183,7 @@ func TestNoDaemonIsForgotten(t *testing.T) {
 	for _, e := range s.daemons {
 		waiting[e.id] = 0
 	}
-	for k := range 60 {
+	for k := range 50 {
 		for i, d := range v.Daemons() {
 			u := using(float64(k)/100, int64(i+k+1)<<20)
 			u.Name = d.Name
@@ -260,18 +260,33 @@ func TestOneDaemonsReader(t *testing.T) {
 	}
 }
 
+// However much happens and however many ask, the view is read twenty times a second at most.
+func TestTheViewIsReadInModeration(t *testing.T) {
+	v := webtest.New(1, 1)
+	s := newSheet(v)
+	for i := range 10000 {
+		d := running()
+		d.Phase = fmt.Sprint("P", i)
+		v.See(d)
+		s.refresh(noon().Add(time.Duration(i) * time.Millisecond / 10))
+	}
+	if s.refreshes > 20 {
+		t.Errorf("in a second it was read %d times", s.refreshes)
+	}
+}
+
 func TestAReaderThatWasAwayForLong(t *testing.T) {
 	v := webtest.New(1, 1)
 	s := newSheet(v)
 	s.refresh(noon())
 	at := s.current()
 	for i := range tombs + 10 {
-		d := running()
+		d, now := running(), noon().Add(time.Duration(i+1)*time.Second)
 		d.Name = fmt.Sprint("brief-", i)
 		v.See(d)
-		s.refresh(noon())
+		s.refresh(now)
 		v.Forget("localhost", d.Name)
-		s.refresh(noon())
+		s.refresh(now.Add(leastAge))
 	}
 	if _, _, ok := s.since(at, 0, noon()); ok {
 		t.Error("what it misses was forgotten, and nobody tells it")

@@ -50,6 +50,9 @@ func (p *page) updates(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	if r.Method == http.MethodHead {
+		return
+	}
 	since := r.Header.Get("Last-Event-ID")
 	if since == "" {
 		since = r.FormValue("since")

@@ -175,6 +175,7 @@ func TestAReaderGoesOn(t *testing.T) {
 		got := l.take()
 		end()
 		last := got[len(got)-1].id
+		time.Sleep(time.Second)
 		pause(v, "worker-2", "Second")
 		l, end = listen(t, h, "since="+page, last)
 		synctest.Wait()
@@ -247,6 +248,7 @@ func TestFiguresThatDontComeHoldUpNothing(t *testing.T) {
 		h := Handler(slow{v})
 		l, end := listen(t, h, "since="+versionOf(t, h, "/"), "")
 		synctest.Wait()
+		time.Sleep(1500 * time.Millisecond)
 		l.take()
 		pause(v, "worker-1", "Resting")
 		synctest.Wait()
