@@ -34,6 +34,7 @@ func TestTranscripts(t *testing.T) {
 		"service":   serviceSession,
 		"complete":  completeSession,
 		"mistakes":  mistakesSession,
+		"adopt":     adoptSession,
 		"unmanaged": unmanagedSession,
 	})
 }
@@ -274,6 +275,20 @@ func completeSession(d *desk) {
 	d.must(0, "__complete", "get", "-o", "")
 	d.must(0, "__complete", "wait", "web", "--for", "")
 	d.must(0, "__complete", "rollout", "")
+}
+
+// adoptSession has a machine whose driver can't take over what runs, and so shows who is refused before it is asked.
+func adoptSession(d *desk) {
+	d.must(2, "adopt", "web", "-f", "web.yaml")
+	d.must(2, "adopt", "web", "--from", "pid=7")
+	d.must(2, "adopt", "web", "-f", "web.yaml", "--from", "pid=seven")
+	d.must(2, "adopt", "nobody", "-f", "web.yaml", "--from", "pid=7")
+	d.must(0, "adopt", "web", "-f", "web.yaml", "--from", "pid=7", "--dry-run=client")
+	d.must(1, "adopt", "db", "-f", "db.yaml", "--from", "pid=7", "--yes")
+	d.must(0, "apply", "-f", "db.yaml")
+	d.must(6, "adopt", "db", "-f", "db.yaml", "--from", "unit=db.service", "--yes")
+	d.must(0, "stop", "db")
+	d.must(6, "adopt", "db", "-f", "db.yaml", "--from", "pid=7", "--yes")
 }
 
 // unmanagedSession has neighbours that try to be more than text.
