@@ -15,7 +15,8 @@ import (
 
 // around is what stands beside the unit files: read once for a look at many daemons, asked for each in a look at few.
 type around struct {
-	s *scope
+	s    *scope
+	read *listings
 	// bulk says to read whole directories.
 	bulk bool
 	mu   sync.Mutex
@@ -26,7 +27,7 @@ type around struct {
 const few = 8
 
 func (d *Driver) lookAround(n int) *around {
-	return &around{s: &d.scope, bulk: n > few, dirs: map[string]map[string]bool{}}
+	return &around{s: &d.scope, read: &d.listings, bulk: n > few, dirs: map[string]map[string]bool{}}
 }
 
 // has tells whether a directory has an entry of that name.
@@ -39,11 +40,7 @@ func (a *around) has(dir, name string) bool {
 	defer a.mu.Unlock()
 	entries, read := a.dirs[dir]
 	if !read {
-		entries = map[string]bool{}
-		found, _ := os.ReadDir(dir) // what can't be read has nothing that systemd could read as this user
-		for _, e := range found {
-			entries[e.Name()] = true
-		}
+		entries, _ = a.read.names(dir) // what can't be read has nothing that systemd could read as this user
 		a.dirs[dir] = entries
 	}
 	return entries[name]

@@ -24,8 +24,10 @@ type Driver struct {
 	bus   bus
 	units units
 	notes notes
-	boot  string
-	own   *spawn.Account
+	// listings are the names in the directories of units and notes.
+	listings listings
+	boot     string
+	own      *spawn.Account
 	// learnt is what the manager is like, once it was asked.
 	learnt learnt
 	// tool is held while the copy of this program is looked at.

@@ -2,10 +2,7 @@ package systemd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -40,23 +37,10 @@ func (d *Driver) maybeThere(n int) func(name string) bool {
 	if n <= few {
 		return any
 	}
-	there := map[string]bool{}
-	for _, dir := range []string{d.scope.units, d.notes.dir} {
-		f, err := os.Open(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return any // whoever looks for each says what is the matter
-		}
-		files, err := f.Readdirnames(-1)
-		f.Close()
-		if err != nil {
-			return any
-		}
-		for _, file := range files {
-			there[file] = true
-		}
+	units, err := d.listings.names(d.scope.units)
+	notes, err2 := d.listings.names(d.notes.dir)
+	if err != nil || err2 != nil {
+		return any // whoever looks for each says what is the matter
 	}
-	return func(name string) bool { return there[name+".service"] || there[name+".json"] }
+	return func(name string) bool { return units[name+".service"] || notes[name+".json"] }
 }
