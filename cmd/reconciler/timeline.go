@@ -130,10 +130,8 @@ func (l *timeline) follow(ctx context.Context, inv *inventory, sites []*site) er
 	begin, enough := context.WithTimeout(ctx, patience)
 	past, _ := l.past(begin, sites, seen) // who follows a host tells what is wrong with it
 	enough()
-	for _, e := range past {
-		if err := l.print(t, e); err != nil {
-			return err
-		}
+	if err := l.print(t, past...); err != nil {
+		return err
 	}
 	var all sync.WaitGroup
 	left := len(sites)
@@ -168,21 +166,28 @@ func (l *timeline) follow(ctx context.Context, inv *inventory, sites []*site) er
 // errAllLost: there is no host left to follow.
 var errAllLost = errors.New("no host is left")
 
-func (l *timeline) print(t *eventTable, e happened) error {
-	switch l.flags.out.value {
-	case "json":
-		b, err := line(e)
-		if err == nil {
-			_, err = l.out.Write(b)
+func (l *timeline) print(t *eventTable, events ...happened) error {
+	for _, e := range events {
+		switch l.flags.out.value {
+		case "json":
+			b, err := line(e)
+			if err != nil {
+				return err
+			}
+			if _, err := l.out.Write(b); err != nil {
+				return err
+			}
+		case "yaml":
+			if _, err := l.out.Write([]byte("---\n")); err != nil {
+				return err
+			}
+			if err := l.encode("yaml", e); err != nil {
+				return err
+			}
+		default:
+			t.add(e)
 		}
-		return err
-	case "yaml":
-		if _, err := l.out.Write([]byte("---\n")); err != nil {
-			return err
-		}
-		return l.encode("yaml", e)
 	}
-	t.add(e)
 	return t.flush()
 }
 

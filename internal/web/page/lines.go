@@ -39,8 +39,8 @@ func logOf(t *tail, err error) (l text) {
 	}
 	all := string(t.kept)
 	if l.Cut = t.cut; t.cut {
-		if _, rest, found := strings.Cut(all, "\n"); found {
-			all = rest // the first line has lost its beginning
+		if _, rest, _ := strings.Cut(all, "\n"); rest != "" {
+			all = rest // the first line has lost its beginning, and is all there is where it is endless
 		}
 	}
 	for line := range strings.Lines(all) {
