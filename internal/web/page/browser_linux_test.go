@@ -41,10 +41,15 @@ func chromium(t *testing.T) *browser.Browser {
 	return b
 }
 
+// passing serves a view whose time goes on.
+func passing(v *webtest.View) http.Handler {
+	began := time.Now()
+	return handler(v, func() time.Time { return v.Now.Add(time.Since(began)) })
+}
+
 // served is a view on a port, as the listener serves it.
 func served(t *testing.T, v *webtest.View) *httptest.Server {
-	began := time.Now()
-	h := handler(v, func() time.Time { return v.Now.Add(time.Since(began)) })
+	h := passing(v)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		h.ServeHTTP(w, r)
@@ -202,7 +207,7 @@ func TestATableIsATable(t *testing.T) {
 
 func TestAHiddenPageLetsGo(t *testing.T) {
 	v := webtest.New(1, 3)
-	h := at(v)
+	h := passing(v)
 	var readers atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/updates" {
@@ -343,7 +348,7 @@ func TestADaemonsPageFollows(t *testing.T) {
 
 // An address may have the token in it, as the password of any user; what the page asks for later is let through as the page was.
 func TestBehindAToken(t *testing.T) {
-	h := at(webtest.New(1, 3))
+	h := passing(webtest.New(1, 3))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, token, _ := r.BasicAuth(); token != "open-sesame" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
