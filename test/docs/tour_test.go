@@ -37,6 +37,11 @@ func TestMonitoringTour(t *testing.T) {
 	tour(t, "examples/manifests", append([]string{"make build hello"}, shellBlocks(t, "../../docs/monitoring.md")...))
 }
 
+// TestEventsTour does it with docs/events.md.
+func TestEventsTour(t *testing.T) {
+	tour(t, "examples/manifests", append([]string{"make build hello"}, shellBlocks(t, "../../docs/events.md")...))
+}
+
 // tour types blocks of commands into a clone. Root has a loopback of its own for that, on which the ports of the examples are free, and a PID namespace, so that no daemon outlives
 // a tour that fails.
 func tour(t *testing.T, manifests string, blocks []string) {
