@@ -125,3 +125,22 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestThrottled(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limit *spec.Bound
+		rate  *float64
+		want  string
+	}{
+		"counted": {new(spec.Bound(500)), new(.25), "25.0 %"}, "no limit": {new(spec.Unbounded), nil, "0.0 %"},
+		"a limit, and nobody counts": {new(spec.Bound(500)), nil, "?"}, "no limit known": {nil, nil, "?"},
+	} {
+		u := using(0, 0)
+		u.CPU.Limit, u.Rates.Throttled = tt.limit, tt.rate
+		for _, f := range usageOf(running(), u) {
+			if f.Name == "Throttled" && f.Value != tt.want {
+				t.Errorf("%s: %s, want %s", name, f.Value, tt.want)
+			}
+		}
+	}
+}

@@ -34,7 +34,7 @@ func usageOf(d web.Daemon, u web.Usage) []fact {
 	return []fact{
 		{"CPU", limited(known(u.Rates.CPU, share), u.CPU.Limit, cores)},
 		{"CPU time", known(u.CPU.Usage, func(d time.Duration) string { return d.Round(time.Second).String() })},
-		{"Throttled", known(u.Rates.Throttled, share)},
+		{"Throttled", known(throttled(u), share)},
 		{"Memory", limited(known(u.Memory.Current, amount), u.Memory.Limit, amount)},
 		{"Anon / file", known(u.Memory.Anon, amount) + " / " + known(u.Memory.File, amount)},
 		{"Peak", known(u.Memory.Peak, amount)},
@@ -46,6 +46,14 @@ func usageOf(d web.Daemon, u web.Usage) []fact {
 		{"PSI CPU / mem / IO", strings.Join([]string{stall(u.Pressure.CPU), stall(u.Pressure.Memory), stall(u.Pressure.IO)}, " / ")},
 		{"GPU", gpus(u.GPUs)},
 	}
+}
+
+// throttled is as the verb stats has it: what has no limit isn't throttled, whoever counts that or not.
+func throttled(u web.Usage) *float64 {
+	if l := u.CPU.Limit; u.Rates.Throttled == nil && l != nil && *l == spec.Unbounded {
+		return new(float64)
+	}
+	return u.Rates.Throttled
 }
 
 func stall(s *spec.Stalls) string {
