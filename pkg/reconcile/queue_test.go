@@ -271,3 +271,34 @@ func BenchmarkQueue(b *testing.B) {
 		q.Done(key)
 	}
 }
+
+// TestQueueTellsHowLongTheFirstHasWaited for a worker, and nothing of those in a worker's hand or that aren't due yet.
+func TestQueueTellsHowLongTheFirstHasWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := NewQueue()
+		q.AddAfter("later", time.Minute)
+		q.Add("a")
+		time.Sleep(time.Second)
+		q.Add("b")
+		time.Sleep(time.Second)
+		if d := q.Behind(); d != 2*time.Second {
+			t.Errorf("a has waited for 2s, and it says %v", d)
+		}
+		q.take()
+		if d := q.Behind(); d != time.Second {
+			t.Errorf("b has waited for 1s, and it says %v", d)
+		}
+		q.take()
+		q.Add("a")
+		time.Sleep(time.Second)
+		if d := q.Behind(); d != 0 {
+			t.Errorf("a worker has all, and it says %v", d)
+		}
+		q.Done("a")
+		time.Sleep(time.Second)
+		if d := q.Behind(); d != time.Second {
+			t.Errorf("a has waited for 1s since its worker was done, and it says %v", d)
+		}
+		q.Shutdown()
+	})
+}

@@ -71,6 +71,8 @@ func TestLogs(t *testing.T) {
 	}{
 		{"all", twoInstances, drivers.LogOptions{Tail: -1}, twoInstances},
 		{"the last lines", twoInstances, drivers.LogOptions{Tail: 2}, "new 2\nnew 3\n"},
+		{"the last lines, and only so much of them", twoInstances, drivers.LogOptions{Tail: 2, Bytes: 10}, "w 2\nnew 3\n"},
+		{"the last of all lines, and enough for more", twoInstances, drivers.LogOptions{Tail: 1, Bytes: 1000}, "new 3\n"},
 		{"nothing of the past", twoInstances, drivers.LogOptions{Tail: 0}, ""},
 		{"as they stand, also without an end", "a\x1b[31m\x00\nb", drivers.LogOptions{Tail: -1}, "a\x1b[31m\x00\nb"},
 		{"an empty log", "", drivers.LogOptions{Tail: -1}, ""},
