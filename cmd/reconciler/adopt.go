@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -73,6 +74,9 @@ func candidateOf(from string) (spec.Candidate, error) {
 	case "unit":
 		return spec.Candidate{Unit: value}, nil
 	case "pidfile":
+		if !path.IsAbs(value) {
+			return spec.Candidate{}, usagef("--from pidfile=%s: write an absolute path, which is one of the daemon's host", value)
+		}
 		return spec.Candidate{PIDFile: value}, nil
 	case "pid":
 		pid, err := strconv.Atoi(value)

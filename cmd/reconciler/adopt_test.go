@@ -18,7 +18,7 @@ func TestCandidateOf(t *testing.T) {
 			t.Errorf("%s: %+v, %v", from, got, err)
 		}
 	}
-	for _, from := range []string{"", "unit", "unit=", "pid=", "pid=x", "pid=-1", "pid=0", "pid=1 2", "pids=1", "=1"} {
+	for _, from := range []string{"", "unit", "unit=", "pid=", "pid=x", "pid=-1", "pid=0", "pid=1 2", "pids=1", "=1", "pidfile=x.pid"} {
 		if got, err := candidateOf(from); err == nil {
 			t.Errorf("%q is taken for %+v", from, got)
 		}
