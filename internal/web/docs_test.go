@@ -67,7 +67,7 @@ func metricsTable(text string) string {
 func moreLabels(sample string) string {
 	var names []string
 	_, in, _ := strings.Cut(sample, "{")
-	for _, pair := range strings.Split(in, `",`) {
+	for pair := range strings.SplitSeq(in, `",`) {
 		name, _, ok := strings.Cut(pair, "=")
 		if ok && name != "host" && name != "daemon" && name != "le" {
 			names = append(names, "`"+name+"`")

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,9 +54,7 @@ func TestDiscovery(t *testing.T) {
 				Metadata: spec.Metadata{Labels: map[string]string{"example.com/app": "shop"}}, Spec: spec.Spec{Metrics: &spec.Metrics{URL: c.url}, Cgroup: &spec.Cgroup{Service: "worker"}},
 			}}})
 			want := map[string]string{"host": "gpu-1", "daemon": "web", "__scheme__": "http", "__meta_reconciler_label_example_com_app": "shop", "__meta_reconciler_service": "worker"}
-			for k, val := range c.labels {
-				want[k] = val
-			}
+			maps.Copy(want, c.labels)
 			if diff := cmp.Diff([]sdTarget{{[]string{c.want}, want}}, discovered(t, v)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
