@@ -50,7 +50,7 @@ func TestHostileDocumentsAreReadInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			_, err := Parse("f.yaml", []byte(text))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > time.Minute { // on a busy machine; what grows with the square would take hours
 				t.Errorf("it took %v", took)
 			}
 			if err == nil && name != "many variables" {
