@@ -3,15 +3,15 @@
 # what hosts for tests are made with: mmdebstrap (their root), ip (their network) and linux (a kernel that runs as a program, for the limits); ssh, with
 # ssh-keygen, and sshd are OpenSSH's own, which ours has to agree with; zsh, ksh, tcsh and fish are login shells
 # that hosts have, busybox is all that small ones have, visudo reads the line that lets an account run an agent as root,
-# and chromium shows the page of a run. The bench has ansible beside it, which it is compared with.
+# chromium shows the page of a run, and prometheus scrapes its metrics. The bench has ansible beside it, which it is compared with.
 #
-# usage: hack/deps.sh [redis-server nginx memcached gcc mmdebstrap ip linux ssh sshd zsh ksh tcsh fish busybox visudo chromium ansible]...    without arguments: all of them, but for ansible
+# usage: hack/deps.sh [redis-server nginx memcached gcc mmdebstrap ip linux ssh sshd zsh ksh tcsh fish busybox visudo chromium prometheus ansible]...    without arguments: all of them, but for ansible
 #
 # As root on Debian or Ubuntu it installs the missing ones with apt. Anywhere else it says what is missing and how to get it, and fails.
 # The services that these packages bring are neither started nor enabled, and nothing that runs already is touched.
 set -eu
 
-[ $# -gt 0 ] || set -- redis-server nginx memcached gcc mmdebstrap ip linux ssh sshd zsh ksh tcsh fish busybox visudo chromium
+[ $# -gt 0 ] || set -- redis-server nginx memcached gcc mmdebstrap ip linux ssh sshd zsh ksh tcsh fish busybox visudo chromium prometheus
 
 package() { # the Debian packages that bring a command
   case $1 in
