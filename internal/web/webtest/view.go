@@ -113,28 +113,26 @@ func (v *View) use(name string, i int) web.Usage {
 	}
 	n := int64(i + 1)
 	u := web.Usage{Sample: spec.Sample{Name: name, State: spec.Running, Instance: d.Instance.ID, Driver: d.Driver, Cgroup: d.Cgroup, At: v.Now, Clock: time.Hour, PIDs: []int{d.Instance.PID}}}
-	u.CPU = spec.CPUUse{Usage: ptr(time.Duration(n) * time.Second), User: ptr(time.Duration(n) * time.Second * 3 / 4), System: ptr(time.Duration(n) * time.Second / 4), Throttled: ptr(time.Duration(n) * time.Millisecond), Limit: ptr(spec.Bound(2000))}
-	u.Memory = spec.MemoryUse{Current: ptr(n << 20), Anon: ptr(n << 19), File: ptr(n << 18), Peak: ptr(n << 21), Limit: ptr(spec.Bound(512 << 20))}
-	u.IO = spec.IOUse{ReadBytes: ptr(n << 12), WriteBytes: ptr(n << 14), ReadOps: ptr(n), WriteOps: ptr(2 * n)}
+	u.CPU = spec.CPUUse{Usage: new(time.Duration(n) * time.Second), User: new(time.Duration(n) * time.Second * 3 / 4), System: new(time.Duration(n) * time.Second / 4), Throttled: new(time.Duration(n) * time.Millisecond), Limit: new(spec.Bound(2000))}
+	u.Memory = spec.MemoryUse{Current: new(n << 20), Anon: new(n << 19), File: new(n << 18), Peak: new(n << 21), Limit: new(spec.Bound(512 << 20))}
+	u.IO = spec.IOUse{ReadBytes: new(n << 12), WriteBytes: new(n << 14), ReadOps: new(n), WriteOps: new(2 * n)}
 	stalls := func() *spec.Stalls {
 		return &spec.Stalls{Some: &spec.Stall{Avg10: 1.5, Total: time.Duration(n) * time.Millisecond}, Full: &spec.Stall{Avg10: 0.5, Total: time.Duration(n) * time.Microsecond}}
 	}
 	u.Pressure = spec.Pressure{CPU: stalls(), Memory: stalls(), IO: stalls()}
-	u.Tasks, u.TaskLimit, u.OpenFiles, u.OOMKills = ptr(n%9+1), ptr(spec.Unbounded), ptr(n%90+3), ptr(n%2)
-	u.Rates = spec.Rate{Over: 15 * time.Second, CPU: ptr(float64(i%15) / 10), ReadBytes: ptr(float64(n << 10)), WriteBytes: ptr(float64(n << 12)), Throttled: ptr(float64(i%10) / 10)}
+	u.Tasks, u.TaskLimit, u.OpenFiles, u.OOMKills = new(n%9+1), new(spec.Unbounded), new(n%90+3), new(n%2)
+	u.Rates = spec.Rate{Over: 15 * time.Second, CPU: new(float64(i%15) / 10), ReadBytes: new(float64(n << 10)), WriteBytes: new(float64(n << 12)), Throttled: new(float64(i%10) / 10)}
 	switch i % 10 {
 	case 0:
-		u.Net = spec.NetUse{RxBytes: ptr(n << 16), TxBytes: ptr(n << 15)}
-		u.GPUs = []spec.GPUUse{{UUID: "GPU-8a56a4bc", Name: "NVIDIA H100", Memory: ptr(n << 30), Total: ptr(int64(80 << 30)), Utilisation: ptr(42.5)}}
+		u.Net = spec.NetUse{RxBytes: new(n << 16), TxBytes: new(n << 15)}
+		u.GPUs = []spec.GPUUse{{UUID: "GPU-8a56a4bc", Name: "NVIDIA H100", Memory: new(n << 30), Total: new(int64(80 << 30)), Utilisation: new(42.5)}}
 	case 9: // a plain process
 		u.Cgroup, u.IO, u.Pressure, u.OOMKills = "", spec.IOUse{}, spec.Pressure{}, nil
-		u.Memory = spec.MemoryUse{Current: ptr(n << 20)}
+		u.Memory = spec.MemoryUse{Current: new(n << 20)}
 		u.Missing = []spec.Loss{{Field: "memory.peak", Reason: "only a cgroup counts it"}}
 	}
 	return u
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // SetUsage says what a daemon uses.
 func (v *View) SetUsage(host string, u web.Usage) {
@@ -178,7 +176,7 @@ func (v *View) Past(host, name string) []web.Point {
 			continue
 		}
 		wave := 1 + math.Sin(float64(i)/20+float64(d.Instance.PID))
-		points[i].CPU, points[i].Memory = ptr(wave/2), ptr(int64(100<<20*(1+wave)))
+		points[i].CPU, points[i].Memory = new(wave/2), new(int64(100<<20*(1+wave)))
 	}
 	return points
 }
