@@ -67,6 +67,16 @@ func (l *Lab) dial(ctx context.Context, network, address string) (conn net.Conn,
 	return conn, err
 }
 
+// Listen listens on an address of the lab's network, as who is beside the host sees it: "127.0.0.1:0" is for programs of Beside. The listener may be used anywhere.
+func (h *Host) Listen(ctx context.Context, network, address string) (l net.Listener, err error) {
+	err = h.lab.inNetwork(func() error {
+		var c net.ListenConfig
+		l, err = c.Listen(ctx, network, address)
+		return err
+	})
+	return l, err
+}
+
 // inNetwork runs do on a thread in the lab's network namespace.
 func (l *Lab) inNetwork(do func() error) error {
 	result := make(chan error)

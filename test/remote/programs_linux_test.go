@@ -2,20 +2,20 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler.dev/reconciler/test/labhost"
+	"reconciler.dev/reconciler/test/simhost"
 )
 
 // TestPrograms is how programs come to a host over SSH, through sshd, and what becomes of what runs there when they can't.
@@ -122,59 +122,61 @@ func testSentOnce(t *testing.T, o *office, h *labhost.Host) {
 	o.ok("diff", "-f", o.manifests())
 }
 
-// testCutTransfers kills the agent at every tenth of a transfer. What has the program's name is whole, what ran goes on meanwhile, and the next apply sends the rest.
+// testCutTransfers cuts the link at every tenth of a transfer. What has the program's name is whole, what ran goes on meanwhile, and the next apply sends the rest.
 func testCutTransfers(t *testing.T, o *office, h *labhost.Host) {
-	d := o.daemon(h, "cut", "systemd").makes(10)
+	l, err := h.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := simhost.StartProxyOn(t, l, func(ctx context.Context) (net.Conn, error) { return h.Dial(ctx, "tcp", net.JoinHostPort(h.Addr, "22")) })
+	if err := o.home.Configure("Host cut-link", "  HostName 127.0.0.1", fmt.Sprintf("  Port %d", way.Port()), "  HostKeyAlias "+h.Name, "  User root"); err != nil {
+		t.Fatal(err)
+	}
+	d := o.daemon(h, "cut", "systemd")
+	d.at = "cut-link"
+	defer func() { d.at = h.Name }() // it is deleted when the way there is gone
+	d.makes(10)
 	o.ok("apply", "--wait", "-f", o.manifests())
-	cut := 0
-	for tenth := 1; tenth < 10; tenth++ {
+	for tenth := int64(1); tenth < 10; tenth++ {
 		before := d.copies()
 		d.makes(10 + uint64(tenth))
-		p := o.start("apply", "--wait", "-f", o.manifests())
-		arrived := untilArrived(h, p, tenMB*int64(tenth)/10)
-		if !p.hasEnded() {
-			for _, agent := range processes(o, h, isAgent) {
-				_ = h.Signal(agent, unix.SIGKILL) // its end may be quicker
-			}
+		way.CutAfter(tenMB * tenth / 10)
+		if p := o.run("apply", "--wait", "-f", o.manifests()); p.cmd.ProcessState.ExitCode() == 0 {
+			t.Fatalf("at %d tenths: the link was cut, and all went well:\n%v", tenth, p)
 		}
-		if p.wait() != 0 {
-			cut++
-			if now := d.copies(); len(now) != 1 || now[0].PID != before[0].PID {
-				t.Errorf("at %d tenths: %v lived, and now %v", tenth, before, now)
-			}
+		if now := d.copies(); len(now) != 1 || now[0].PID != before[0].PID {
+			t.Errorf("at %d tenths: %v lived, and now %v", tenth, before, now)
 		}
-		received0 := received(t, h)
+		eventually(t, "the agent of the link that was cut is gone", func() bool { return len(processes(o, h, isAgent)) == 0 })
+		arrived := partial(h)
+		if least := tenMB*tenth/10 - little; arrived < least {
+			t.Errorf("at %d tenths: %d bytes are kept of what was sent, want at least %d", tenth, arrived, least)
+		}
+		before0 := received(t, h)
 		o.ok("apply", "--wait", "-f", o.manifests())
-		if sent := int64(received(t, h) - received0); arrived > 0 && sent > (tenMB-arrived)*11/10+little {
+		if sent := int64(received(t, h) - before0); sent > (tenMB-arrived)*11/10+little {
 			t.Errorf("at %d tenths: %d bytes were there, and %d were sent after it", tenth, arrived, sent)
 		}
 		d.runsWhatIsDeclared()
 	}
-	t.Logf("%d of 9 transfers were cut", cut)
-	if cut < 3 {
-		t.Errorf("%d of 9 transfers were cut: too few to show anything", cut)
-	}
 }
 
-// untilArrived waits until so much of a program is on its way to a host, and returns how much is.
-func untilArrived(h *labhost.Host, p *program, want int64) (have int64) {
-	for !p.hasEnded() && have < want {
-		_ = h.Files(func(r *os.Root) error {
-			dir, err := r.Open("var/lib/reconciler/bin/partial")
-			if err != nil {
-				return err
-			}
-			defer dir.Close()
-			entries, err := dir.ReadDir(-1)
-			for _, e := range entries {
-				if info, err := e.Info(); err == nil {
-					have = info.Size()
-				}
-			}
+// partial is how much a host has of a program that hasn't arrived yet.
+func partial(h *labhost.Host) (have int64) {
+	_ = h.Files(func(r *os.Root) error {
+		dir, err := r.Open("var/lib/reconciler/bin/partial")
+		if err != nil {
 			return err
-		})
-		time.Sleep(time.Millisecond)
-	}
+		}
+		defer dir.Close()
+		entries, err := dir.ReadDir(-1)
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil {
+				have = info.Size()
+			}
+		}
+		return err
+	})
 	return have
 }
 

@@ -11,10 +11,11 @@ import (
 // Proxy is a way to a host on which things go wrong. Its methods may be called concurrently.
 type Proxy struct {
 	listener net.Listener
-	to       string
+	dial     func(context.Context) (net.Conn, error)
 
 	mu    sync.Mutex
 	gate  chan struct{} // closed while bytes pass
+	cutAt int64         // how many bytes may still go to the host before everything is cut; 0: any number
 	conns map[net.Conn]bool
 	wg    sync.WaitGroup
 }
@@ -26,7 +27,13 @@ func StartProxy(t testing.TB, to string) *Proxy {
 	if err != nil {
 		t.Fatal(fmt.Errorf("make a proxy: %w", err))
 	}
-	p := &Proxy{listener: l, to: to, gate: make(chan struct{}), conns: map[net.Conn]bool{}}
+	return StartProxyOn(t, l, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", to) })
+}
+
+// StartProxyOn makes a way that begins at a listener, which goes with the test too, and goes on with what dial connects to.
+func StartProxyOn(t testing.TB, l net.Listener, dial func(context.Context) (net.Conn, error)) *Proxy {
+	t.Helper()
+	p := &Proxy{listener: l, dial: dial, gate: make(chan struct{}), conns: map[net.Conn]bool{}}
 	close(p.gate)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	p.wg.Go(func() { p.accept(ctx) })
@@ -67,6 +74,25 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// CutAfter cuts what goes through, once, when so many more bytes have gone to the host.
+func (p *Proxy) CutAfter(bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutAt = bytes
+}
+
+// take counts n bytes that are to go to the host, and says how many of them may; with the last of those it is to be cut.
+func (p *Proxy) take(n int) (may int, cut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cutAt == 0 {
+		return n, false
+	}
+	may = int(min(int64(n), p.cutAt))
+	p.cutAt -= int64(may)
+	return may, p.cutAt == 0
+}
+
 func (p *Proxy) accept(ctx context.Context) {
 	for {
 		from, err := p.listener.Accept()
@@ -76,13 +102,13 @@ func (p *Proxy) accept(ctx context.Context) {
 		p.wg.Go(func() {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			to, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.to)
+			to, err := p.dial(ctx)
 			if err != nil {
 				from.Close()
 				return
 			}
 			p.keep(from, to)
-			join(&gated{Conn: from, proxy: p, done: ctx.Done()}, &gated{Conn: to, proxy: p, done: ctx.Done()})
+			join(&gated{Conn: from, proxy: p, done: ctx.Done()}, &toHost{gated{Conn: to, proxy: p, done: ctx.Done()}})
 			p.forget(from, to)
 		})
 	}
@@ -124,4 +150,17 @@ func (g *gated) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return g.Conn.Write(b)
+}
+
+// toHost is gated, and counts.
+type toHost struct{ gated }
+
+func (t *toHost) Write(b []byte) (int, error) {
+	may, cut := t.proxy.take(len(b))
+	n, err := t.gated.Write(b[:may])
+	if cut {
+		t.proxy.Cut()
+		return n, net.ErrClosed
+	}
+	return n, err
 }
