@@ -98,9 +98,11 @@ func placeNames(name string, c *spec.Cgroup) (service, instance string) {
 	return c.Service, c.Instance
 }
 
-// healthOf is what its health checks come to: Healthy, Unhealthy, Starting where that isn't settled, Unknown, or nothing where there is nothing to check. A daemon without a health check is
-// healthy once it has been up for a while.
+// healthOf is what its health checks come to: Healthy, Unhealthy, Starting where that isn't settled, Unknown, or nothing where there is nothing to check, or no check.
 func healthOf(v reconcile.View) string {
+	if s := v.Observed.Stamp; s != nil && s.Spec.Health == nil {
+		return ""
+	}
 	for _, c := range v.Conditions {
 		if c.Type == spec.Ready && (lives(v.Observed) || v.Observed.State == spec.Unknown) {
 			return c.Reason

@@ -56,7 +56,7 @@ type status struct {
 	// PIDs are all of its processes, the main one first, and Ports where their own sockets listen. One that isn't there isn't known: Missing says why.
 	PIDs  []int       `json:"pids,omitzero"`
 	Ports []spec.Port `json:"ports,omitzero"`
-	// Health is Healthy, Unhealthy, Starting or Unknown; empty where nothing runs.
+	// Health is Healthy, Unhealthy, Starting or Unknown; empty where nothing runs, or there is no health check.
 	Health string `json:"health,omitempty"`
 	// Since is when the phase began.
 	Since     *time.Time `json:"since,omitempty"`

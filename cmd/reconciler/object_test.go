@@ -65,7 +65,7 @@ func fullView() reconcile.View {
 			Stamp: &spec.Stamp{
 				Metadata: spec.Metadata{Name: "web", Labels: map[string]string{"app": "shop"}, Annotations: map[string]string{"note": "x"}},
 				Spec: spec.Spec{
-					Binary: "/bin/web", Args: []string{"-v"},
+					Binary: "/bin/web", Args: []string{"-v"}, Health: &spec.Health{TCP: "127.0.0.1:80"},
 					Env: map[string]spec.EnvVar{
 						"A": {Value: &value}, "TOKEN": {FromFile: "/etc/token", Digest: "sha256:secret"}, "KEY": {FromEnv: "KEY", Digest: "sha256:secret"},
 					},
