@@ -130,9 +130,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		b.driver = "process"
 		err = b.here(ctx)
 	}
-	err = errors.Join(err, b.report(ctx, "page", b.thePage))
 	if b.reconciler != "" {
-		err = errors.Join(err, b.onHosts(ctx, drivers))
+		err = errors.Join(err, b.report(ctx, "page", b.thePage), b.onHosts(ctx, drivers))
 		if b.behindSSH {
 			err = errors.Join(err, b.remote(ctx))
 		}
