@@ -183,6 +183,12 @@ func (d *Driver) openSocket(ctx context.Context, l *link, s SocketUnit) error {
 	if err := sockets.Busy(s.Socket); err != nil {
 		return drivers.ExplainSockets(err, []sockets.Socket{s.Socket})
 	}
+	if d.readPart(waitUnit).text == nil { // somebody with another state directory took it away with the last of theirs
+		if err := d.putPart(waitUnit, waitText()); err != nil {
+			return err
+		}
+		return d.openSocket(ctx, l, s)
+	}
 	return fmt.Errorf("listen on %s: systemd couldn't: journalctl -u %s says why", s.Socket, s.Name)
 }
 

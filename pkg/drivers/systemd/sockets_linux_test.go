@@ -33,6 +33,7 @@ func TestSockets(t *testing.T) {
 			"the file of one is the daemon's, and is made anew":       (*rig).socketFiles,
 			"what a start that was killed has left is swept":          (*rig).socketsSwept,
 			"two instances of a daemon share theirs":                  (*rig).socketsShared,
+			"what all need is put back when others took it away":      (*rig).socketsWithoutWaitUnit,
 			"somebody listens where it wants to, and goes on with it": (*rig).socketTaken,
 		} {
 			t.Run(name, func(t *testing.T) { run(newRig(t)) })
@@ -289,6 +290,22 @@ func (r *rig) socketsSwept() {
 	if got := r.listenFiles(); !slices.Equal(got, want) {
 		r.Errorf("there are %q, want %q", got, want)
 	}
+}
+
+// socketsWithoutWaitUnit is a start to whose socket the last of somebody else's, who keeps another state directory, has just gone.
+func (r *rig) socketsWithoutWaitUnit() {
+	d := r.daemon("web", on("tcp://127.0.0.1:4217"))
+	p, err := r.render(r.Context(), d, &spec.Stamp{Metadata: d.Metadata})
+	r.noError(err)
+	r.noError(r.putSockets(r.Context(), p))
+	r.noError(os.Remove(r.scope.file(waitUnit)))
+	l, err := r.bus.get(r.Context())
+	r.noError(err)
+	if err := r.openSockets(r.Context(), l, p); err != nil || !r.readPart(waitUnit).ours {
+		r.Errorf("got %v, and there are %q", err, r.listenFiles())
+	}
+	r.connect("tcp://127.0.0.1:4217")
+	r.noError(r.dropSockets(r.Context(), l, &spec.Stamp{Metadata: d.Metadata, Spec: d.Spec}, nil))
 }
 
 func (r *rig) socketsShared() {

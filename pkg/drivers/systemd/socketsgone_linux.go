@@ -69,21 +69,26 @@ func (d *Driver) putOldSockets(ctx context.Context, l *link, s *spec.Stamp, p *p
 	return d.putSockets(ctx, &plan{want: r.d, sockets: r.unit.Sockets})
 }
 
-// dropWaitUnit removes what all sockets need, where there are none.
+// dropWaitUnit removes what all sockets need, where there are none. Who keeps another state directory doesn't wait for our lock: what came meanwhile gets it back, and see openSocket.
 func (d *Driver) dropWaitUnit() error {
-	entries, err := os.ReadDir(d.scope.units)
-	if err != nil {
+	if some, err := d.anySocket(); some || err != nil || !d.readPart(waitUnit).ours {
 		return err
 	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".socket") && d.readPart(e.Name()).ours {
-			return nil
-		}
+	if err := atomicfile.Remove(d.scope.file(waitUnit), atomicfile.Durable); err != nil {
+		return err
 	}
-	if !d.readPart(waitUnit).ours {
-		return nil
+	if some, err := d.anySocket(); !some || err != nil {
+		return err
 	}
-	return atomicfile.Remove(d.scope.file(waitUnit), atomicfile.Durable)
+	return d.putPart(waitUnit, waitText())
+}
+
+// anySocket tells whether there is a unit of a socket, whichever daemon's.
+func (d *Driver) anySocket() (bool, error) {
+	entries, err := os.ReadDir(d.scope.units)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return strings.HasSuffix(e.Name(), ".socket") && d.readPart(e.Name()).ours
+	}), err
 }
 
 // socketUnits are the units of the sockets of a stamp, which may be nil.
