@@ -25,14 +25,23 @@ func (s bootSpec) mountDisk() error {
 
 // Fill fills the host's disk to the last block, or makes room again. Nothing is written for that: the disk shrinks to what it holds.
 func (h *Host) Fill(full bool) error {
-	size := int64(diskSize)
-	if full {
+	if !full {
+		return h.resizeDisk(diskSize)
+	}
+	var err error
+	for range 20 { // what the host writes between the look and the change makes that impossible
 		var st unix.Statfs_t
 		if err := unix.Statfs(h.lab.path(h.spec.Disk), &st); err != nil {
 			return fmt.Errorf("fill the disk of %s: %w", h.Name, err)
 		}
-		size = int64(st.Blocks-st.Bfree) * int64(st.Bsize)
+		if err = h.resizeDisk(int64(st.Blocks-st.Bfree) * int64(st.Bsize)); err == nil {
+			return nil
+		}
 	}
+	return err
+}
+
+func (h *Host) resizeDisk(size int64) error {
 	return h.onDisk("mount", "-o", fmt.Sprintf("remount,size=%d", size), h.spec.Disk)
 }
 
