@@ -19,6 +19,7 @@ import (
 // Events yields what was recorded since then, oldest first; what happened several times is one event, at its last time, with a Count. With follow it goes on with each
 // event as it happens, and tells with each how often that happened since then, until ctx ends or yield returns false.
 func (h *Host) Events(ctx context.Context, since time.Time, follow bool, yield func(spec.Event) bool) error {
+	h.events.settle()
 	r := eventReader{path: h.events.path, since: since, seen: newTally()}
 	defer r.close()
 	if follow {

@@ -37,6 +37,10 @@ type eventLog struct {
 	mu    sync.Mutex
 	pace  pace
 	timer *time.Timer // for what waits; nil where nothing does
+	// queue is what is to be written now: whoever finds nobody writing writes all of it, and the others go on. written is told when nobody writes any more.
+	queue   []spec.Event
+	writing bool
+	written *sync.Cond
 	// compacting is set while this process compacts; notBefore is when it may again.
 	compacting bool
 	notBefore  time.Time
@@ -44,7 +48,9 @@ type eventLog struct {
 }
 
 func newEventLog(dir string) *eventLog {
-	return &eventLog{path: filepath.Join(dir, "events.ndjson"), pace: newPace()}
+	l := &eventLog{path: filepath.Join(dir, "events.ndjson"), pace: newPace()}
+	l.written = sync.NewCond(&l.mu)
+	return l
 }
 
 // Record appends an event, without waiting for anybody. What can't be written is lost: events are an aid to people. Of a daemon to which very much happens what is alike is counted, and
@@ -57,10 +63,45 @@ func (l *eventLog) record(e spec.Event, now time.Time) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.pace.take(e, now) || l.write([]spec.Event{e}) != nil {
+	if l.pace.take(e, now) {
+		l.queue = append(l.queue, e)
+		l.drain()
+	} else {
 		l.pace.keep(e)
 	}
 	l.wake()
+}
+
+// drain writes what is queued, unless somebody does already. The caller holds l.mu, which is free meanwhile.
+func (l *eventLog) drain() {
+	if l.writing {
+		return
+	}
+	l.writing = true
+	for len(l.queue) > 0 {
+		batch := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		size, err := l.write(batch)
+		l.mu.Lock()
+		if err != nil {
+			for _, e := range batch {
+				l.pace.keep(e)
+			}
+		}
+		l.mayCompact(size)
+	}
+	l.writing = false
+	l.written.Broadcast()
+}
+
+// settle waits until what was queued is written.
+func (l *eventLog) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.writing {
+		l.written.Wait()
+	}
 }
 
 // wake sees to it that what waits is written later; the caller holds l.mu.
@@ -70,11 +111,8 @@ func (l *eventLog) wake() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.timer = nil
-			if due := l.pace.due(time.Now()); len(due) > 0 && l.write(due) != nil {
-				for _, e := range due {
-					l.pace.keep(e)
-				}
-			}
+			l.queue = append(l.queue, l.pace.due(time.Now())...)
+			l.drain()
 			l.wake()
 		})
 	}
@@ -82,6 +120,7 @@ func (l *eventLog) wake() {
 
 // close writes what waits, and waits for a compaction. Events that come later are written nevertheless.
 func (l *eventLog) close() {
+	l.settle()
 	l.done.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,12 +129,15 @@ func (l *eventLog) close() {
 		l.timer = nil
 	}
 	if all := l.pace.all(); len(all) > 0 {
-		_ = flock.Within(patience, func() error { return l.write(all) })
+		_ = flock.Within(patience, func() error {
+			_, err := l.write(all)
+			return err
+		})
 	}
 }
 
-// write appends events in one call, or returns flock.ErrHeld while somebody compacts. What can't be written for another reason is lost. The caller holds l.mu.
-func (l *eventLog) write(events []spec.Event) error {
+// write appends events in one call and returns how long the file is then, or flock.ErrHeld while somebody compacts. What can't be written for another reason is lost.
+func (l *eventLog) write(events []spec.Event) (size int64, err error) {
 	var text []byte
 	for _, e := range events {
 		if b, err := json.Marshal(e); err == nil {
@@ -105,20 +147,19 @@ func (l *eventLog) write(events []spec.Event) error {
 	for range 4 { // as often as it may be replaced meanwhile
 		f, err := l.open()
 		if err != nil {
-			return nil
+			return 0, nil
 		}
 		size, err := l.writeTo(f, text)
 		f.Close()
 		switch {
 		case errors.Is(err, errReplaced):
 		case errors.Is(err, flock.ErrHeld):
-			return err
+			return 0, err
 		default:
-			l.mayCompact(size)
-			return nil
+			return size, nil
 		}
 	}
-	return flock.ErrHeld
+	return 0, flock.ErrHeld
 }
 
 var errReplaced = errors.New("it was replaced")

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"fmt"
 	"math"
 	"os"
@@ -184,9 +185,13 @@ func TestOneNoisyDaemon(t *testing.T) {
 
 // setDown writes an event at once, and waits for the compaction that it may bring about.
 func setDown(h *Host, e spec.Event) {
-	h.events.mu.Lock()
-	_ = flock.Within(patience, func() error { return h.events.write([]spec.Event{e}) })
-	h.events.mu.Unlock()
+	_ = flock.Within(patience, func() error {
+		size, err := h.events.write([]spec.Event{e})
+		h.events.mu.Lock()
+		defer h.events.mu.Unlock()
+		h.events.mayCompact(size)
+		return err
+	})
 	h.events.done.Wait()
 }
 
@@ -347,5 +352,25 @@ func BenchmarkRecord(b *testing.B) {
 				h.Record(e)
 			}
 		})
+	}
+}
+
+// TestWhoRecordsBesideAnother doesn't wait, nor write: who writes takes it along.
+func TestWhoRecordsBesideAnother(t *testing.T) {
+	h := newHost(t)
+	l := h.events
+	l.mu.Lock()
+	l.writing = true
+	l.mu.Unlock()
+	h.Record(event(1, "web", "Started"))
+	if _, err := os.Stat(l.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was written beside who writes: %v", err)
+	}
+	l.mu.Lock()
+	l.writing = false
+	l.drain()
+	l.mu.Unlock()
+	if got := events(t, h, time.Time{}); len(got) != 1 {
+		t.Errorf("there are %v", got)
 	}
 }
