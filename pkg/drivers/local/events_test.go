@@ -3,8 +3,8 @@ package local
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
