@@ -31,7 +31,7 @@ func newPrograms(d Driver, dirs layout.Dirs) *programs {
 // addDrift adds the drift of programs: of the file at its place, and of what runs.
 func (p *programs) addDrift(found []spec.Observed) {
 	look := newImages(p.store)
-	side(len(found), func(i int) {
+	Side(len(found), func(i int) {
 		if o := &found[i]; o.Stamp != nil && o.State != spec.Unknown {
 			o.Drift = append(slices.Clip(o.Drift), look.drift(o)...)
 		}

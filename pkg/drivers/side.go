@@ -12,8 +12,8 @@ const (
 	lookers = 2
 )
 
-// side calls do for 0 to n-1, side by side where these are many.
-func side(n int, do func(int)) {
+// Side calls do for 0 to n-1, side by side where these are many, and returns when all calls have. It is for looks at daemons, which wait for little.
+func Side(n int, do func(int)) {
 	if n <= fewAlone {
 		for i := range n {
 			do(i)

@@ -51,7 +51,7 @@ func figures(t *testing.T) {
 	whole, tree := &usage.Reader{}, &usage.Reader{}
 	pid := r.Look("burner").Instance.PID
 	least := -cpuTime(t, pid)
-	before, forkerBefore := r.measure(whole), r.measureTree(tree, "forker")
+	before, forkerBefore, beforeAgain := r.measure(whole), r.measureTree(tree, "forker"), r.measure(whole)
 	most := least
 	least = -cpuTime(t, pid)
 	if err := os.WriteFile(begin, nil, 0o644); err != nil {
@@ -63,14 +63,15 @@ func figures(t *testing.T) {
 	}
 	r.Says("disk", "done")
 	least += cpuTime(t, pid)
-	after, forkerAfter := r.measure(whole), r.measureTree(tree, "forker")
+	after, forkerAfter, afterAgain := r.measure(whole), r.measureTree(tree, "forker"), r.measure(whole)
 	most += cpuTime(t, pid)
 
 	// What a daemon gets of its limit depends on who else wants the CPU. The kernel counts it once for the process, and once for the cgroup.
 	burner, forker := spec.Rates(before["burner"], after["burner"]), spec.Rates(before["forker"], after["forker"])
 	over := burner.Over.Seconds()
 	within(t, "CPU of the burner", *burner.CPU, min(max(*burner.CPU, least.Seconds()/over), most.Seconds()/over), 0.03)
-	within(t, "CPU of the forker, of its processes", *spec.Rates(forkerBefore, forkerAfter).CPU, *forker.CPU, 0.03)
+	processes := used(forkerBefore, forkerAfter)
+	within(t, "CPU of the forker, of its processes", processes, min(max(processes, used(beforeAgain["forker"], after["forker"])), used(before["forker"], afterAgain["forker"])), 0.03)
 	if *burner.CPU > 0.4*1.03 || *forker.CPU > 0.3*1.03 {
 		t.Errorf("%v and %v of the CPU are more than the limits", *burner.CPU, *forker.CPU)
 	}
@@ -92,6 +93,9 @@ func figures(t *testing.T) {
 		t.Errorf("%d tasks, and processes %v", n, holder.PIDs)
 	}
 }
+
+// used is the CPU time between two samples, in seconds.
+func used(before, after spec.Sample) float64 { return (*after.CPU.Usage - *before.CPU.Usage).Seconds() }
 
 func makeRAMDisk(t *testing.T) {
 	t.Helper()

@@ -4,41 +4,27 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"reconciler.dev/reconciler/internal/procfs"
+	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
 )
-
-// lookers is how many daemons are looked at side by side. Looking waits for nothing, so more would gain nothing on a small machine.
-const lookers = 2
 
 // Observe looks at each name. It changes no process; an end that nobody has recorded yet it records, because the kernel won't tell it twice.
 func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed, error) {
 	out := make([]spec.Observed, len(names))
 	marks := sync.OnceValues(d.trees.Marks)
 	recorded := d.recorded(len(names))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(names) || ctx.Err() != nil {
-				return
-			}
-			if recorded(names[i]) {
-				out[i] = d.observe(names[i], marks)
-			} else {
-				out[i] = d.observeUnrecorded(names[i], marks)
-			}
+	drivers.Side(len(names), func(i int) {
+		switch {
+		case ctx.Err() != nil:
+		case recorded(names[i]):
+			out[i] = d.observe(names[i], marks)
+		default:
+			out[i] = d.observeUnrecorded(names[i], marks)
 		}
-	}
-	for range min(lookers, len(names)) - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
+	})
 	return out, ctx.Err()
 }
 

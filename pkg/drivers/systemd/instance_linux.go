@@ -31,16 +31,28 @@ func (d *Driver) lookAtInstance(ctx context.Context, l *link, f *finding) (*note
 		next := was.after(facts{}, f.stamp(), false, d.boot)
 		return next, nil
 	}
-	said, err := l.get(ctx, f.unit, map[string][]string{
-		unitInterface:    {"InvocationID"},
-		serviceInterface: {"MainPID", "ExecMainPID", "NRestarts", "Result", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"},
-	})
+	said, err := d.factsOf(ctx, l, f.unit)
 	if err != nil {
 		return nil, err
 	}
 	next := was.after(said, f.stamp(), f.alive(), d.boot)
 	next.Unit = f.unit
 	return next, nil
+}
+
+// factsOf asks the manager about the last invocation of a unit. Each property is an answer of its own, so they are asked for again where another invocation began between the first and the last.
+func (d *Driver) factsOf(ctx context.Context, l *link, unit string) (said facts, err error) {
+	for range 5 {
+		before := d.invocation(unit)
+		said, err = l.get(ctx, unit, map[string][]string{
+			unitInterface:    {"InvocationID"},
+			serviceInterface: {"MainPID", "ExecMainPID", "NRestarts", "Result", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"},
+		})
+		if err != nil || before == d.invocation(unit) {
+			break
+		}
+	}
+	return said, err
 }
 
 // isMain tells whether the main process of an invocation is still the one that was noted. That of a daemon which neither forks into the background nor speaks to systemd stays.

@@ -3,12 +3,14 @@ package systemd
 import (
 	"os"
 	"path/filepath"
+
+	"reconciler.dev/reconciler/pkg/drivers"
 )
 
 // locate finds the unit file of each daemon: that of its own name, or any that carries its stamp.
 func (d *Driver) locate(names []string) ([]*finding, error) {
 	finds := make([]*finding, len(names))
-	side(len(names), func(i int) { finds[i] = d.locateNear(names[i], "") })
+	drivers.Side(len(names), func(i int) { finds[i] = d.locateNear(names[i], "") })
 	var all map[string]*unitFile // by the daemon's name; read once it is needed
 	for _, f := range finds {
 		if f.ours() {

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -72,7 +70,7 @@ func (d *Driver) Observe(ctx context.Context, names ...string) ([]spec.Observed,
 		return nil, err
 	}
 	around := d.lookAround(len(names))
-	side(len(finds), func(i int) { out[i] = d.report(ctx, finds[i], around) })
+	drivers.Side(len(finds), func(i int) { out[i] = d.report(ctx, finds[i], around) })
 	return out, ctx.Err()
 }
 
@@ -104,7 +102,7 @@ func (d *Driver) inform(ctx context.Context, l *link, statesOf func(string) stat
 		}
 		return finds, nil
 	}
-	side(len(finds), func(i int) {
+	drivers.Side(len(finds), func(i int) {
 		f := finds[i]
 		f.loaded = statesOf(f.unit)
 		f.lookAtSockets(statesOf)
@@ -124,29 +122,6 @@ func (f *finding) lookAtSockets(statesOf func(string) states) {
 	for _, unit := range socketUnits(f.stamp()) {
 		f.sockets[unit] = statesOf(unit)
 	}
-}
-
-// lookers is how many daemons are looked at side by side where they are many. Looking waits for little, so more would gain nothing on a small machine.
-const lookers = 2
-
-// side calls do for 0 to n-1, side by side.
-func side(n int, do func(int)) {
-	if n <= few {
-		for i := range n {
-			do(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range lookers {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // unreachable is what is known where the manager doesn't answer: what carries our stamp is Unknown, and of nothing there is nothing to ask.
