@@ -23,6 +23,7 @@ func sleeper(t *testing.T, change ...func(*exec.Cmd)) int {
 	t.Helper()
 	cmd := exec.Command("/bin/sleep", "1000061")
 	cmd.Dir, cmd.Env = "/", []string{"A=same", "TOKEN=hunter2", "MORE=x"}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	for _, c := range change {
 		c(cmd)
 	}
@@ -30,8 +31,8 @@ func sleeper(t *testing.T, change ...func(*exec.Cmd)) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // with what it started
+		_ = cmd.Wait()                                // it was killed
 	})
 	return cmd.Process.Pid
 }
