@@ -79,7 +79,7 @@ func (b *bench) metrics(ctx context.Context) (rows []row, err error) {
 	what := fmt.Sprintf("%s, metrics: a scrape of %d daemons, ", b.driver, scrapedDaemons)
 	return []row{
 		{what: what + "every 3 s", unit: "ms", ours: regular, bar: 20},
-		{what: what + "at any time: all is read for it", unit: "ms", ours: irregular},
+		{what: what + "at no regular time", unit: "ms", ours: irregular, bar: 20},
 		{what: what + "that, CPU of the run", unit: "ms", ours: cpu},
 		{what: what + "within a second of another", unit: "ms", ours: again, bar: 20},
 		{what: what + "what it sends", unit: "MB", ours: size},

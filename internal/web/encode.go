@@ -31,6 +31,8 @@ type encoder struct {
 	err  error
 	// sample is how the lines of the family begin.
 	sample string
+	// of is the time that samples bear, none where it is zero: they are of now then.
+	of time.Time
 }
 
 // chunk is how much is written at once.
@@ -95,6 +97,14 @@ func (e *encoder) line(suffix string, l, more labels) {
 }
 
 func (e *encoder) end() {
+	if !e.of.IsZero() {
+		e.buf = append(e.buf, ' ')
+		if ms := e.of.UnixMilli(); e.open {
+			e.buf = appendSeconds(e.buf, time.Duration(ms)*time.Millisecond)
+		} else {
+			e.buf = strconv.AppendInt(e.buf, ms, 10)
+		}
+	}
 	e.buf = append(e.buf, '\n')
 	if len(e.buf) >= chunk {
 		e.flush()

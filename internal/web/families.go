@@ -2,6 +2,7 @@ package web
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 type row struct {
 	*Daemon
 	labels labels
-	use    Usage // with nothing in it where it isn't known
+	use    Usage     // with nothing in it where it isn't known
+	of     time.Time // the time that use bears
 }
 
 // family is a kind of figure of each daemon.
@@ -29,13 +31,13 @@ func phases() []string {
 	return []string{"Running", "Starting", "Stopping", "Stopped", "Restarting", "Failed", "Absent", "Unknown"}
 }
 
-// families are those of daemons. Units and names are as node_exporter, cAdvisor, systemd_exporter and process-exporter have them, where they have one.
-func families() []family {
-	var all []family
-	for _, some := range [][]family{stateFamilies(), exitFamilies(), cpuFamilies(), memoryFamilies(), otherFamilies(), pressureFamilies(), gpuFamilies()} {
-		all = append(all, some...)
-	}
-	return all
+// lookedFamilies are those of daemons that looks tell. Units and names, here and in what is measured, are as node_exporter, cAdvisor, systemd_exporter and process-exporter have them, where
+// they have one.
+func lookedFamilies() []family { return slices.Concat(stateFamilies(), exitFamilies()) }
+
+// measuredFamilies are those of what daemons use.
+func measuredFamilies() []family {
+	return slices.Concat(cpuFamilies(), memoryFamilies(), otherFamilies(), pressureFamilies(), gpuFamilies())
 }
 
 func stateFamilies() []family {

@@ -11,21 +11,21 @@ import (
 // metrics answers with all figures of hosts, daemons and the run itself: as OpenMetrics (https://github.com/prometheus/OpenMetrics) where that is asked for, and else in Prometheus' own
 // format. The number of series is bounded by that of the daemons. What isn't known is left out.
 type metrics struct {
-	view     View
-	loop     *Loop
-	families []family
-	started  time.Time
+	view             View
+	loop             *Loop
+	looked, measured []family
+	started          time.Time
 }
 
 func newMetrics(v View, l *Loop) *metrics {
-	return &metrics{view: v, loop: l, families: families(), started: time.Now()}
+	return &metrics{view: v, loop: l, looked: lookedFamilies(), measured: measuredFamilies(), started: time.Now()}
 }
 
 const (
-	// figuresOf is the age that figures may have when they are scraped.
+	// figuresOf is the age that figures may have without saying so.
 	figuresOf = time.Second
-	// measureWithin is how long a scrape waits for figures of hosts that are slow. Those that aren't there by then are told the next time.
-	measureWithin = 3 * time.Second
+	// firstWithin is how long a scrape waits for the first figures of a host that is slow. Those that aren't there by then are told the next time.
+	firstWithin = 3 * time.Second
 )
 
 // ServeHTTP answers a scrape.
@@ -40,9 +40,9 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), measureWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), firstWithin)
 	defer cancel()
-	m.view.Measure(ctx, figuresOf)
+	m.view.Expect(ctx, figuresOf)
 	e := newEncoder(w, open)
 	m.daemons(e)
 	m.hosts(e)
@@ -52,21 +52,38 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *metrics) daemons(e *encoder) {
-	all := m.view.Daemons()
+	all, now := m.view.Daemons(), time.Now()
 	rows := make([]row, len(all))
 	for i := range all {
 		d := &all[i]
 		rows[i] = row{Daemon: d, labels: label("host", d.Host).and(label("daemon", d.Name))}
 		if u, ok := m.view.Usage(d.Host, d.Name); ok && !d.Stale {
-			rows[i].use = u
+			rows[i].use, rows[i].of = u, timeOf(u, now)
 		}
 	}
-	for _, f := range m.families {
+	for _, f := range m.looked {
 		e.family(f.name, f.kind, f.unit, f.help)
 		for i := range rows {
 			f.write(e, &rows[i])
 		}
 	}
+	for _, f := range m.measured {
+		e.family(f.name, f.kind, f.unit, f.help)
+		for i := range rows {
+			e.of = rows[i].of
+			f.write(e, &rows[i])
+		}
+	}
+	e.of = time.Time{}
+}
+
+// timeOf is the time that figures bear which aren't of now: it is as far from when they were read as those may be that bear none. So no scrape of one reading has a time before that of
+// another scrape, which Prometheus would throw away.
+func timeOf(u Usage, now time.Time) time.Time {
+	if until := u.Read.Add(figuresOf); now.After(until) {
+		return until
+	}
+	return time.Time{}
 }
 
 func (m *metrics) hosts(e *encoder) {

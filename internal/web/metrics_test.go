@@ -132,6 +132,36 @@ func TestMetricsLeaveOutWhatIsNotKnown(t *testing.T) {
 	}
 }
 
+// TestFiguresThatAreNotOfNowBearTheirTime: that at which they were read, and the second that those may have of which nothing is said. What a look found bears none.
+func TestFiguresThatAreNotOfNowBearTheirTime(t *testing.T) {
+	v := webtest.New(1, 20)
+	u, _ := v.Usage("localhost", "worker-10")
+	u.Read = time.Unix(1777895340, 250e6)
+	v.SetUsage("localhost", u)
+	for accept, want := range map[string]string{openMetrics: "11 1777895341.25", "": "11 1777895341250"} {
+		all := series(t, ask(t, v, "/metrics", accept).Body.String())
+		if got := about(all, "worker-10")["cpu_seconds_total"]; got != want {
+			t.Errorf("as %q it says %s, want %s", accept, got, want)
+		}
+		if got := about(all, "worker-10")["ready"]; got != "1" {
+			t.Errorf("as %q it says that the daemon is ready with %s, want 1", accept, got)
+		}
+		if got := about(all, "worker-8")["tasks"]; got != "1" {
+			t.Errorf("as %q it says of one that was read just now %s, want 1", accept, got)
+		}
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(ask(t, v, "/metrics", "").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families["reconciler_daemon_cpu_seconds_total"].Metric {
+		if at := m.GetTimestampMs(); at != 0 && at != 1777895341250 {
+			t.Errorf("Prometheus' parser takes %v as of %d", m, at)
+		}
+	}
+}
+
 // TestMetricsInBothFormats: who asks for OpenMetrics gets that, and others what Prometheus' own parser reads, with the same samples.
 func TestMetricsInBothFormats(t *testing.T) {
 	v := webtest.New(2, 20)

@@ -25,6 +25,8 @@ type sampled struct {
 	// turn holds a value while somebody reads the host, and what stands here first is theirs.
 	turn  chan struct{}
 	began time.Time // the last good read
+	// tried is closed once it was read, or couldn't be.
+	tried chan struct{}
 	// soon holds a value where somebody is about to ask.
 	soon chan struct{}
 
@@ -83,7 +85,7 @@ func (s *Sampler) host(name string, read Reader) *sampled {
 		if s.hosts == nil {
 			s.hosts = map[string]*sampled{}
 		}
-		h = &sampled{turn: make(chan struct{}, 1), soon: make(chan struct{}, 1)}
+		h = &sampled{turn: make(chan struct{}, 1), soon: make(chan struct{}, 1), tried: make(chan struct{})}
 		s.hosts[name] = h
 	}
 	h.read = read
@@ -97,20 +99,38 @@ func (s *Sampler) Forget(host string) {
 	delete(s.hosts, host)
 }
 
-// Measure is as View has it. Who asks at regular intervals, as Prometheus does, finds the figures read: that was done half of the age before.
+// Measure is as View has it. Who asks at regular intervals finds the figures read: that was done half of the age before.
 func (s *Sampler) Measure(ctx context.Context, age time.Duration) {
-	s.mu.Lock()
-	s.expect(time.Now(), age)
-	all := make([]*sampled, 0, len(s.hosts))
-	for _, h := range s.hosts {
-		all = append(all, h)
-	}
-	s.mu.Unlock()
 	var wg sync.WaitGroup
-	for _, h := range all {
+	for _, h := range s.asked(age) {
 		wg.Go(func() { s.refresh(ctx, h, age) })
 	}
 	wg.Wait()
+}
+
+// Expect is as View has it.
+func (s *Sampler) Expect(ctx context.Context, age time.Duration) {
+	for _, h := range s.asked(age) {
+		select {
+		case <-h.tried:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// asked notes that somebody asks who accepts that age, and returns the hosts that are kept.
+func (s *Sampler) asked(age time.Duration) []*sampled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expect(time.Now(), age)
+	kept := make([]*sampled, 0, len(s.hosts))
+	for _, h := range s.hosts {
+		if h.read != nil {
+			kept = append(kept, h)
+		}
+	}
+	return kept
 }
 
 // expect has the hosts read in time for the next who accepts that age, where it is known when that is; the caller holds s.mu.
@@ -170,23 +190,28 @@ func (s *Sampler) refresh(ctx context.Context, h *sampled, age time.Duration) {
 	}
 	var now map[string]*Usage
 	if err == nil {
-		h.began, now = began, usages(last, samples)
+		h.began, now = began, usages(last, samples, began)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.read != nil {
 		h.now, h.nowAt = now, began
 	}
+	select {
+	case <-h.tried:
+	default:
+		close(h.tried)
+	}
 }
 
-// usages are what daemons use, and how fast since last.
-func usages(last map[string]*Usage, samples []spec.Sample) map[string]*Usage {
+// usages are what daemons used at a time, and how fast since last.
+func usages(last map[string]*Usage, samples []spec.Sample, at time.Time) map[string]*Usage {
 	now := make(map[string]*Usage, len(samples))
 	for _, sample := range samples {
 		if sample.State == spec.Absent {
 			continue
 		}
-		u := &Usage{Sample: sample}
+		u := &Usage{Sample: sample, Read: at}
 		if before := last[sample.Name]; before != nil {
 			u.Rates = spec.Rates(before.Sample, sample)
 		}

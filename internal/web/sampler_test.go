@@ -216,6 +216,46 @@ func TestFiguresAreReadBeforeTheyAreAskedFor(t *testing.T) {
 	}
 }
 
+// TestWhoTakesFiguresAsTheyAreWaitsForTheFirstOnly, and finds those of the last hour; and once they come at regular intervals, figures that were read for them.
+func TestWhoTakesFiguresAsTheyAreWaitsForTheFirstOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{boot: time.Now(), slow: 2 * time.Second}
+		s, stop := sampling(t, m)
+		defer stop()
+		ask := func(within time.Duration) (waited, old time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			began := time.Now()
+			s.Expect(ctx, time.Second)
+			u, _ := s.Usage("localhost", "web")
+			return time.Since(began), time.Since(u.Read)
+		}
+		if waited, _ := ask(time.Second); waited != time.Second {
+			t.Errorf("before there are any, who has a second waits %v", waited)
+		}
+		if waited, old := ask(time.Minute); waited != time.Second || old != 2*time.Second {
+			t.Errorf("for figures that come after another second one waits %v, and they are %v old", waited, old)
+		}
+		m.set(func(m *machine) { m.reads = 0 })
+		for range 3 {
+			time.Sleep(time.Duration(4+m.count()) * time.Second)
+			if waited, _ := ask(time.Minute); waited != 0 {
+				t.Errorf("who takes figures as they are waits %v", waited)
+			}
+		}
+		if m.count() != 0 {
+			t.Errorf("%d reads for who takes figures as they are", m.count())
+		}
+		m.set(func(m *machine) { m.slow = 100 * time.Millisecond })
+		for i := range 40 {
+			time.Sleep(7 * time.Second)
+			if waited, old := ask(time.Minute); waited != 0 || i > 4 && old > time.Second {
+				t.Errorf("who comes each 7 s for the %dth time waits %v for figures %v old", i+1, waited, old)
+			}
+		}
+	})
+}
+
 // TestNobodyIsExpectedWhoComesAsTheyLike.
 func TestNobodyIsExpectedWhoComesAsTheyLike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

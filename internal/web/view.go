@@ -26,6 +26,9 @@ type View interface {
 	// Measure has what daemons use read anew on each host where the figures are older than age, and returns once that is done or ctx has ended. However many ask, a host is
 	// read once for an age that they accept. A host that can't be read leaves its daemons without figures.
 	Measure(ctx context.Context, age time.Duration)
+	// Expect is for who takes the figures as they are, and comes again: of those who come at regular intervals it learns when that is, and has the figures read by then, so that they
+	// are no older than age. It waits for nothing but the first figures of a host that was never read, until ctx has ended.
+	Expect(ctx context.Context, age time.Duration)
 	// Usage is what a daemon used when its host was read last, which is every PastEvery at least; ok is false where that isn't known. It costs no I/O.
 	Usage(host, name string) (u Usage, ok bool)
 	// Past is what it used in the last hour, oldest first, PastPoints at most. It costs no I/O.
@@ -101,6 +104,8 @@ type Daemon struct {
 type Usage struct {
 	spec.Sample
 	Rates spec.Rate `json:"rates"`
+	// Read is when its host was read, by the clock of this machine.
+	Read time.Time `json:"read"`
 }
 
 // Point is a moment of the last hour. What isn't known is nil: of a daemon that didn't run, or a host that couldn't be read.

@@ -134,7 +134,7 @@ func (v *View) use(name string, i int) web.Usage {
 	return u
 }
 
-// SetUsage says what a daemon uses.
+// SetUsage says what a daemon uses; a usage of no time is of now, whenever it is looked at.
 func (v *View) SetUsage(host string, u web.Usage) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -148,7 +148,10 @@ func (v *View) Measure(_ context.Context, age time.Duration) {
 	v.asked = append(v.asked, age)
 }
 
-// Asked are the ages of all Measures.
+// Expect is as Measure.
+func (v *View) Expect(ctx context.Context, age time.Duration) { v.Measure(ctx, age) }
+
+// Asked are the ages of all calls of Measure and Expect.
 func (v *View) Asked() []time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -160,6 +163,9 @@ func (v *View) Usage(host, name string) (web.Usage, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	u, ok := v.usage[[2]string{host, name}]
+	if u.Read.IsZero() {
+		u.Read = time.Now()
+	}
 	return u, ok
 }
 
