@@ -133,8 +133,11 @@ func operations() []operation {
 			s.ok("apply", "-f", s.path("manifests")).said("daemon/" + s.web.name + " paused")
 		},
 	}, {
-		name:    "stop by every stage",
-		before:  func(s *scene) { s.web.stubborn().applied() },
+		name: "stop by every stage",
+		before: func(s *scene) {
+			s.web.stubborn().applied()
+			s.eventually("web is deaf to SIGTERM", func() bool { return s.web.starts() > 0 })
+		},
 		command: func(s *scene) []string { return []string{"stop", s.web.name} },
 		after: func(s *scene) {
 			if c := s.web.copies(); len(c) > 0 {
