@@ -2,45 +2,15 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // unknown stands for what isn't known, which is never 0.
-const unknown = "?"
-
-// known writes a figure, or that it isn't known.
-func known[T any](v *T, write func(T) string) string {
-	if v == nil {
-		return unknown
-	}
-	return write(*v)
-}
-
-// percent is a share as a percentage; of CPU time, 100 is one core.
-func percent(share float64) string {
-	if p := share * 100; p < 99.95 {
-		return strconv.FormatFloat(p, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(share*100, 'f', 0, 64)
-}
-
-// amount is a number of bytes in four characters at most and a unit, as powers of 1024.
-func amount[N int64 | float64](n N) string {
-	const units = "BKMGTPE"
-	v, i := float64(n), 0
-	for v >= 1000 && i < len(units)-1 {
-		v /= 1024
-		i++
-	}
-	if i == 0 || v >= 99.95 {
-		return strconv.FormatFloat(v, 'f', 0, 64) + units[i:i+1]
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64) + units[i:i+1]
-}
+const unknown = figure.Unknown
 
 // bounded is a limit, "-" for none.
 func bounded(b spec.Bound, write func(int64) string) string {
@@ -49,8 +19,6 @@ func bounded(b spec.Bound, write func(int64) string) string {
 	}
 	return write(int64(b))
 }
-
-func integer(n int64) string { return strconv.FormatInt(n, 10) }
 
 // cpuTime is as top writes it: minutes, seconds and hundredths.
 func cpuTime(d time.Duration) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -180,13 +181,13 @@ func usageCells(s measured, wide bool) []string {
 		r = *s.Rates
 	}
 	cells := []string{
-		known(r.CPU, percent), known(throttling(s, r), percent), known(s.Memory.Current, amount[int64]),
-		known(s.Memory.Limit, func(b spec.Bound) string { return bounded(b, amount[int64]) }),
-		known(r.ReadBytes, amount[float64]), known(r.WriteBytes, amount[float64]), known(s.Tasks, integer), known(s.OpenFiles, integer),
+		figure.Known(r.CPU, figure.Percent), figure.Known(throttling(s, r), figure.Percent), figure.Known(s.Memory.Current, figure.Amount[int64]),
+		figure.Known(s.Memory.Limit, func(b spec.Bound) string { return bounded(b, figure.Amount[int64]) }),
+		figure.Known(r.ReadBytes, figure.Amount[float64]), figure.Known(r.WriteBytes, figure.Amount[float64]), figure.Known(s.Tasks, figure.Integer), figure.Known(s.OpenFiles, figure.Integer),
 	}
 	if wide {
-		cells = append(cells, known(s.Memory.Anon, amount[int64]), known(s.Memory.File, amount[int64]), known(s.Memory.Peak, amount[int64]),
-			known(r.RxBytes, amount[float64]), known(r.TxBytes, amount[float64]), stallCell(s), known(s.OOMKills, integer), gpuCell(s))
+		cells = append(cells, figure.Known(s.Memory.Anon, figure.Amount[int64]), figure.Known(s.Memory.File, figure.Amount[int64]), figure.Known(s.Memory.Peak, figure.Amount[int64]),
+			figure.Known(r.RxBytes, figure.Amount[float64]), figure.Known(r.TxBytes, figure.Amount[float64]), stallCell(s), figure.Known(s.OOMKills, figure.Integer), gpuCell(s))
 	}
 	for i := range cells {
 		switch s.State {

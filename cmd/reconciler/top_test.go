@@ -206,17 +206,7 @@ func TestOnlyLinesThatChangedAreSent(t *testing.T) {
 	}
 }
 
-func TestAmounts(t *testing.T) {
-	for n, want := range map[float64]string{0: "0B", 999: "999B", 1000: "1.0K", 1 << 20: "1.0M", 100 << 20: "100M", 1.5 * (1 << 30): "1.5G", 1 << 62: "4.0E"} {
-		if got := amount(n); got != want {
-			t.Errorf("%v is %s, want %s", n, got, want)
-		}
-	}
-	for share, want := range map[float64]string{0: "0.0", 0.0004: "0.0", 0.5: "50.0", 0.9999: "100", 1.5: "150", 64: "6400"} {
-		if got := percent(share); got != want {
-			t.Errorf("%v is %s %%, want %s", share, got, want)
-		}
-	}
+func TestBars(t *testing.T) {
 	for share, want := range map[float64]string{-1: "    ", 0: "    ", 0.5: "██  ", 0.53: "██▏ ", 1: "████", 7: "████"} {
 		if got := bar(share, 4); got != want {
 			t.Errorf("a bar of %v is %q, want %q", share, got, want)

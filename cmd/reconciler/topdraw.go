@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -24,28 +25,28 @@ func columns() []column {
 			if r.Rates == nil {
 				return unknown
 			}
-			return known(of(*r.Rates), write)
+			return figure.Known(of(*r.Rates), write)
 		}
 	}
 	return []column{
-		{"CPU%", 6, 0, "cpu", rate(func(r spec.Rate) *float64 { return r.CPU }, percent)},
+		{"CPU%", 6, 0, "cpu", rate(func(r spec.Rate) *float64 { return r.CPU }, figure.Percent)},
 		{"", -8, 92, "", cpuBar},
 		{"HISTORY", -historyLength, 112, "", func(r topRow) string { return history(r.history, cpuScale(r), historyLength) }},
 		{"THR%", 5, 84, "throttled", func(r topRow) string {
 			if r.Rates == nil {
 				return unknown
 			}
-			return known(throttling(r.measured, *r.Rates), percent)
+			return figure.Known(throttling(r.measured, *r.Rates), figure.Percent)
 		}},
-		{"MEM", 6, 0, "memory", func(r topRow) string { return known(r.Memory.Current, amount[int64]) }},
+		{"MEM", 6, 0, "memory", func(r topRow) string { return figure.Known(r.Memory.Current, figure.Amount[int64]) }},
 		{"", -8, 102, "", memoryBar},
-		{"READ/s", 7, 70, "read", rate(func(r spec.Rate) *float64 { return r.ReadBytes }, amount[float64])},
-		{"WRITE/s", 7, 70, "write", rate(func(r spec.Rate) *float64 { return r.WriteBytes }, amount[float64])},
-		{"TASKS", 5, 60, "tasks", func(r topRow) string { return known(r.Tasks, integer) }},
-		{"FILES", 5, 124, "files", func(r topRow) string { return known(r.OpenFiles, integer) }},
+		{"READ/s", 7, 70, "read", rate(func(r spec.Rate) *float64 { return r.ReadBytes }, figure.Amount[float64])},
+		{"WRITE/s", 7, 70, "write", rate(func(r spec.Rate) *float64 { return r.WriteBytes }, figure.Amount[float64])},
+		{"TASKS", 5, 60, "tasks", func(r topRow) string { return figure.Known(r.Tasks, figure.Integer) }},
+		{"FILES", 5, 124, "files", func(r topRow) string { return figure.Known(r.OpenFiles, figure.Integer) }},
 		{"PSI", 11, 140, "", func(r topRow) string { return stallCell(r.measured) }},
 		{"GPU", 10, 156, "", func(r topRow) string { return gpuCell(r.measured) }},
-		{"TIME+", 9, 76, "time", func(r topRow) string { return known(r.CPU.Usage, cpuTime) }},
+		{"TIME+", 9, 76, "time", func(r topRow) string { return figure.Known(r.CPU.Usage, cpuTime) }},
 	}
 }
 
@@ -100,7 +101,7 @@ func gpuCell(r measured) string {
 			busy = g.Utilisation
 		}
 	}
-	return known(memory, amount[int64]) + " " + known(busy, func(u float64) string { return fmt.Sprintf("%.0f%%", u) })
+	return figure.Known(memory, figure.Amount[int64]) + " " + figure.Known(busy, func(u float64) string { return fmt.Sprintf("%.0f%%", u) })
 }
 
 // The parts of a line that are shown otherwise: see ECMA-48, SGR.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
@@ -214,5 +215,5 @@ func (v *topView) summary() string {
 		clock = v.now.Local().Format("15:04:05") + "  "
 	}
 	return fmt.Sprintf("%s%d of %s run on %d of %s   CPU %s%s%%   MEM %s%s", clock, running, plural(daemons, "daemon"), reached, plural(len(v.hosts), "host"),
-		least(sureCPU), percent(cpu), least(sureMemory), amount(memory))
+		least(sureCPU), figure.Percent(cpu), least(sureMemory), figure.Amount(memory))
 }

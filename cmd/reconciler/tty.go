@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -88,4 +89,4 @@ func (s *tty) update(lines []string, width, height int) string {
 	return b.String()
 }
 
-func position(line int) string { return "\x1b[" + integer(int64(line+1)) + ";1H" }
+func position(line int) string { return "\x1b[" + strconv.Itoa(line+1) + ";1H" }

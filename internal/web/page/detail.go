@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/web"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -207,7 +208,7 @@ func factsOf(d web.Daemon, u web.Usage) (all []fact) {
 		add("Program", s.Spec.Binary)
 		add("Health check", s.Spec.HealthURL)
 		add("Owner set", s.Owner.Set)
-		add("Generation", integer(s.Generation)+", applied "+clock(s.AppliedAt))
+		add("Generation", figure.Integer(s.Generation)+", applied "+clock(s.AppliedAt))
 	}
 	for _, x := range d.Drift {
 		add("Changed by hand", x.Field+" is "+x.Have+", not "+x.Want)

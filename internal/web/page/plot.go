@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/web"
 )
 
@@ -126,7 +127,7 @@ func plotsOf(past []web.Point, u web.Usage, now time.Time) []plot {
 		}
 	}
 	return []plot{
-		draw("CPU", cpu, bound(u.CPU.Limit, 1000), now, round, func(v float64) string { return percent(v) + " %" }),
-		draw("Memory", memory, bound(u.Memory.Limit, 1), now, roundBytes, func(v float64) string { return amount(int64(v)) }),
+		draw("CPU", cpu, bound(u.CPU.Limit, 1000), now, round, func(v float64) string { return figure.Percent(v) + " %" }),
+		draw("Memory", memory, bound(u.Memory.Limit, 1), now, roundBytes, func(v float64) string { return figure.Amount(int64(v)) }),
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/web"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -20,7 +21,7 @@ func minutes(vs ...*float64) (all []value) {
 }
 
 func TestDraw(t *testing.T) {
-	words := func(v float64) string { return percent(v) }
+	words := func(v float64) string { return figure.Percent(v) }
 	for name, tt := range map[string]struct {
 		values []value
 		limit  *float64
@@ -54,7 +55,7 @@ func TestScalesAreRound(t *testing.T) {
 		}
 	}
 	for v, want := range map[int64]string{300 << 20: "320M", 512 << 20: "512M", 513 << 20: "640M", 7 << 30: "8.0G"} {
-		if got := amount(int64(roundBytes(float64(v)))); got != want {
+		if got := figure.Amount(int64(roundBytes(float64(v)))); got != want {
 			t.Errorf("a scale up to %d bytes ends at %s, want %s", v, got, want)
 		}
 	}

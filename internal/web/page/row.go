@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/internal/web"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -65,13 +66,13 @@ func stateOf(d web.Daemon, u web.Usage) state {
 	}
 	s.Restarts, s.Since = nothing, 0
 	if in := d.Instance; in != nil {
-		s.Restarts = integer(int64(in.Restarts))
+		s.Restarts = figure.Integer(int64(in.Restarts))
 		if in.Exit == nil {
 			s.Since = seconds(d.Seen.Add(-in.Up))
 		}
 	}
 	if l := u.Memory.Limit; l != nil && *l != spec.Unbounded {
-		s.Limit = amount(int64(*l))
+		s.Limit = figure.Amount(int64(*l))
 	}
 	return s
 }
@@ -157,7 +158,7 @@ func figuresOf(d web.Daemon, u web.Usage, ok bool) figures {
 	case !ok || u.State != spec.Running:
 		return f
 	}
-	f.CPU, f.Memory = known(u.Rates.CPU, percent), known(u.Memory.Current, amount)
+	f.CPU, f.Memory = figure.Known(u.Rates.CPU, figure.Percent), figure.Known(u.Memory.Current, figure.Amount[int64])
 	if l := u.Memory.Limit; u.Memory.Current != nil && l != nil && *l != spec.Unbounded && *l > 0 {
 		f.Fill = int(min(max(float64(*u.Memory.Current)/float64(*l), 0), 1)*20 + 0.5)
 	}

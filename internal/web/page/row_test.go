@@ -111,11 +111,6 @@ func TestWords(t *testing.T) {
 	if got := age(0, noon()) + age(notKnown, noon()); got != "–?" {
 		t.Errorf("none and not known: %q", got)
 	}
-	for n, want := range map[int64]string{0: "0B", 999: "999B", 1000: "1.0K", 1 << 20: "1.0M", 1000 << 20: "1.0G", 1023 << 30: "1.0T", 100 << 20: "100M"} {
-		if got := amount(n); got != want {
-			t.Errorf("%d bytes are %q, want %q", n, got, want)
-		}
-	}
 	for want, e := range map[string]spec.Exit{
 		"exit status 3": {Known: true, Code: 3}, "killed by SIGSEGV": {Known: true, Signal: "SIGSEGV"}, "stopped": {Known: true, Asked: true, Signal: "SIGTERM"},
 		"ended, and nobody knows how": {}, "killed by the kernel for its memory limit": {Known: true, Signal: "SIGKILL", OOMKilled: true},

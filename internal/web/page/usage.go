@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/web"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -28,21 +29,23 @@ func usageOf(d web.Daemon, u web.Usage) []fact {
 		}
 		return figure + " of " + write(int64(*b))
 	}
-	share := func(v float64) string { return percent(v) + " %" }
+	share := func(v float64) string { return figure.Percent(v) + " %" }
 	cores := func(n int64) string { return share(float64(n) / 1000) }
-	pair := func(a, b *float64) string { return known(a, bytesPerSecond) + " / " + known(b, bytesPerSecond) }
+	pair := func(a, b *float64) string {
+		return figure.Known(a, bytesPerSecond) + " / " + figure.Known(b, bytesPerSecond)
+	}
 	return []fact{
-		{"CPU", limited(known(u.Rates.CPU, share), u.CPU.Limit, cores)},
-		{"CPU time", known(u.CPU.Usage, func(d time.Duration) string { return d.Round(time.Second).String() })},
-		{"Throttled", known(throttled(u), share)},
-		{"Memory", limited(known(u.Memory.Current, amount), u.Memory.Limit, amount)},
-		{"Anon / file", known(u.Memory.Anon, amount) + " / " + known(u.Memory.File, amount)},
-		{"Peak", known(u.Memory.Peak, amount)},
+		{"CPU", limited(figure.Known(u.Rates.CPU, share), u.CPU.Limit, cores)},
+		{"CPU time", figure.Known(u.CPU.Usage, func(d time.Duration) string { return d.Round(time.Second).String() })},
+		{"Throttled", figure.Known(throttled(u), share)},
+		{"Memory", limited(figure.Known(u.Memory.Current, figure.Amount[int64]), u.Memory.Limit, figure.Amount[int64])},
+		{"Anon / file", figure.Known(u.Memory.Anon, figure.Amount[int64]) + " / " + figure.Known(u.Memory.File, figure.Amount[int64])},
+		{"Peak", figure.Known(u.Memory.Peak, figure.Amount[int64])},
 		{"Read / write", pair(u.Rates.ReadBytes, u.Rates.WriteBytes)},
 		{"Net in / out", pair(u.Rates.RxBytes, u.Rates.TxBytes)},
-		{"Tasks", limited(known(u.Tasks, integer), u.TaskLimit, integer)},
-		{"Open files", known(u.OpenFiles, integer)},
-		{"Killed for memory", known(u.OOMKills, integer)},
+		{"Tasks", limited(figure.Known(u.Tasks, figure.Integer), u.TaskLimit, figure.Integer)},
+		{"Open files", figure.Known(u.OpenFiles, figure.Integer)},
+		{"Killed for memory", figure.Known(u.OOMKills, figure.Integer)},
 		{"PSI CPU / mem / IO", strings.Join([]string{stall(u.Pressure.CPU), stall(u.Pressure.Memory), stall(u.Pressure.IO)}, " / ")},
 		{"GPU", gpus(u.GPUs)},
 	}
@@ -72,7 +75,7 @@ func gpus(all []spec.GPUUse) string {
 	}
 	var says []string
 	for _, g := range all[:min(len(all), 8)] {
-		says = append(says, g.Name+" "+known(g.Memory, amount)+", busy "+known(g.Utilisation, func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) + " %" }))
+		says = append(says, g.Name+" "+figure.Known(g.Memory, figure.Amount[int64])+", busy "+figure.Known(g.Utilisation, func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) + " %" }))
 	}
 	return message(strings.Join(says, "; "))
 }

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"reconciler.dev/reconciler/internal/figure"
 	"reconciler.dev/reconciler/internal/plaintext"
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
 // What stands in the place of a figure that nobody knows, and of one that there can't be because nothing runs.
 const (
-	unknown = "?"
+	unknown = figure.Unknown
 	nothing = "–"
 )
 
@@ -25,45 +26,13 @@ const (
 func name(s string) string    { return plaintext.Line(s, nameRunes) }
 func message(s string) string { return plaintext.Line(s, messageRunes) }
 
-// percent is a share of one core in percent.
-func percent(share float64) string {
-	if p := share * 100; p < 99.95 {
-		return strconv.FormatFloat(p, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(share*100, 'f', 0, 64)
-}
-
-// amount is a number of bytes in four characters at most and a unit, as powers of 1024.
-func amount(n int64) string {
-	const units = "BKMGTPE"
-	v, i := float64(n), 0
-	for v >= 1000 && i < len(units)-1 {
-		v /= 1024
-		i++
-	}
-	if i == 0 || v >= 99.95 {
-		return strconv.FormatFloat(v, 'f', 0, 64) + units[i:i+1]
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64) + units[i:i+1]
-}
-
-func bytesPerSecond(v float64) string { return amount(int64(v)) + "/s" }
-
-func integer(n int64) string { return strconv.FormatInt(n, 10) }
+func bytesPerSecond(v float64) string { return figure.Amount(int64(v)) + "/s" }
 
 func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return strconv.Itoa(n) + " " + one + "s"
-}
-
-// known writes a figure, or that nobody knows it.
-func known[T any](v *T, write func(T) string) string {
-	if v == nil {
-		return unknown
-	}
-	return write(*v)
 }
 
 // notKnown is a time that there is, and nobody knows; 0 is one that there isn't.
@@ -80,13 +49,13 @@ func age(at int64, now time.Time) string {
 	s := max(now.Unix()-at, 0)
 	switch {
 	case s < 120:
-		return integer(s) + "s"
+		return figure.Integer(s) + "s"
 	case s < 120*60:
-		return integer(s/60) + "m"
+		return figure.Integer(s/60) + "m"
 	case s < 48*3600:
-		return integer(s/3600) + "h"
+		return figure.Integer(s/3600) + "h"
 	}
-	return integer(s/86400) + "d"
+	return figure.Integer(s/86400) + "d"
 }
 
 // seconds is a time as the page's script has it, 0 for none.
