@@ -69,7 +69,7 @@ func (r *reviewed) prune(ctx context.Context, gone []reconcile.Item, o reconcile
 	why := ""
 	if d.err != nil {
 		why = "not everything else went well"
-		d.err = fmt.Errorf("%w\nnothing was pruned on %s, because %s", d.err, r.name(), why)
+		d.err = errors.Join(d.err, fmt.Errorf("nothing was pruned on %s, because %s", r.name(), why))
 	}
 	for _, it := range gone {
 		if at, moves := waiting[it.Name]; moves && why == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"reconciler.dev/reconciler/pkg/drivers"
@@ -120,10 +121,31 @@ func outcome(all ...done) error {
 	return &exit{code, errors.Join(errs...)}
 }
 
-// located is err with the host that it came from, where it doesn't say so itself.
+// located is err, which may be several, each with the host that it came from, where it doesn't say so itself.
 func (d done) located(err error) error {
-	if d.host == "" || strings.Contains(err.Error(), d.host) {
-		return err
+	all := apart(err)
+	for i, e := range all {
+		if d.host != "" && !strings.Contains(e.Error(), d.host) {
+			e = fmt.Errorf("%s: %w", d.host, e)
+		}
+		all[i] = paragraph{e}
 	}
-	return fmt.Errorf("%s: %w", d.host, err)
+	return errors.Join(all...)
 }
+
+// apart are the errors that errors.Join made one of.
+func apart(err error) (all []error) {
+	if reflect.TypeOf(err) != reflect.TypeOf(errors.Join(errors.ErrUnsupported)) {
+		return []error{err}
+	}
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		all = append(all, apart(e)...)
+	}
+	return all
+}
+
+// paragraph is an error whose further lines stand under its first.
+type paragraph struct{ error }
+
+func (p paragraph) Error() string { return strings.ReplaceAll(p.error.Error(), "\n", "\n  ") }
+func (p paragraph) Unwrap() error { return p.error }

@@ -70,3 +70,13 @@ func TestHelpTellsExitCodes(t *testing.T) {
 		}
 	}
 }
+
+// TestAnErrorOfSeveralLinesStandsTogether so that nobody takes the last lines of one daemon's log for the next one's.
+func TestAnErrorOfSeveralLinesStandsTogether(t *testing.T) {
+	web, db := errors.New("daemon web: not Ready\nits last log lines:\n  | oh"), errors.New("daemon db: gone")
+	err := done{host: "gpu-1"}.located(errors.Join(web, errors.Join(db)))
+	want := "gpu-1: daemon web: not Ready\n  its last log lines:\n    | oh\ngpu-1: daemon db: gone"
+	if err.Error() != want || !errors.Is(err, web) || !errors.Is(err, db) {
+		t.Errorf("got\n%s\nwant\n%s", err, want)
+	}
+}
