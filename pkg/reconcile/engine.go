@@ -229,7 +229,7 @@ func (e *Engine) step(ctx context.Context, s spec.Step, by time.Time) error {
 		}
 		e.opt.Log.Info("step done", "host", e.host.Name(), "name", s.Name, "step", s.Verb, "reason", s.Reason)
 		if what, ok := done[s.Verb]; ok {
-			e.inform(s.Name, what, s.Reason)
+			e.inform(s.Name, what, story(s))
 		}
 		return nil
 	case errors.Is(err, drivers.ErrMoved), ctx.Err() != nil:
@@ -301,7 +301,7 @@ var (
 	done = map[spec.Verb]string{
 		spec.VerbStart: "Started", spec.VerbStop: "Stopped", spec.VerbReload: "Reloaded", spec.VerbRemove: "Removed", spec.VerbFiles: "FilesWritten",
 		spec.VerbInstall: "Installed", spec.VerbUninstall: "Uninstalled",
-		spec.VerbStamp: "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed",
+		spec.VerbStamp: "Configured", spec.VerbPause: "Paused", spec.VerbResume: "Resumed", spec.VerbRetire: "Retired",
 	}
 	trying = map[spec.Verb]string{
 		spec.VerbStart: "start", spec.VerbStop: "stop", spec.VerbReload: "reload", spec.VerbRemove: "remove", spec.VerbFiles: "write the files of",

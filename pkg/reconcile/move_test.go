@@ -89,8 +89,8 @@ func TestABetterDriverTakesADaemonOver(t *testing.T) {
 	}
 	why := "driver systemd instead of process: a better driver is available"
 	want := []string{
-		"FilesWritten: it doesn't exist yet", "Started: it doesn't exist yet", "DriverFallback: process instead of systemd: systemd isn't running; to mend it: boot it",
-		"FilesWritten: " + why, "Stopped: " + why, "Removed: " + why, "FilesWritten: " + why, "Started: " + why,
+		"FilesWritten: /etc/web.conf", "Started: generation 1 under process", "DriverFallback: process instead of systemd: systemd isn't running; to mend it: boot it",
+		"FilesWritten: /etc/web.conf: " + why, "Stopped: " + why, "Removed: " + why, "FilesWritten: /etc/web.conf: " + why, "Started: generation 1 under systemd: " + why,
 	}
 	if diff := cmp.Diff(want, g.reasons(t)); diff != "" {
 		t.Error(diff)

@@ -95,6 +95,9 @@ const busyLook = 250 * time.Millisecond
 // frozenLook is when to look again at what couldn't be looked at.
 const frozenLook = 15 * time.Second
 
+// notYet is why a daemon is made.
+const notYet = "it doesn't exist yet"
+
 type planner struct {
 	Input
 	stamp   *spec.Stamp
@@ -168,7 +171,7 @@ func (p *planner) keep() Decision {
 	case p.Halt != "" && len(p.changes) == 0 && p.Observed.Outgoing == nil:
 		return p.halt()
 	case p.Observed.State == spec.Absent:
-		return p.start(Created, "it doesn't exist yet", 0, false)
+		return p.start(Created, notYet, 0, false)
 	case p.Observed.Driver != p.Driver:
 		return p.move()
 	case p.Observed.Outgoing != nil:

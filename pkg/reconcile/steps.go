@@ -171,6 +171,9 @@ func (p *planner) drifted(c spec.Class) bool {
 	return slices.ContainsFunc(p.Observed.Drift, func(d spec.Drift) bool { return d.Class == c })
 }
 
+// wasStopped is how a daemon ended that we stopped.
+const wasStopped = "it was stopped"
+
 // Ending says in words how the last instance of a daemon ended.
 func Ending(o spec.Observed) string {
 	if o.Instance == nil {
@@ -186,7 +189,7 @@ func Ending(o spec.Observed) string {
 	case e.OOMKilled:
 		return "the kernel killed it for its memory limit"
 	case e.Asked:
-		return "it was stopped"
+		return wasStopped
 	case !e.Known:
 		return "it ended, and nobody saw how"
 	case e.Signal != "":

@@ -19,6 +19,44 @@ func (e *Engine) inform(name, reason, message string) {
 	e.host.Record(spec.Event{At: time.Now(), Name: name, Type: "Normal", Reason: reason, Message: message})
 }
 
+// story is what an event says of a step that was done: what came of it, and why, where that is news. It is the same each time that the same happens, so that those are counted as one; so
+// it has no number of a process in it.
+func story(s spec.Step) string {
+	what, why := "", s.Reason
+	switch s.Verb {
+	case spec.VerbStart:
+		what = fmt.Sprintf("generation %d under %s", s.Generation, s.Driver)
+		if s.Restart {
+			what += " again"
+		}
+		if s.Beside {
+			what += ", beside the one before"
+		}
+	case spec.VerbFiles:
+		what = filesOf(s.Want)
+	case spec.VerbInstall:
+		what = s.Want.Spec.Install.To
+	case spec.VerbPause:
+		return "it stays stopped until a user starts it again"
+	}
+	switch {
+	case what != "" && (why == notYet || why == wasStopped): // the one is plain, the other was told when it happened
+		return what
+	case what == "":
+		return why
+	}
+	return what + ": " + why
+}
+
+// filesOf names the config files of a daemon.
+func filesOf(d *spec.Daemon) string {
+	paths := make([]string, len(d.Spec.Files))
+	for i, f := range d.Spec.Files {
+		paths[i] = f.Path
+	}
+	return brief(paths)
+}
+
 // tellRepaired records which drift the steps of a decision put right.
 func (e *Engine) tellRepaired(o spec.Observed, d Decision) {
 	if len(o.Drift) == 0 || d.Action != Healed && d.Action != Configured && d.Action != Restarted && d.Action != RolledBack {
@@ -41,7 +79,7 @@ const longestValue = 100
 
 // repaired says what a drift was. Of environments it tells no values: what somebody wrote there behind our back may be a secret.
 func repaired(d spec.Drift) string {
-	switch have, want := plaintext.Line(d.Have, longestValue), plaintext.Line(d.Want, longestValue); {
+	switch have, want := valueOf(d.Have), valueOf(d.Want); {
 	case strings.Contains(strings.ToLower(d.Field), "env"):
 		return d.Field + " is as it was applied again"
 	case have == "":
@@ -51,6 +89,15 @@ func repaired(d spec.Drift) string {
 	default:
 		return fmt.Sprintf("%s was %s, and is %s again", d.Field, have, want)
 	}
+}
+
+// valueOf is a value as a message has room for it; of a digest, which tells a person nothing, as much as tells two apart.
+func valueOf(text string) string {
+	const hash, shown = "sha256:", 12
+	if digest, is := strings.CutPrefix(text, hash); is && len(digest) == 64 {
+		return hash + digest[:shown]
+	}
+	return plaintext.Line(text, longestValue)
 }
 
 // tellBack records that what ran before a change that failed is back.

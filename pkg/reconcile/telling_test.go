@@ -22,12 +22,12 @@ func TestTheTimelineSaysWhy(t *testing.T) {
 		do   func(t *testing.T, b *bench)
 		want []string
 	}{
-		{"made", func(t *testing.T, b *bench) { b.mustApply(t, old) }, []string{"Started: web: it doesn't exist yet", "Ready: web: "}},
+		{"made", func(t *testing.T, b *bench) { b.mustApply(t, old) }, []string{"Started: web: generation 1 under process", "Ready: web: "}},
 		{"killed for its memory", func(t *testing.T, b *bench) {
 			k := keep(t, b, RunOptions{}, old)
 			b.Fake().Crash("web", spec.Exit{Known: true, Signal: "SIGKILL", OOMKilled: true})
 			k.after(time.Minute)
-		}, []string{"Exited: web: the kernel killed it for its memory limit", "Started: web: the kernel killed it"}},
+		}, []string{"Exited: web: the kernel killed it for its memory limit", "Started: web: generation 1 under process again: the kernel killed it for its memory limit"}},
 		{"unhealthy, and well again", func(t *testing.T, b *bench) {
 			k := keep(t, b, RunOptions{}, old)
 			b.Probes(func(context.Context, string, spec.Health) error { return errors.New("GET /healthz: HTTP 503") })
@@ -38,9 +38,10 @@ func TestTheTimelineSaysWhy(t *testing.T) {
 		{"drift", func(t *testing.T, b *bench) {
 			k := keep(t, b, RunOptions{}, old)
 			b.Fake().Drift("web", spec.Drift{Field: "spec.cgroup.memoryLimit", Want: "64M", Have: "no\x1b[2Jlimit", Class: spec.Live},
-				spec.Drift{Field: "unit Service.Environment", Have: "PASSWORD=hunter2", Class: spec.Live})
+				spec.Drift{Field: "unit Service.Environment", Have: "PASSWORD=hunter2", Class: spec.Live},
+				spec.Drift{Field: "spec.files[a].content", Want: "sha256:" + strings.Repeat("a", 64), Have: "sha256:" + strings.Repeat("b", 64), Class: spec.Live})
 			k.after(time.Minute)
-		}, []string{`DriftRepaired: web: spec.cgroup.memoryLimit was no\x1b[2Jlimit, and is 64M again; unit Service.Environment is as it was applied again`}},
+		}, []string{`DriftRepaired: web: spec.cgroup.memoryLimit was no\x1b[2Jlimit, and is 64M again; unit Service.Environment is as it was applied again; spec.files[a].content was sha256:bbbbbbbbbbbb, and is sha256:aaaaaaaaaaaa again`}},
 		{"an apply that goes back", func(t *testing.T, b *bench) {
 			b.mustApply(t, old)
 			b.crashesWith("new")
@@ -132,4 +133,26 @@ func TestAnEndIsToldOnce(t *testing.T) {
 			t.Error(told)
 		}
 	})
+}
+
+// TestAStepIsToldTheSameEachTime, so that what happens again is counted: the words hold no number of a process; and why it was done only where that is news.
+func TestAStepIsToldTheSameEachTime(t *testing.T) {
+	web := &spec.Daemon{Spec: spec.Spec{Files: []spec.File{{Path: "/etc/web.conf"}, {Path: "/etc/web.d/a"}}, Install: &spec.Install{To: "/usr/local/bin/web"}}}
+	for want, s := range map[string]spec.Step{
+		"generation 1 under process":                                                 {Verb: spec.VerbStart, Driver: spec.DriverProcess, Generation: 1, Reason: notYet},
+		"generation 4 under systemd":                                                 {Verb: spec.VerbStart, Driver: spec.DriverSystemd, Generation: 4, Reason: wasStopped},
+		"generation 1 under cgroup again: it was killed by SIGKILL":                  {Verb: spec.VerbStart, Driver: spec.DriverCgroup, Generation: 1, Restart: true, Attempts: 9, Reason: "it was killed by SIGKILL"},
+		"generation 2 under process, beside the one before: a restart was asked for": {Verb: spec.VerbStart, Driver: spec.DriverProcess, Generation: 2, Beside: true, Reason: "a restart was asked for"},
+		"/etc/web.conf, /etc/web.d/a":                                                {Verb: spec.VerbFiles, Want: web, Reason: notYet},
+		"/etc/web.conf, /etc/web.d/a: drift: spec.files[0]":                          {Verb: spec.VerbFiles, Want: web, Reason: "drift: spec.files[0]"},
+		"the manifest changed: spec.files":                                           {Verb: spec.VerbFiles, Want: &spec.Daemon{}, Reason: "the manifest changed: spec.files"},
+		"/usr/local/bin/web":                                                         {Verb: spec.VerbInstall, Want: web, Reason: notYet},
+		"it stays stopped until a user starts it again":                              {Verb: spec.VerbPause, Reason: "a user stopped it"},
+		"a user stopped it":                                                          {Verb: spec.VerbStop, Reason: "a user stopped it"},
+		"it is no longer wanted":                                                     {Verb: spec.VerbRemove, Reason: "it is no longer wanted"},
+	} {
+		if got := story(s); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
