@@ -145,6 +145,7 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 		p.field("Generation", fmt.Sprintf("%d, applied %s by reconciler %s", o.Stamp.Generation, when(o.Stamp.AppliedAt, now), o.Stamp.Tool))
 		p.field("Log", a.log)
 	}
+	p.section("Copies", []string{"COPY", "SLOT", "PID", "GENERATION", "STATUS", "SINCE", "READY"}, copyRows(v, now))
 	p.section("Conditions", []string{"TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"}, conditionRows(v.Conditions, now))
 	p.section("Limits", []string{"FIELD", "ASKED", "ENFORCED"}, limitRows(st.Limits))
 	p.section("Lost", []string{"FIELD", "REASON"}, lossRows(st.Lost, st.Limits))

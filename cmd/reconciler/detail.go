@@ -21,7 +21,7 @@ type detail struct {
 func (s *session) details(ctx context.Context, views []reconcile.View) []detail {
 	var names []string
 	for _, v := range views {
-		if lives(v.Observed) {
+		if livesOn(v.Observed) {
 			names = append(names, v.Observed.Name)
 		}
 	}
@@ -42,29 +42,59 @@ func (s *session) details(ctx context.Context, views []reconcile.View) []detail 
 	return all
 }
 
-// lives says whether there may be processes of it.
+// lives says whether there may be processes of its instance.
 func lives(o spec.Observed) bool {
 	return o.State == spec.Running || o.State == spec.Starting || o.State == spec.Stopping
 }
+
+// livesOn is lives for both copies of a daemon that has two.
+func livesOn(o spec.Observed) bool { return lives(o) || goesOn(o) }
 
 // detailOf is what a sample tells of a daemon. failed is why there is none.
 func detailOf(o spec.Observed, s spec.Sample, failed error) detail {
 	unknown := func(why string) detail {
 		return detail{missing: []spec.Loss{{Field: "pids", Reason: why}, {Field: "ports", Reason: why}}}
 	}
+	none := detail{pids: []int{}, ports: []spec.Port{}}
 	switch {
 	case o.State == spec.Unknown:
 		return unknown(o.Message)
-	case !lives(o):
-		return detail{pids: []int{}, ports: []spec.Port{}}
+	case !livesOn(o):
+		return none
 	case failed != nil:
 		return unknown(failed.Error())
 	case s.State == spec.Unknown:
 		return unknown(s.Message)
-	case s.State != spec.Running || o.Instance == nil || s.Instance != o.Instance.ID || len(s.PIDs) == 0:
+	case lives(o) && !isOf(&s, o.Instance), goesOn(o) && !isOf(s.Outgoing, o.Outgoing):
 		return unknown("it ended, or was started, while it was looked at")
 	}
-	d := detail{pids: mainFirst(s.PIDs, o.Instance.PID), ports: s.Ports}
+	d := none
+	if lives(o) {
+		d = detailsOf(s, o.Instance)
+	}
+	if goesOn(o) {
+		d = d.and(detailsOf(*s.Outgoing, o.Outgoing))
+	}
+	return d
+}
+
+// and is the detail of two copies together: what isn't known of one isn't known of both.
+func (d detail) and(of detail) detail {
+	both := detail{pids: slices.Concat(d.pids, of.pids), missing: slices.Concat(d.missing, of.missing)}
+	if d.ports != nil && of.ports != nil {
+		both.ports = append(slices.Clip(d.ports), of.ports...)
+	}
+	return both
+}
+
+// isOf says whether a sample is one of an instance that runs.
+func isOf(s *spec.Sample, in *spec.Instance) bool {
+	return s != nil && s.State == spec.Running && in != nil && s.Instance == in.ID && len(s.PIDs) > 0
+}
+
+// detailsOf is what a sample of an instance tells.
+func detailsOf(s spec.Sample, in *spec.Instance) detail {
+	d := detail{pids: mainFirst(s.PIDs, in.PID), ports: s.Ports}
 	for _, m := range s.Missing {
 		if m.Field == "pids" || m.Field == "ports" {
 			d.missing = append(d.missing, m)

@@ -32,7 +32,8 @@ func (c *cli) getCmd() *cobra.Command {
 records that carry our stamp, and their processes; no list of them is kept anywhere.
 
 AGE is how long the daemon's process has been up. With -o wide: PIDS are all of its processes, the main one first; PORTS are where their own sockets listen; SINCE is when the phase that it is in
-began; BINARY shows a program that is kept by its content as name@digest; NOTE says why a daemon doesn't run under a better driver, and which limits aren't enforced. What isn't known is ?, and
+began; BINARY shows a program that is kept by its content as name@digest; NOTE says why a daemon doesn't run under a better driver, which limits aren't enforced, and that an update has two copies
+run side by side: PIDS and PORTS are then those of both. What isn't known is ?, and
 status.missing says why. -o json and -o yaml print a List whose items are the DaemonSpec that was applied plus a status; -o go-template=TEMPLATE works on the same data.`,
 		Example: `  reconciler get
   reconciler get web -o yaml
@@ -236,24 +237,22 @@ func (t *getTable) add(host string, v reconcile.View, d detail) {
 
 func getRow(v reconcile.View) []string {
 	o := v.Observed
-	ready, restarts, up := "Unknown", "0", ""
-	for _, c := range v.Conditions {
-		if c.Type == spec.Ready {
-			ready = string(c.Status)
-		}
-	}
+	restarts, up := "0", ""
 	if in := o.Instance; in != nil {
 		restarts = strconv.Itoa(in.Restarts)
 		if in.Exit == nil {
 			up = age(in.Up)
 		}
 	}
-	return []string{o.Name, ready, phase(o), restarts, up}
+	return []string{o.Name, readiness(v), phase(o), restarts, up}
 }
 
-// remark says in a cell what somebody changed of a daemon, why it doesn't run under a better driver, and what of its spec isn't enforced.
+// remark says in a cell that there are two copies of a daemon, what somebody changed of it, why it doesn't run under a better driver, and what of its spec isn't enforced.
 func remark(v reconcile.View) string {
 	var says []string
+	if two := twoCopies(v.Observed); two != "" {
+		says = append(says, two)
+	}
 	for _, d := range v.Observed.Drift {
 		says = append(says, "drift: "+d.Field)
 	}

@@ -23,7 +23,11 @@ type logFlags struct {
 func (c *cli) logsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs (NAME... | -l SELECTOR)", Short: "Print what daemons wrote",
-		Long: `Print what daemons wrote to stdout and stderr, rotated files first. On a terminal, control characters other than colours are shown, not acted on.`,
+		Long: `Print what daemons wrote to stdout and stderr, rotated files first. While an update has two copies of a daemon run side by side
+the lines of both are shown, as they come, and a note on stderr says so. On a terminal, control characters other than colours are shown, not acted on.
+
+With --since it begins at the first line that tells, at its head, a time of then or later. Of a log whose lines tell no times it is all that the running process wrote, if that was started before then,
+else all there is; and nothing where the file wasn't written to since.`,
 		Example: `  reconciler logs web --tail 100 -f
   reconciler logs -l app=shop -f
   reconciler logs web --previous`,
@@ -65,6 +69,9 @@ func (c *cli) logsCmd() *cobra.Command {
 		if !cmd.Flags().Changed("prefix") {
 			l.prefix = len(logsOf(all)) > 1
 		}
+		if !l.opts.Previous {
+			c.noteCopies(cmd.Context(), all)
+		}
 		err = c.logs(cmd.Context(), logsOf(all), l)
 		if l.opts.Follow && cmd.Context().Err() != nil {
 			return nil // ^C is how following ends
@@ -104,6 +111,21 @@ func (c *cli) logs(ctx context.Context, all []oneLog, l logFlags) error {
 		errs[i] = errors.Join(all[i].host.Logs(ctx, all[i].daemon, w, l.opts), flush())
 	})
 	return errors.Join(errs...)
+}
+
+// noteCopies says whose lines are shown of daemons of which two copies run. What can't be looked at isn't told: the logs say what is wrong.
+func (c *cli) noteCopies(ctx context.Context, all []meant) {
+	for _, m := range all {
+		if m.lost != nil || len(m.names) == 0 {
+			continue
+		}
+		views, _ := m.Look(ctx, m.names...)
+		for _, v := range views {
+			if two := twoCopies(v.Observed); two != "" {
+				c.note("%sNote: daemon %s has %s; what both write is shown", hostPrefix(m.at), clean(v.Observed.Name), two)
+			}
+		}
+	}
 }
 
 // logWriter returns what one daemon's log is written to. Bytes go through as they are where no terminal reads them and no prefix is wanted.

@@ -18,6 +18,38 @@ type measured struct {
 	spec.Sample
 	// Rates are omitted the first time.
 	Rates *spec.Rate `json:"rates,omitempty"`
+	// Outgoing is the copy that runs beside it while it is updated; it takes the place of the Sample's.
+	Outgoing *measured `json:"outgoing,omitempty"`
+	// goes says that it is that copy, as a row of its own.
+	goes bool
+}
+
+// measuredSince is what s comes to since it was measured before.
+func measuredSince(host string, before, s spec.Sample) measured {
+	m := measured{Host: host, Sample: s}
+	for _, b := range []*spec.Sample{&before, before.Outgoing} { // the one that is to go now may have been alone before
+		if b != nil && b.Name != "" && (m.Rates == nil || b.Instance == s.Instance) {
+			m.Rates = new(spec.Rates(*b, s))
+		}
+	}
+	if s.Outgoing != nil {
+		m.Outgoing = new(measuredSince(host, before, *s.Outgoing))
+	}
+	return m
+}
+
+// rowsOf are all of found as rows for people, the copies that are to go behind those that take their places.
+func rowsOf(found []measured) []measured {
+	rows := make([]measured, 0, len(found))
+	for _, m := range found {
+		rows = append(rows, m)
+		if out := m.Outgoing; out != nil {
+			row := *out
+			row.Name, row.goes = m.Name+" (outgoing)", true
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // meter measures the daemons of one host time after time.
@@ -39,13 +71,8 @@ func (m *meter) read(ctx context.Context) ([]measured, error) {
 		if s.State == spec.Absent {
 			continue
 		}
-		one := measured{Host: m.name(), Sample: s}
-		if before, known := m.last[s.Name]; known {
-			rates := spec.Rates(before, s)
-			one.Rates = &rates
-		}
 		now[s.Name] = s
-		all = append(all, one)
+		all = append(all, measuredSince(m.name(), m.last[s.Name], s))
 	}
 	m.last = now
 	return all, nil

@@ -53,7 +53,7 @@ type status struct {
 	Cgroup string `json:"cgroup,omitempty"`
 	Host   string `json:"host"`
 	PID    int    `json:"pid,omitempty"`
-	// PIDs are all of its processes, the main one first, and Ports where their own sockets listen. One that isn't there isn't known: Missing says why.
+	// PIDs are all of its processes, the main one first, and Ports where their own sockets listen. Of two copies they are those of both. One that isn't there isn't known: Missing says why.
 	PIDs  []int       `json:"pids,omitzero"`
 	Ports []spec.Port `json:"ports,omitzero"`
 	// Health is Healthy, Unhealthy, Starting or Unknown; empty where nothing runs, or there is no health check.
@@ -64,6 +64,8 @@ type status struct {
 	// Restarts counts the restarts after an end that nobody asked for.
 	Restarts int       `json:"restarts"`
 	LastExit *lastExit `json:"lastExit,omitempty"`
+	// Outgoing is there while two copies run side by side: all else but PIDs and Ports is about the new one.
+	Outgoing *outgoing `json:"outgoing,omitempty"`
 	// Generation is the spec's; ObservedGeneration is that of the instance that runs or ran last.
 	Generation         int64  `json:"generation"`
 	ObservedGeneration int64  `json:"observedGeneration"`
@@ -113,7 +115,7 @@ func makeObject(host string, v reconcile.View) object {
 	st := &obj.Status
 	*st = status{
 		Phase: phase(o), Message: o.Message, Driver: o.Driver, Fallback: v.Fallback, Cgroup: o.Cgroup, Host: host, Holder: v.Holder, Paused: o.Paused, Drift: o.Drift, Lost: o.Lost,
-		LastExit: exitOf(o), Conditions: v.Conditions, Health: healthOf(v), Since: sinceOf(o),
+		LastExit: exitOf(o), Outgoing: outgoingOf(o), Conditions: v.Conditions, Health: healthOf(v), Since: sinceOf(o),
 	}
 	if o.Foreign != "" && st.Message == "" {
 		st.Message = o.Foreign

@@ -78,9 +78,11 @@ func fullView() reconcile.View {
 				ID: "i", PID: 42, StartedAt: noon, Up: time.Hour, Generation: 1, Restarts: 3,
 				Last: &spec.Exit{Known: true, Code: 1, At: noon.Add(-time.Minute)},
 			},
-			Paused: &spec.Pause{At: noon, By: "ann"},
-			Drift:  []spec.Drift{{Field: "spec.files[0]", Want: "a", Have: "b", Class: spec.Reloaded}},
-			Lost:   []spec.Loss{{Field: "spec.cgroup.memoryLimit", Reason: "no controller"}},
+			Outgoing: &spec.Instance{ID: "h", PID: 41, StartedAt: noon.Add(-time.Hour), Up: 2 * time.Hour, Generation: 1},
+			Slot:     1,
+			Paused:   &spec.Pause{At: noon, By: "ann"},
+			Drift:    []spec.Drift{{Field: "spec.files[0]", Want: "a", Have: "b", Class: spec.Reloaded}},
+			Lost:     []spec.Loss{{Field: "spec.cgroup.memoryLimit", Reason: "no controller"}},
 		},
 	}
 }

@@ -24,6 +24,8 @@ func (c *cli) statsCmd() *cobra.Command {
 		Use: "stats [NAME...]", Short: "Print what daemons use, time after time",
 		Long: `Print what daemons use, all of them or those named, time after time: on this machine, on the hosts that --host names, or with -A on all.
 
+While an update has two copies of a daemon run side by side, the one that is to go has a row of its own, and with -o json an object of its own in "outgoing".
+
 CPU is in percent of one core, and THROTTLED the share of periods in which the CPU limit stopped the daemon. With -o wide: memory that no file stands behind, page cache,
 and the most there ever was; what came and went over a network of its own; PSI, the share of the last ten seconds in which some of it waited for CPU, memory and IO; processes that the kernel killed for
 want of memory; and the GPUs' memory together with how busy the busiest one is. What isn't known is printed as ?, and never as 0; -o json says why, in "missing". With -o json each measurement of a daemon is a line of its own: counters since its start, and from the second measurement on what they came to a second, in "rates".`,
@@ -90,7 +92,7 @@ func (c *cli) stats(ctx context.Context, sites []*site, f statsFlags, names []st
 		case f.out.value == "json":
 			failed = printLines(c, found)
 		default:
-			for _, s := range found {
+			for _, s := range rowsOf(found) {
 				t.add(s.Host, s)
 			}
 			failed = t.flush()

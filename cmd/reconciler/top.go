@@ -79,9 +79,11 @@ func (c *cli) topOnce(ctx context.Context, sites []*site, all []*meter, v *topVi
 	}
 	rows := v.rows()
 	if f.out.value == "json" || f.out.value == "yaml" {
-		list := make([]measured, len(rows))
-		for i, r := range rows {
-			list[i] = r.measured
+		var list []measured
+		for _, r := range rows {
+			if !r.goes {
+				list = append(list, r.measured)
+			}
 		}
 		return errors.Join(c.encode(f.out.value, listOf(list)), unreached(sites, nil))
 	}

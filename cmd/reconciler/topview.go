@@ -56,7 +56,7 @@ func newTopView(sites []*site, sortBy string) *topView {
 
 // update takes in what a host said, or why nothing is known of it any more.
 func (v *topView) update(host string, found []measured, err error) {
-	h := v.of[host]
+	h, found := v.of[host], rowsOf(found)
 	h.found, h.err, h.heard = found, err, true
 	was := h.cpu
 	h.cpu = make(map[string][]*float64, len(found))
@@ -100,9 +100,12 @@ func (v *topView) rows() []topRow {
 
 // sumOf is a host as a row. What isn't known of one daemon isn't known of their sum.
 func sumOf(host string, of []topRow) topRow {
-	sum := topRow{measured: measured{Host: host, Sample: spec.Sample{Name: plural(len(of), "daemon"), State: spec.Exited}, Rates: &spec.Rate{}}}
-	first := true
+	sum := topRow{measured: measured{Host: host, Sample: spec.Sample{State: spec.Exited}, Rates: &spec.Rate{}}}
+	first, daemons := true, 0
 	for _, r := range of {
+		if !r.goes {
+			daemons++
+		}
 		if r.State == spec.Exited {
 			continue
 		}
@@ -119,6 +122,7 @@ func sumOf(host string, of []topRow) topRow {
 		add(first, &sum.OpenFiles, r.OpenFiles)
 		first, sum.State = false, spec.Running
 	}
+	sum.Name = plural(daemons, "daemon")
 	return sum
 }
 
@@ -188,8 +192,10 @@ func (v *topView) summary() string {
 			reached++
 		}
 		for _, m := range h.found {
-			daemons++
-			if m.State == spec.Running {
+			if !m.goes {
+				daemons++
+			}
+			if m.State == spec.Running && !m.goes {
 				running++
 			}
 			if m.Rates != nil && m.Rates.CPU != nil {

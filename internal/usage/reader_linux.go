@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -19,7 +18,7 @@ import (
 
 // Reader reads figures, and remembers of one pass what the next needs. It is for one goroutine at a time. The zero Reader is ready for use.
 type Reader struct {
-	memories map[string]*memory // by daemon
+	memories memories
 	devices  map[string]bool
 	own      string // network namespace
 	files    files
@@ -50,7 +49,7 @@ func (r *Reader) Ports(_ context.Context, s *spec.Sample) {
 
 // Forget forgets daemons that aren't there any more.
 func (r *Reader) Forget(gone func(name string) bool) {
-	maps.DeleteFunc(r.memories, func(name string, _ *memory) bool { return gone(name) })
+	r.memories.forget(gone)
 }
 
 // memory is what is remembered of an instance.
@@ -64,22 +63,10 @@ type memory struct {
 	spacePID int
 }
 
-func (r *Reader) memoryOf(s *spec.Sample) *memory {
-	m := r.memories[s.Name]
-	if m == nil || m.instance != s.Instance {
-		if r.memories == nil {
-			r.memories = map[string]*memory{}
-		}
-		m = &memory{instance: s.Instance}
-		r.memories[s.Name] = m
-	}
-	return m
-}
-
 // Read fills in what the instance that s names has used.
 func (r *Reader) Read(_ context.Context, s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), procfs.SinceBoot()
-	m := r.memoryOf(s)
+	m := r.memories.of(s)
 	if of.Dir != "" {
 		switch err := r.readGroup(s, of.Dir, m); {
 		case err != nil && isGone(err):

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 
 // Reader reads figures, and remembers of one pass what the next needs. It is for one goroutine at a time. The zero Reader is ready for use.
 type Reader struct {
-	memories map[string]memory // by daemon
+	memories memories
 	began    time.Time
 }
 
@@ -40,22 +39,16 @@ func (r *Reader) Rest() {}
 
 // Forget forgets daemons that aren't there any more.
 func (r *Reader) Forget(gone func(name string) bool) {
-	maps.DeleteFunc(r.memories, func(name string, _ memory) bool { return gone(name) })
+	r.memories.forget(gone)
 }
 
 // Read fills in what the instance that s names has used, of all its processes together. What this system doesn't tell of one of them stays nil.
 func (r *Reader) Read(ctx context.Context, s *spec.Sample, of Subject) {
 	s.At, s.Clock = time.Now(), time.Since(r.began)
 	s.PIDs = slices.Sorted(slices.Values(of.PIDs))
-	now, was := &tally{}, r.memories[s.Name]
-	last := was.last
-	if was.instance != s.Instance {
-		last = nil
-	}
-	if r.memories == nil {
-		r.memories = map[string]memory{}
-	}
-	r.memories[s.Name] = memory{s.Instance, now}
+	m, now := r.memories.of(s), &tally{}
+	last := m.last
+	m.last = now
 
 	procs := map[process]times{}
 	var memory, tasks, files int64

@@ -135,6 +135,8 @@ type LogOptions struct {
 	Since time.Time
 	// Previous selects what the instance before this one wrote.
 	Previous bool
+	// Later selects, of two copies that run, what the later one wrote, where what they wrote can be told apart; a file has it together.
+	Later bool
 }
 
 // Refusal is the error for what a daemon must have, by cgroup.required or sandbox.required, and loses here. It wraps ErrUnsupported.

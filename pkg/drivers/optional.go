@@ -46,6 +46,8 @@ type Place struct {
 	// Cgroup is as in Observed, Dir the directory of it; empty where it has none of its own. Then PIDs are its processes, those included that have ended and whose parent hasn't noticed.
 	Cgroup, Dir string
 	PIDs        []int
+	// Outgoing is where the instance before this one is, as long as both run (see spec.Observed); nil where there is no such.
+	Outgoing *Place
 }
 
 // Logger is a Driver whose daemons' output doesn't go to the log file of the tool's own, as that of units goes to the journal.

@@ -67,7 +67,7 @@ func (s *slots) AtBoot(ctx context.Context, name string, start bool) error {
 	return b.AtBoot(ctx, spec.SecondName(name), start)
 }
 
-// Logs is of the copy that came later.
+// Logs asks for what the copy that came later wrote; a driver that keeps each copy's apart gives that of both, unless opts say otherwise.
 func (s *slots) Logs(ctx context.Context, name string, w io.Writer, opts LogOptions) (handled bool, err error) {
 	l, ok := Find[Logger](s.Driver)
 	if !ok {
@@ -105,7 +105,7 @@ type placingSlots struct {
 	placer Placer
 }
 
-// Places are those of the copies that came later. Both slots are asked for at once, and only of a daemon that has two copies it is looked which one that is.
+// Places are those of the copies that came later, each with that of the one before. Both slots are asked for at once, and only of a daemon that has two copies it is looked which is which.
 func (s *placingSlots) Places(ctx context.Context, names ...string) ([]Place, error) {
 	ask := slices.Clone(names)
 	for _, name := range names {
@@ -132,16 +132,30 @@ func (s *placingSlots) Places(ctx context.Context, names ...string) ([]Place, er
 		p := first
 		switch {
 		case is(first) && is(second):
-			if name, err = s.current(ctx, name); err == nil { // else it is Unknown, and the driver says so of the first
-				p = copies[name]
-			}
+			p = s.later(ctx, first, second)
 		case is(second):
 			p = second
 		}
-		p.Name = names[i]
+		p.Name = name
 		places[i] = p
 	}
 	return places, nil
+}
+
+// later is the one of two copies that came later, with the one before.
+func (s *placingSlots) later(ctx context.Context, first, second Place) Place {
+	now, err := s.current(ctx, first.Name)
+	if err != nil {
+		return first // it is Unknown, and the driver says so of the first
+	}
+	p, before := first, second
+	if now == second.Name {
+		p, before = second, first
+	}
+	if before.Name = first.Name; before.State == spec.Running {
+		p.Outgoing = &before
+	}
+	return p
 }
 
 // is tells whether there is anything of a copy.

@@ -185,7 +185,7 @@ const (
 // quoting adds the last lines of a daemon's log to what failed.
 func (e *Engine) quoting(ctx context.Context, name string, failure error) error {
 	var b bytes.Buffer
-	if err := e.host.Logs(ctx, name, &b, drivers.LogOptions{Tail: 5, Bytes: longestLook}); err != nil || b.Len() == 0 {
+	if err := e.host.Logs(ctx, name, &b, drivers.LogOptions{Tail: 5, Bytes: longestLook, Later: true}); err != nil || b.Len() == 0 {
 		return failure
 	}
 	var last strings.Builder

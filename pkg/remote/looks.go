@@ -76,8 +76,12 @@ func (l *look) belongsTo(names []string) bool {
 // ageing returns a copy of w, and the times in it that only grow while nothing happens.
 func (w observed) ageing() (c *observed, ages []*time.Duration) {
 	c = &w
+	if w.Outgoing != nil && w.Outgoing.Exit == nil {
+		c.Outgoing = new(*w.Outgoing)
+		ages = append(ages, &c.Outgoing.Up)
+	}
 	if w.Instance == nil {
-		return c, nil
+		return c, ages
 	}
 	in := *w.Instance
 	c.Instance = &in
@@ -101,10 +105,10 @@ const tagLen = 16
 func (w observed) tag(now time.Duration) (string, error) {
 	c, ages := w.ageing()
 	for _, a := range ages {
-		*a = now - *a
+		*a = (now - *a).Round(time.Second)
 	}
 	if in := c.Instance; in != nil {
-		in.Up, c.ExitSince, c.LastSince = in.Up.Round(time.Second), c.ExitSince.Round(time.Second), c.LastSince.Round(time.Second)
+		in.Up = in.Up.Round(time.Second)
 	}
 	b, err := json.Marshal(c)
 	if err != nil {

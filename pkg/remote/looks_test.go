@@ -154,3 +154,19 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d are remembered", len(m.all))
 	}
 }
+
+// TestTwoCopiesAtRestAreNoNews: of both only the age changes.
+func TestTwoCopiesAtRestAreNoNews(t *testing.T) {
+	look := func(up time.Duration) observed {
+		return packObserved(spec.Observed{Name: "web", State: spec.Running, Instance: &spec.Instance{ID: "b", Up: up}, Outgoing: &spec.Instance{ID: "a", Up: time.Hour + up}})
+	}
+	first, err := look(0).tag(0)
+	later, err2 := look(time.Minute).tag(time.Minute)
+	if err != nil || err2 != nil || first != later {
+		t.Errorf("a minute later it is told again: %s, %s; %v, %v", first, later, err, err2)
+	}
+	k := &known{"", 0, look(0)}
+	if o := k.as(time.Minute); o.Instance.Up != time.Minute || o.Outgoing.Up != time.Hour+time.Minute || k.w.Outgoing.Up != time.Hour {
+		t.Errorf("a minute later they are up for %v and %v", o.Instance.Up, o.Outgoing.Up)
+	}
+}

@@ -43,6 +43,8 @@ type Sample struct {
 	Ports []Port `json:"ports,omitzero"`
 	// Missing says of figures why they aren't known, by their paths, as in memory.peak.
 	Missing []Loss `json:"missing,omitempty"`
+	// Outgoing has the figures of the instance before this one, as long as both run (see Observed); they are no part of the others.
+	Outgoing *Sample `json:"outgoing,omitempty"`
 }
 
 // CPUUse is CPU time, of all cores together.

@@ -47,6 +47,29 @@ func slotCases() []testCase {
 				b.t.Errorf("another value sees %+v", other)
 			}
 		}},
+		{"each copy has a place", func(b *bench) {
+			_, both, d := b.beside()
+			p, ok := drivers.Find[drivers.Placer](b.Driver)
+			if !ok {
+				return
+			}
+			place := func(names ...string) drivers.Place {
+				places, err := p.Places(b.ctx(), names...)
+				if err != nil || len(places) != 1 || places[0].Name != "web" || places[0].Instance != both.Instance.ID {
+					b.t.Fatalf("asked for %v: %+v, %v", names, places, err)
+				}
+				return places[0]
+			}
+			for _, names := range [][]string{{"web"}, nil} {
+				if out := place(names...).Outgoing; out == nil || out.Name != "web" || out.State != spec.Running || out.Instance != both.Outgoing.ID {
+					b.t.Errorf("asked for %v: the one that is to go is at %+v, want %s", names, out, both.Outgoing.ID)
+				}
+			}
+			b.must(spec.VerbRetire, d)
+			if out := place("web").Outgoing; out != nil {
+				b.t.Errorf("the one that went is at %+v", out)
+			}
+		}},
 		{"each copy is told its slot", func(b *bench) {
 			b.beside()
 			for _, want := range []string{"generation 1 in slot 0", "generation 2 in slot 1"} {

@@ -59,8 +59,14 @@ func (h *Host) Reopen() *Host {
 	return &Host{drivers: ds, Journal: h.Journal, s: h.s}
 }
 
-// Fake returns the first driver, where it is a Fake.
-func (h *Host) Fake() *Fake { return h.drivers[0].(*Fake) }
+// Fake returns the first driver, where it is a Fake, or decorates one; else it panics.
+func (h *Host) Fake() *Fake {
+	f, ok := drivers.Find[*Fake](h.drivers[0])
+	if !ok {
+		panic(fmt.Sprintf("driver %T is no fake", h.drivers[0]))
+	}
+	return f
+}
 
 // Probes sets what every probe comes to, by daemon; nil makes all pass.
 func (h *Host) Probes(f func(ctx context.Context, daemon string, h spec.Health) error) {
@@ -173,7 +179,7 @@ func (h *Host) Get(_ context.Context, digest string) ([]byte, error) {
 // Logs copies the log that the daemon's simulated processes appended to; it knows no time and doesn't follow.
 func (h *Host) Logs(_ context.Context, daemon string, w io.Writer, opts drivers.LogOptions) error {
 	for _, d := range h.drivers {
-		f, ok := d.(*Fake)
+		f, ok := drivers.Find[*Fake](d)
 		if !ok {
 			continue
 		}

@@ -55,6 +55,12 @@ func (h *Host) Stats(ctx context.Context, q drivers.StatsQuery) ([]spec.Sample, 
 					fill(s)
 				}
 			}
+			if out := o.Outgoing; out != nil && out.ID != "" && out.Exit == nil {
+				s.Outgoing = &spec.Sample{Name: names[i], State: spec.Running, Driver: d.Kind(), At: s.At, Clock: clock, Instance: out.ID, PIDs: []int{out.PID}}
+				if fill != nil {
+					fill(s.Outgoing)
+				}
+			}
 		}
 	}
 	return all, nil

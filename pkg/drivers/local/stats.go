@@ -118,23 +118,31 @@ func (h *Host) sample(ctx context.Context, names []string, q drivers.StatsQuery)
 		clear(s.kept)
 		s.all, s.began = make([]string, 0, len(places)), began
 	}
-	for _, p := range places {
-		one := spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: p.driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
-		if p.State == spec.Running {
-			of := usage.Subject{Dir: p.Dir, PIDs: p.PIDs}
-			if q.Bare {
-				s.reader.Processes(ctx, &one, of)
-			} else {
-				s.reader.Read(ctx, &one, of)
-			}
-			if one.PIDs != nil && !q.Bare {
-				fillGPUs(&one, said, gpuErr)
-			}
-			if q.Ports {
-				s.reader.Ports(ctx, &one)
-			}
+	read := func(p drivers.Place, driver spec.DriverKind) *spec.Sample {
+		one := &spec.Sample{Name: p.Name, State: p.State, Message: p.Message, Driver: driver, Instance: p.Instance, Cgroup: p.Cgroup, At: began}
+		if p.State != spec.Running {
+			return one
 		}
-		s.kept[p.Name] = kept{one, began, q.Ports, q.Bare}
+		of := usage.Subject{Dir: p.Dir, PIDs: p.PIDs}
+		if q.Bare {
+			s.reader.Processes(ctx, one, of)
+		} else {
+			s.reader.Read(ctx, one, of)
+		}
+		if one.PIDs != nil && !q.Bare {
+			fillGPUs(one, said, gpuErr)
+		}
+		if q.Ports {
+			s.reader.Ports(ctx, one)
+		}
+		return one
+	}
+	for _, p := range places {
+		one := read(p.Place, p.driver)
+		if p.Outgoing != nil {
+			one.Outgoing = read(*p.Outgoing, p.driver)
+		}
+		s.kept[p.Name] = kept{*one, began, q.Ports, q.Bare}
 		if names == nil {
 			s.all = append(s.all, p.Name)
 		}

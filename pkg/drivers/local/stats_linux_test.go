@@ -213,3 +213,20 @@ func TestBareStats(t *testing.T) {
 		t.Errorf("%+v", again)
 	}
 }
+
+// TestBothCopiesOfADaemonAreMeasured, each by itself, and each goes on from what was remembered of it.
+func TestBothCopiesOfADaemonAreMeasured(t *testing.T) {
+	h, p := measured()
+	web := p.places["web"]
+	web.Outgoing = &drivers.Place{Name: "web", State: spec.Running, Instance: "i0", PIDs: []int{os.Getppid()}}
+	p.places["web"] = web
+	for _, bare := range []bool{false, true} {
+		s := stats(t, h, drivers.StatsQuery{Names: []string{"web"}, Bare: bare, Ports: true})[0]
+		if s.Instance != "i1" || !slices.Equal(s.PIDs, []int{os.Getpid()}) {
+			t.Errorf("the present one is %+v", s)
+		}
+		if out := s.Outgoing; out == nil || out.Name != "web" || out.Instance != "i0" || !slices.Equal(out.PIDs, []int{os.Getppid()}) || out.Ports == nil || !bare && out.Memory.Current == nil {
+			t.Errorf("the one that is to go is %+v", out)
+		}
+	}
+}

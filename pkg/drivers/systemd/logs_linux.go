@@ -39,7 +39,11 @@ func (d *Driver) Logs(ctx context.Context, name string, w io.Writer, o drivers.L
 	if !o.Since.IsZero() {
 		args = append(args, "--since=@"+strconv.FormatFloat(float64(o.Since.UnixMicro())/1e6, 'f', 6, 64))
 	}
-	matches := d.matches(f.unit)
+	units := unitsOf(f.unit, f.stamp())
+	if o.Later {
+		units = []string{f.unit}
+	}
+	matches := d.matches(units...)
 	switch {
 	case o.Previous:
 		id, err := d.previous(ctx, f)
@@ -55,24 +59,41 @@ func (d *Driver) Logs(ctx context.Context, name string, w io.Writer, o drivers.L
 
 // LogPlace is the command that shows what a daemon wrote.
 func (d *Driver) LogPlace(s *spec.Stamp) string {
-	switch unit := spec.UnitName(s.Name, s.Spec.Cgroup); {
+	which := strings.Join(unitsOf(spec.UnitName(s.Name, s.Spec.Cgroup), s), " -u ")
+	switch {
 	case s.Spec.Log.Path != "":
 		return ""
 	case d.scope.user:
-		return "the journal (journalctl --user -u " + unit + ")"
+		return "the journal (journalctl --user -u " + which + ")"
 	default:
-		return "the journal (journalctl -u " + unit + ")"
+		return "the journal (journalctl -u " + which + ")"
 	}
 }
 
-// matches select what the processes of a unit wrote, to stdout, stderr or syslog, and not what systemd says about it or, before it becomes the program, in its name:
-// systemd.journal-fields(7). Of one field any value matches.
-func (d *Driver) matches(unit string) []string {
-	which := []string{"_TRANSPORT=stdout", "_TRANSPORT=syslog"}
-	if d.scope.user {
-		return append(which, "_SYSTEMD_USER_UNIT="+unit, "_UID="+strconv.Itoa(os.Geteuid()))
+// unitsOf are all units that a daemon's lines are from: unit, and of one that is updated by a second copy the units of both slots, for they take turns.
+func unitsOf(unit string, s *spec.Stamp) []string {
+	applied, name := s.Spec, s.Name
+	if s.Slot != nil {
+		applied = s.Slot.Spec
+		name, _ = spec.LogicalName(name)
 	}
-	return append(which, "_SYSTEMD_UNIT="+unit)
+	if !applied.Slots() {
+		return []string{unit}
+	}
+	return []string{spec.UnitName(name, applied.Cgroup), spec.UnitName(spec.SecondName(name), applied.InSlot(1).Cgroup)}
+}
+
+// matches select what the processes of units wrote, to stdout, stderr or syslog, and not what systemd says about it or, before it becomes the program, in its name:
+// systemd.journal-fields(7). Of one field any value matches.
+func (d *Driver) matches(units ...string) []string {
+	which, field := []string{"_TRANSPORT=stdout", "_TRANSPORT=syslog"}, "_SYSTEMD_UNIT="
+	if d.scope.user {
+		which, field = append(which, "_UID="+strconv.Itoa(os.Geteuid())), "_SYSTEMD_USER_UNIT="
+	}
+	for _, u := range units {
+		which = append(which, field+u)
+	}
+	return which
 }
 
 // errEnough ends the reading of a journal.
@@ -102,7 +123,7 @@ func (d *Driver) previous(ctx context.Context, f *finding) (string, error) {
 		found = entry.ID
 		return errEnough
 	}
-	args := append([]string{"--no-pager", "--quiet", "--reverse", "--output=json", "--output-fields=_SYSTEMD_INVOCATION_ID"}, d.matches(f.unit)...)
+	args := append([]string{"--no-pager", "--quiet", "--reverse", "--output=json", "--output-fields=_SYSTEMD_INVOCATION_ID"}, d.matches(unitsOf(f.unit, f.stamp())...)...)
 	if err := d.journal(ctx, find, args...); err != nil && !errors.Is(err, errEnough) {
 		return "", err
 	}
