@@ -98,7 +98,7 @@ type Journal interface {
 	Events(ctx context.Context, since time.Time, follow bool, yield func(spec.Event) bool) error
 	// History returns the revisions of a daemon, oldest first.
 	History(ctx context.Context, name string) ([]spec.Revision, error)
-	// Archive remembers a revision, durably, and forgets those beyond the limit.
+	// Archive remembers a revision, durably, and forgets those beyond the limit. One that is remembered as Ready stays so, unless it Failed: it may be unwell now, and was good.
 	Archive(ctx context.Context, r spec.Revision) error
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,5 +60,34 @@ func TestHistoryOfARunSaysWhatWasSeenReady(t *testing.T) {
 		k.src.set(nil, manifest("web", checked(), args("new")))
 		k.after(5 * time.Second)
 		alike(t, "history", b.remembered(t), "1 ready", "2 never ready")
+	})
+}
+
+// TestWhatWasGoodIsGoneBackTo though it is unwell in the moment in which it is replaced: not the one before it, which was good once, too.
+func TestWhatWasGoodIsGoneBackTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		var unwell atomic.Bool
+		b.Probes(func(context.Context, string, spec.Health) error {
+			if unwell.Load() || slices.Contains(b.state(t, "web").Stamp.Spec.Args, "bad") {
+				return errors.New("HTTP 500")
+			}
+			return nil
+		})
+		version := func(word string) *spec.Daemon { return manifest("web", checked(), updated(), args(word)) }
+		k := keep(t, b, RunOptions{}, version("one"))
+		k.after(10 * time.Minute)
+		k.src.set(nil, version("two"))
+		k.after(10 * time.Minute)
+		unwell.Store(true)
+		k.after(time.Minute)
+		k.src.set(nil, version("bad"))
+		k.after(time.Second)
+		unwell.Store(false)
+		k.after(5 * time.Minute)
+		if r := running(t, b); r != "Running two" {
+			t.Errorf("it is %s", r)
+		}
+		alike(t, "history", b.remembered(t), "1 ready", "2 ready", "3 never ready", "4 never ready")
 	})
 }

@@ -292,6 +292,11 @@ type Revision struct {
 	Failed string `json:"failed,omitempty"`
 }
 
+// StillReady says whether r, which was seen Ready, is the same revision as again, and isn't given up on there.
+func (r Revision) StillReady(again Revision) bool {
+	return r.Ready && again.Failed == "" && r.Generation == again.Generation && r.Digest == again.Digest && r.AppliedAt.Equal(again.AppliedAt)
+}
+
 // Secret is a value that formats, marshals and logs as "(secret)".
 type Secret struct{ value string }
 

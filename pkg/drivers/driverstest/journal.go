@@ -99,7 +99,10 @@ func (x Journal) History(_ context.Context, name string) ([]spec.Revision, error
 func (x Journal) Archive(_ context.Context, r spec.Revision) error {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
-	h := slices.DeleteFunc(slices.Clone(x.j.history[r.Name]), func(o spec.Revision) bool { return o.Generation == r.Generation })
+	h := slices.DeleteFunc(slices.Clone(x.j.history[r.Name]), func(o spec.Revision) bool {
+		r.Ready = r.Ready || o.StillReady(r)
+		return o.Generation == r.Generation
+	})
 	h = append(h, r)
 	slices.SortFunc(h, func(a, b spec.Revision) int { return cmp.Compare(a.Generation, b.Generation) })
 	x.j.history[r.Name] = h[max(0, len(h)-HistoryLimit):]

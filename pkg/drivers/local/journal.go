@@ -121,6 +121,9 @@ func (h *Host) Archive(_ context.Context, r spec.Revision) error {
 }
 
 func (h *Host) archive(r spec.Revision) error {
+	if old, err := h.revision(r.Name, r.Generation); err == nil && old != nil {
+		r.Ready = r.Ready || old.StillReady(r)
+	}
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err

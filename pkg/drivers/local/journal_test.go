@@ -160,3 +160,22 @@ func TestADamagedRevisionIsNamed(t *testing.T) {
 		t.Errorf("got %v, want an error that names %s", err, path)
 	}
 }
+
+// TestWhatWasReadyStaysSo unless it failed, or the name began a new life.
+func TestWhatWasReadyStaysSo(t *testing.T) {
+	h := newHost(t)
+	good := spec.Revision{Stamp: stamp("web", 1, ""), Ready: true}
+	unwell, failed, anew := spec.Revision{Stamp: good.Stamp}, spec.Revision{Stamp: good.Stamp, Failed: "not Ready"}, spec.Revision{Stamp: good.Stamp}
+	anew.AppliedAt = time.Unix(1, 0).UTC()
+	for _, c := range []struct {
+		what string
+		now  spec.Revision
+		want bool
+	}{{"seen Ready", good, true}, {"unwell", unwell, true}, {"failed", failed, false}, {"seen Ready again", good, true}, {"made anew", anew, false}} {
+		archive(t, h, c.now)
+		past, err := h.History(t.Context(), "web")
+		if err != nil || len(past) != 1 || past[0].Ready != c.want {
+			t.Errorf("%s: %+v, %v", c.what, past, err)
+		}
+	}
+}
