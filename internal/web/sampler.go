@@ -27,7 +27,7 @@ type sampled struct {
 	began time.Time // the last good read
 	// tried is closed once it was read, or couldn't be.
 	tried chan struct{}
-	// soon holds a value where somebody is about to ask.
+	// soon holds a value where somebody is about to ask, or has just taken figures that are old.
 	soon chan struct{}
 
 	// Under Sampler.mu, of which the maps' contents are never changed.
@@ -108,13 +108,19 @@ func (s *Sampler) Measure(ctx context.Context, age time.Duration) {
 	wg.Wait()
 }
 
-// Expect is as View has it.
+// Expect is as View has it. Figures that are older are read anew once they were taken, for whoever comes next.
 func (s *Sampler) Expect(ctx context.Context, age time.Duration) {
 	for _, h := range s.asked(age) {
 		select {
 		case <-h.tried:
 		case <-ctx.Done():
 			return
+		}
+		s.mu.Lock()
+		old := time.Since(h.nowAt) > age
+		s.mu.Unlock()
+		if old {
+			h.hurry()
 		}
 	}
 }
@@ -160,10 +166,15 @@ func (s *Sampler) hurry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.hosts {
-		select {
-		case h.soon <- struct{}{}:
-		default:
-		}
+		h.hurry()
+	}
+}
+
+// hurry has the host read as soon as nobody reads it.
+func (h *sampled) hurry() {
+	select {
+	case h.soon <- struct{}{}:
+	default:
 	}
 }
 

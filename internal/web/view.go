@@ -27,7 +27,8 @@ type View interface {
 	// read once for an age that they accept. A host that can't be read leaves its daemons without figures.
 	Measure(ctx context.Context, age time.Duration)
 	// Expect is for who takes the figures as they are, and comes again: of those who come at regular intervals it learns when that is, and has the figures read by then, so that they
-	// are no older than age. It waits for nothing but the first figures of a host that was never read, until ctx has ended.
+	// are no older than age. Those of others are of when somebody asked before, or of the last PastEvery. It waits for nothing but the first figures of a host that was never read,
+	// until ctx has ended.
 	Expect(ctx context.Context, age time.Duration)
 	// Usage is what a daemon used when its host was read last, which is every PastEvery at least; ok is false where that isn't known. It costs no I/O.
 	Usage(host, name string) (u Usage, ok bool)

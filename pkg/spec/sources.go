@@ -13,15 +13,14 @@ import (
 func expand(sources []string, o LoadOptions) ([]string, Problems) {
 	var files []string
 	var ps Problems
-	seen := map[string]bool{}
+	seen := newPaths()
 	for _, source := range sources {
 		found, err := sourceFiles(source, o.Recursive)
 		if err != nil {
 			ps = append(ps, Problem{File: source, Message: err.Error()})
 		}
 		for _, f := range found {
-			if id := absolute(f); !seen[id] {
-				seen[id] = true
+			if seen.add(f) {
 				files = append(files, f)
 			}
 		}
@@ -34,9 +33,12 @@ func expand(sources []string, o LoadOptions) ([]string, Problems) {
 
 // inventory adds the files that hosts are declared in to those of the sources, each once.
 func inventory(files []string, ps Problems, hosts []string) ([]string, Problems) {
-	seen := map[string]bool{}
+	if len(hosts) == 0 {
+		return files, ps
+	}
+	seen := newPaths()
 	for _, f := range files {
-		seen[absolute(f)] = true
+		seen.add(f)
 	}
 	for _, source := range hosts {
 		found, err := hostFiles(source)
@@ -44,8 +46,7 @@ func inventory(files []string, ps Problems, hosts []string) ([]string, Problems)
 			ps = append(ps, Problem{File: source, Message: reason(err).Error()})
 		}
 		for _, f := range found {
-			if id := absolute(f); !seen[id] {
-				seen[id] = true
+			if seen.add(f) {
 				files = append(files, f)
 			}
 		}
@@ -78,12 +79,30 @@ func (p *parsed) hostsOnly() {
 	}
 }
 
-// absolute is the name by which two spellings of a path are one.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil && path != "-" {
-		return abs
+// paths is a set in which two spellings of a path are one. The working directory is asked for once, and not for each of them.
+type paths struct {
+	dir string // empty where it isn't known
+	all map[string]bool
+}
+
+func newPaths() *paths {
+	dir, _ := os.Getwd() // without it each spelling is a path
+	return &paths{dir, map[string]bool{}}
+}
+
+// add tells whether the path is new.
+func (p *paths) add(path string) bool {
+	id := path
+	if path != "-" && p.dir != "" {
+		if id = filepath.Clean(path); !filepath.IsAbs(id) {
+			id = filepath.Join(p.dir, id)
+		}
 	}
-	return path
+	if p.all[id] {
+		return false
+	}
+	p.all[id] = true
+	return true
 }
 
 // sourceFiles lists the files of one source.
