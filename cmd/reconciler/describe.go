@@ -137,6 +137,9 @@ func (s *session) describe(b *bytes.Buffer, v reconcile.View, a about) {
 	if o.Paused != nil {
 		p.field("Paused", "since "+when(o.Paused.At, now)+by(o.Paused.By)+"; reconciler start starts it again")
 	}
+	if o.Held != nil {
+		p.field("Rollout", "paused since "+when(o.Held.At, now)+by(o.Held.By)+"; reconciler rollout resume lets changes of it go on")
+	}
 	describeInstance(p, o, now)
 	describeDetail(p, a.detail)
 	p.field("Health", st.Health)

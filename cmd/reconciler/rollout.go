@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -163,11 +161,7 @@ func (c *cli) printHistory(revs []spec.Revision) error {
 
 // changedFields names what differs between two revisions.
 func changedFields(old, new spec.Stamp) string {
-	var fields []string
-	for _, ch := range spec.Diff(old, &spec.Daemon{Metadata: new.Metadata, Spec: new.Spec, Digest: new.Digest}) {
-		fields = append(fields, ch.Field)
-	}
-	return strings.Join(fields, " ")
+	return fieldsOf(spec.Diff(old, &spec.Daemon{Metadata: new.Metadata, Spec: new.Spec, Digest: new.Digest}))
 }
 
 func (c *cli) undoCmd() *cobra.Command {
@@ -243,88 +237,4 @@ before the old one is stopped. It is what reconciler restart does.`,
 			return s.Restart(ctx, names, o)
 		},
 	})
-}
-
-func (c *cli) rolloutStatusCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "status " + daemonsArgs, Short: "Wait until what was applied is Ready", ValidArgsFunction: c.completeNames,
-		Long: "Say how far what was applied last has come, and wait until the daemons are Ready with it. One that is stalled ends the wait with exit status 1.",
-	}
-	var t aims
-	c.inputFlags(cmd, &t.inputs)
-	c.hostsFlags(cmd, &t.hostFlags)
-	watch := cmd.Flags().BoolP("watch", "w", true, "wait for the end; false says how it is now, with exit status 0 where all are Ready")
-	timeout := timeoutFlag(cmd, -1, "how long each may take; 0 checks once, negative is a week")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		all, err := c.meant(cmd.Context(), t, args, c.looking)
-		if err != nil {
-			return err
-		}
-		defer closeSites(sitesOf(all))
-		if !*watch {
-			*timeout = 0
-		}
-		var errs []error
-		for _, m := range all {
-			if m.lost != nil {
-				errs = append(errs, m.lost)
-				continue
-			}
-			for _, name := range m.names {
-				errs = append(errs, c.rolloutStatus(cmd.Context(), m.site, name, *timeout))
-			}
-		}
-		if len(errs) == 1 {
-			return errs[0]
-		}
-		return errors.Join(errs...)
-	}
-	return cmd
-}
-
-// rolloutStatus prints each new state of the rollout, once.
-func (c *cli) rolloutStatus(ctx context.Context, s *site, name string, timeout seconds) error {
-	if _, err := s.look(ctx, name); err != nil {
-		return err
-	}
-	var printed string
-	var last reconcile.View
-	err := s.waitAtMost(ctx, []string{name}, timeout, func(v reconcile.View) bool {
-		last = v
-		if text := rolloutText(s.at, v); text != printed {
-			printed = text
-			fmt.Fprintln(c.out, text)
-		}
-		return rolledOut(v) || stalled(v)
-	})
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return &exit{exitTimeout, fmt.Errorf("wait for the rollout of daemon %s on %s: %s", name, s.host.Name(), found(s.at, last))}
-	case err != nil:
-		return err
-	case stalled(last), !rolledOut(last):
-		return fmt.Errorf("wait for the rollout of daemon %s on %s: it is stalled; %s", name, s.host.Name(), found(s.at, last))
-	}
-	return nil
-}
-
-func rolledOut(v reconcile.View) bool {
-	o := v.Observed
-	ready := goal{"condition", spec.Ready, string(spec.True)}
-	return o.Stamp != nil && o.Instance != nil && ready.met(v)
-}
-
-func stalled(v reconcile.View) bool {
-	return goal{"condition", spec.Stalled, string(spec.True)}.met(v) || v.Observed.State == spec.Absent
-}
-
-func rolloutText(at string, v reconcile.View) string {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%sdaemon/%s revision %d: ", hostPrefix(at), clean(v.Observed.Name), generation(v.Observed.Stamp))
-	if rolledOut(v) && !stalled(v) {
-		b.WriteString("rolled out")
-	} else {
-		b.WriteString(clean(found(at, v)))
-	}
-	return b.String()
 }

@@ -6,6 +6,9 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
+// RolloutHeld is the reason for which a daemon is Reconciling while a change of it waits for the end of a pause.
+const RolloutHeld = "RolloutPaused"
+
 // Judge says in conditions how a daemon is. It is pure. d is what Plan came to for it, h what its health checks came to, stepErr what the last step failed with.
 func Judge(d Decision, o spec.Observed, h Health, stepErr error) []spec.Condition {
 	var gen int64
@@ -27,7 +30,7 @@ func Judge(d Decision, o spec.Observed, h Health, stepErr error) []spec.Conditio
 	case d.Held != "" && o.Held == nil:
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "ProgramFailed", Message: d.Held}
 	case d.Held != "":
-		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: "RolloutPaused", Message: d.Held}
+		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.True, Reason: RolloutHeld, Message: d.Held}
 	case d.Action == Frozen:
 		reconciling = spec.Condition{Type: spec.Reconciling, Status: spec.ConditionUnknown, Reason: "Unreachable", Message: d.Reason}
 	case d.Action == Waiting:
