@@ -44,6 +44,8 @@ type State struct {
 	Due string
 	// Program is what was built last; its Path is empty where nothing was, or where that is gone or isn't what was built.
 	Program File
+	// Compiler is what the command begins with.
+	Compiler File
 	// Took is how long the last build took, and Built says that it was just now.
 	Took  time.Duration
 	Built bool
@@ -85,7 +87,7 @@ func (b *Builder) look(ctx context.Context, j Job) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	s := State{Digest: src.digest(), source: src}
+	s := State{Digest: src.digest(), Compiler: File{Path: src.Tool, Digest: src.ToolDigest}, source: src}
 	if old == nil {
 		s.Due = "it was never built here"
 		return s, nil
@@ -112,17 +114,30 @@ func orElse(s, other string) string {
 }
 
 func (b *Builder) source(ctx context.Context, j Job) (source, error) {
-	path, err := j.tool(b.o.Env)
+	tool, err := b.Compiler(j)
 	if err != nil {
 		return source{}, err
 	}
+	src, err := b.without(ctx, j)
+	src.Tool, src.ToolDigest = tool.Path, tool.Digest
+	return src, err
+}
+
+// Compiler is the program that the job's command begins with. It is read, and nothing is run. One that lies beside inputs which have yet to be fetched has no digest: it comes with
+// them, and theirs says it all.
+func (b *Builder) Compiler(j Job) (File, error) {
+	if j.Fetch != nil && j.bringsTool() {
+		return File{Path: filepath.Join(j.Dir, j.Command[0])}, nil
+	}
+	path, err := j.tool(b.o.Env)
+	if err != nil {
+		return File{}, err
+	}
 	tool, err := b.files.read(path)
 	if err != nil {
-		return source{}, fmt.Errorf("build %s: look at its compiler: %w", j.Name, err)
+		return File{}, fmt.Errorf("build %s: look at its compiler: %w", j.Name, err)
 	}
-	src, err := b.without(ctx, j)
-	src.Tool, src.ToolDigest = path, tool.Digest
-	return src, err
+	return tool, nil
 }
 
 // without is the source of a job without its compiler.

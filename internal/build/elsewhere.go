@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Elsewhere is a program that is built on another host, as it looks from here: of its compiler nothing is known.
+// Elsewhere is a program that is built on another host, as it looks from here: of its compiler is known what it was when it was noted.
 type Elsewhere struct {
 	// Digest is that of the inputs, the command and its environment.
 	Digest string
@@ -20,6 +20,14 @@ type Elsewhere struct {
 	Program File
 
 	source source
+}
+
+// Recompiled says that the host's compiler isn't the one any more that made Program; empty where it is, or where that wasn't noted.
+func (e Elsewhere) Recompiled(now File) string {
+	if e.source.ToolDigest == "" || e.source.ToolDigest == now.Digest {
+		return ""
+	}
+	return now.Path + " changed"
 }
 
 // LookElsewhere says whether a program has to be built on host, by what was noted of that.
@@ -38,13 +46,14 @@ func (b *Builder) LookElsewhere(ctx context.Context, j Job, host string) (Elsewh
 	case err != nil:
 		return e, fmt.Errorf("look up when %s was built on %s last: %w", j.Name, host, err)
 	case ok:
-		e.Due, e.Program = src.due(r.Source), r.Program
+		e.source.Tool, e.source.ToolDigest = r.Source.Tool, r.Source.ToolDigest
+		e.Due, e.Program = e.source.due(r.Source), r.Program
 	}
 	return e, nil
 }
 
-// NoteElsewhere notes what a host has built of what e says.
-func (b *Builder) NoteElsewhere(j Job, host string, e Elsewhere, program File, took time.Duration) error {
+// NoteElsewhere notes what a host has built of what e says, and by which compiler.
+func (b *Builder) NoteElsewhere(j Job, host string, e Elsewhere, program, compiler File, took time.Duration) error {
 	j, err := located(j)
 	if err != nil {
 		return err
@@ -53,6 +62,7 @@ func (b *Builder) NoteElsewhere(j Job, host string, e Elsewhere, program File, t
 		return fmt.Errorf("make the folder for records of builds: %w", err)
 	}
 	program.Path = ""
+	e.source.Tool, e.source.ToolDigest = compiler.Path, compiler.Digest
 	return writeJSON(b.noteOf(j, host), record{Dir: j.Dir, Source: e.source, Program: program, BuiltAt: time.Now(), Took: took})
 }
 

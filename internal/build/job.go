@@ -52,6 +52,11 @@ func (j Job) environ(base map[string]string) []string {
 	return env
 }
 
+// bringsTool says whether the program that the command begins with lies in its folder.
+func (j Job) bringsTool() bool {
+	return len(j.Command) > 0 && strings.Contains(j.Command[0], "/") && !filepath.IsAbs(j.Command[0])
+}
+
 // tool finds the program that the command begins with.
 func (j Job) tool(base map[string]string) (string, error) {
 	if len(j.Command) == 0 || j.Command[0] == "" {

@@ -161,11 +161,22 @@ func TestElsewhere(t *testing.T) {
 	}
 	const never = "it was never built there from here"
 	e := look("gpu-1", never)
-	if err := b.NoteElsewhere(j, "gpu-1", e, File{Path: "/there", Digest: "sha256:x", Size: 3}, 0); err != nil {
-		t.Fatal(err)
-	}
-	if now := look("gpu-1", ""); now.Program != (File{Digest: "sha256:x", Size: 3}) || now.Digest != e.Digest {
-		t.Errorf("%+v", now)
+	old, other := File{Path: "/usr/bin/cc", Digest: "sha256:c"}, File{Path: "/opt/bin/cc", Digest: "sha256:d"}
+	for _, compiler := range []File{{}, old} {
+		if err := b.NoteElsewhere(j, "gpu-1", e, File{Path: "/there", Digest: "sha256:x", Size: 3}, compiler, 0); err != nil {
+			t.Fatal(err)
+		}
+		now := look("gpu-1", "")
+		if now.Program != (File{Digest: "sha256:x", Size: 3}) || now.Digest != e.Digest {
+			t.Errorf("%+v", now)
+		}
+		want := "/opt/bin/cc changed"
+		if compiler.Digest == "" {
+			want = "" // nobody noted which it was
+		}
+		if same, another := now.Recompiled(old), now.Recompiled(other); same != "" || another != want {
+			t.Errorf("built by %+v: of the same compiler it says %q, of another one %q", compiler, same, another)
+		}
 	}
 	look("gpu-2", never)
 	fill(t, src, map[string]string{"main.c": "two"})

@@ -61,7 +61,7 @@ func (r *Round) findThere(ctx context.Context, h drivers.Host, m *spec.Manifest,
 		}
 		f.program = &spec.Program{Build: e.Digest}
 		if r.purpose == Look {
-			f.err = r.lookThere(ctx, h, e, f.program)
+			f.err = r.lookThere(ctx, h, j, e, f.program)
 			return
 		}
 		key := h.Name() + "\x00" + m.Metadata.Name
@@ -75,9 +75,19 @@ func (r *Round) findThere(ctx context.Context, h drivers.Host, m *spec.Manifest,
 }
 
 // lookThere fills in what is known without building.
-func (r *Round) lookThere(ctx context.Context, h drivers.Host, e build.Elsewhere, p *spec.Program) error {
+func (r *Round) lookThere(ctx context.Context, h drivers.Host, j build.Job, e build.Elsewhere, p *spec.Program) error {
 	if p.Stale = e.Due; p.Stale != "" {
 		return nil
+	}
+	compiler, err := drivers.CompilerOn(ctx, h, spec.BuildJob{Name: j.Name, Command: j.Command, Env: j.Env, Output: j.Output})
+	switch {
+	case errors.Is(err, drivers.ErrUnsupported): // an older agent, which can't tell
+	case err != nil:
+		return fmt.Errorf("on host %s: %w", h.Name(), err)
+	default:
+		if p.Stale = e.Recompiled(build.File{Path: compiler.Path, Digest: compiler.Digest}); p.Stale != "" {
+			return nil
+		}
 	}
 	_, whole, err := h.Stored(ctx, e.Program.Digest)
 	switch {
@@ -117,7 +127,7 @@ func (r *Round) makeThere(ctx context.Context, h drivers.Host, j build.Job, e bu
 	}
 	f.program.Digest, f.program.Size = res.Digest, res.Size
 	f.state = build.State{Built: res.Built, Took: res.Took}
-	return r.m.o.Builder.NoteElsewhere(j, h.Name(), e, build.File{Digest: res.Digest, Size: res.Size}, res.Took)
+	return r.m.o.Builder.NoteElsewhere(j, h.Name(), e, build.File{Digest: res.Digest, Size: res.Size}, build.File{Path: res.Compiler.Path, Digest: res.Compiler.Digest}, res.Took)
 }
 
 // because is why a host builds something of which nothing is known here that changed.

@@ -18,17 +18,21 @@ import (
 type farHost struct {
 	*driverstest.Host
 	made   map[string]bool
+	cc     string // which compiler it has
 	builds int
 	fail   error
+	blind  error // why it can't tell its compiler
 }
 
-func newFarHost() *farHost { return &farHost{Host: driverstest.NewHost(), made: map[string]bool{}} }
+func newFarHost() *farHost {
+	return &farHost{Host: driverstest.NewHost(), made: map[string]bool{}, cc: "cc 1"}
+}
 
 func (*farHost) Name() string { return "gpu-1" }
 
 func (h *farHost) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error) {
-	program := fmt.Appendf(nil, "%q of %s", job.Command, job.Inputs)
-	r := spec.BuildResult{Digest: driverstest.ContentDigest(program), Size: int64(len(program)), Took: 1}
+	program := fmt.Appendf(nil, "%q of %s%s", job.Command, job.Inputs, h.cc)
+	r := spec.BuildResult{Digest: driverstest.ContentDigest(program), Size: int64(len(program)), Took: 1, Compiler: spec.Compiler{Path: "/usr/bin/cc", Digest: h.cc}}
 	if h.made[r.Digest] && !job.Force {
 		return r, nil
 	}
@@ -42,6 +46,10 @@ func (h *farHost) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (
 	}
 	h.made[r.Digest], r.Built = true, true
 	return r, h.Store(ctx, r.Digest, r.Size, 0, strings.NewReader(string(program)))
+}
+
+func (h *farHost) Compiler(context.Context, spec.BuildJob) (spec.Compiler, error) {
+	return spec.Compiler{Path: "/usr/bin/cc", Digest: h.cc}, h.blind
 }
 
 const buildsThere = `  host: gpu-1
@@ -90,6 +98,24 @@ func TestAHostBuildsForItself(t *testing.T) {
 	}
 	if there(Remake); h.builds != 3 {
 		t.Errorf("by force: %d builds", h.builds)
+	}
+	h.cc = "cc 2"
+	if p := there(Look); p.Digest != "" || p.Stale != "/usr/bin/cc changed" || h.builds != 3 {
+		t.Errorf("a look after the compiler changed: %+v", p)
+	}
+	h.blind = fmt.Errorf("what is a compiler? %w", drivers.ErrUnsupported)
+	if p := there(Look); p.Digest == "" || p.Stale != "" {
+		t.Errorf("a look at a host that can't tell: %+v", p)
+	}
+	h.blind = errors.New("there is no cc")
+	if p, err := b.Begin(Look).There(t.Context(), h, m, b.dir); !errors.Is(err, h.blind) || !strings.Contains(err.Error(), "gpu-1") {
+		t.Errorf("a look at a host without the compiler: %+v, %v", p, err)
+	}
+	if h.blind = nil; there(Make).Digest == made.Digest || h.builds != 4 {
+		t.Errorf("after the compiler changed: %d builds", h.builds)
+	}
+	if p := there(Look); p.Stale != "" {
+		t.Errorf("a look after that: %+v", p)
 	}
 	h.Host = driverstest.NewHost()
 	if p := there(Look); !strings.Contains(p.Stale, "any more") {

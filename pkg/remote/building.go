@@ -18,6 +18,12 @@ func (h *Host) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (r s
 	return r, err
 }
 
+// Compiler tells by which program a job would be built on that machine.
+func (h *Host) Compiler(ctx context.Context, job spec.BuildJob) (c spec.Compiler, err error) {
+	err = h.c.do(ctx, "compiler", job, &c, nil)
+	return c, err
+}
+
 // buildThere builds on this machine. It ends with the link.
 func buildThere(ctx context.Context, s *server, params json.RawMessage, w *served, id uint32) (any, error) {
 	var job spec.BuildJob

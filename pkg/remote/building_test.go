@@ -22,24 +22,39 @@ type builderHost struct {
 	build func(ctx context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error)
 }
 
+// Compiler is called as the job's command begins.
+func (b *builderHost) Compiler(_ context.Context, job spec.BuildJob) (spec.Compiler, error) {
+	if job.Command == nil {
+		return spec.Compiler{}, fmt.Errorf("it has no command: %w", drivers.ErrPermanent)
+	}
+	return spec.Compiler{Path: "/usr/bin/" + job.Command[0], Digest: "sha256:z"}, nil
+}
+
 func (b *builderHost) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error) {
 	return b.build(ctx, job, out)
 }
 
 func TestABuildIsThatOfTheMachine(t *testing.T) {
 	want := spec.BuildJob{Name: "worker", Command: []string{"sh", "-c", "make"}, Env: map[string]string{"A": "b"}, Output: "bin/worker", Timeout: 5, Inputs: "sha256:x", Force: true}
+	built := spec.BuildResult{Digest: "sha256:y", Size: 7, Built: true, Took: 3, Compiler: spec.Compiler{Path: "/usr/bin/sh", Digest: "sha256:z"}}
 	text := strings.Repeat("compiling\n", 100_000)
 	far := connect(t, Local{Host: &builderHost{driverstest.NewHost(), func(_ context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error) {
 		if !reflect.DeepEqual(job, want) {
 			return spec.BuildResult{}, fmt.Errorf("build %+v", job)
 		}
 		_, err := io.WriteString(out, text)
-		return spec.BuildResult{Digest: "sha256:y", Size: 7, Built: true, Took: 3}, err
+		return built, err
 	}}})
 	var out bytes.Buffer
 	r, err := drivers.BuildOn(t.Context(), far, want, &out)
-	if err != nil || r != (spec.BuildResult{Digest: "sha256:y", Size: 7, Built: true, Took: 3}) || out.String() != text {
+	if err != nil || r != built || out.String() != text {
 		t.Errorf("%+v, %v; %d bytes were printed", r, err, out.Len())
+	}
+	if c, err := drivers.CompilerOn(t.Context(), far, want); err != nil || c != built.Compiler {
+		t.Errorf("its compiler is %+v, %v", c, err)
+	}
+	if _, err := drivers.CompilerOn(t.Context(), far, spec.BuildJob{}); !errors.Is(err, drivers.ErrPermanent) {
+		t.Errorf("the compiler of nothing: %v", err)
 	}
 }
 
@@ -53,6 +68,9 @@ func TestABuildThatFailsOnTheMachine(t *testing.T) {
 	far = connect(t, Local{Host: struct{ drivers.Host }{driverstest.NewHost()}})
 	if _, err := drivers.BuildOn(t.Context(), far, spec.BuildJob{}, io.Discard); !errors.Is(err, drivers.ErrUnsupported) {
 		t.Errorf("a machine that can't: %v", err)
+	}
+	if _, err := drivers.CompilerOn(t.Context(), far, spec.BuildJob{}); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("the compiler of a machine that can't build: %v", err)
 	}
 }
 

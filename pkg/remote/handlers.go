@@ -127,7 +127,10 @@ func handlers() map[string]handler {
 		"lookpath": asked(false, lookPath),
 		"stored":   asked(false, stored),
 		"build":    {do: buildThere},
-		"store":    taking(store),
+		"compiler": asked(false, func(ctx context.Context, s *server, job spec.BuildJob) (any, error) {
+			return drivers.CompilerOn(ctx, s.Host, job)
+		}),
+		"store": taking(store),
 	}
 }
 

@@ -24,4 +24,13 @@ type BuildResult struct {
 	// Built says that it was built just now, and Took is how long the last build took.
 	Built bool          `json:"built,omitempty"`
 	Took  time.Duration `json:"took,omitempty"`
+	// Compiler is what built it.
+	Compiler Compiler `json:"compiler,omitzero"`
+}
+
+// Compiler is the program that the command of a build begins with.
+type Compiler struct {
+	// Path is where it was found, for messages, and Digest is its content.
+	Path   string `json:"path"`
+	Digest string `json:"digest"`
 }

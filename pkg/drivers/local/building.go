@@ -25,31 +25,51 @@ type unpacked struct {
 	Names  []string `json:"names,omitempty"`
 }
 
-// Build builds a program from inputs that were stored as an archive, in a folder that is kept for the daemon, so that compilers find there what they left.
+// Build builds a program from inputs that were stored as an archive, where compilers find what they left.
 func (h *Host) Build(ctx context.Context, job spec.BuildJob, out io.Writer) (spec.BuildResult, error) {
-	if !drivers.GoodName(job.Name) || !filepath.IsLocal(filepath.FromSlash(job.Output)) {
-		return spec.BuildResult{}, fmt.Errorf("build %q on %s: %q isn't a name and a path below a folder: %w", job.Name, h.Name(), job.Output, drivers.ErrPermanent)
+	b, j, err := h.builds(job)
+	if err == nil {
+		err = errors.Join(h.dirs.Make(), os.MkdirAll(j.Dir, 0o700))
 	}
-	own, _, err := spawn.LookupAccount("", "")
 	if err != nil {
 		return spec.BuildResult{}, fmt.Errorf("build %s on %s: %w", job.Name, h.Name(), err)
 	}
-	dir := filepath.Join(h.dirs.State, "sources", job.Name)
-	if err := errors.Join(h.dirs.Make(), os.MkdirAll(dir, 0o700)); err != nil {
-		return spec.BuildResult{}, fmt.Errorf("build %s on %s: %w", job.Name, h.Name(), err)
-	}
-	b := build.New(build.Options{Dir: h.dirs.Builds(), Env: build.Environ(own, os.LookupEnv), Spawner: h.spawner})
-	st, err := b.Build(ctx, build.Job{
-		Name: job.Name, Dir: dir, Command: job.Command, Env: job.Env, Output: job.Output, Timeout: job.Timeout,
-		Sources: job.Inputs, Fetch: func(ctx context.Context) error { return h.unpack(ctx, dir, job.Inputs) },
-	}, job.Force, out)
+	st, err := b.Build(ctx, j, job.Force, out)
 	if err != nil {
 		return spec.BuildResult{}, err
 	}
 	if err := h.keepBuilt(ctx, st.Program); err != nil {
 		return spec.BuildResult{}, fmt.Errorf("keep the program that was built for %s on %s: %w", job.Name, h.Name(), err)
 	}
-	return spec.BuildResult{Digest: st.Program.Digest, Size: st.Program.Size, Built: st.Built, Took: st.Took}, nil
+	return spec.BuildResult{Digest: st.Program.Digest, Size: st.Program.Size, Built: st.Built, Took: st.Took, Compiler: compilerOf(st.Compiler)}, nil
+}
+
+// Compiler tells by which program a job would be built.
+func (h *Host) Compiler(_ context.Context, job spec.BuildJob) (spec.Compiler, error) {
+	b, j, err := h.builds(job)
+	if err != nil {
+		return spec.Compiler{}, fmt.Errorf("look at the compiler of %s on %s: %w", job.Name, h.Name(), err)
+	}
+	f, err := b.Compiler(j)
+	return compilerOf(f), err
+}
+
+func compilerOf(f build.File) spec.Compiler { return spec.Compiler{Path: f.Path, Digest: f.Digest} }
+
+// builds is what builds a job here, in a folder that is kept for the daemon.
+func (h *Host) builds(job spec.BuildJob) (*build.Builder, build.Job, error) {
+	if !drivers.GoodName(job.Name) || !filepath.IsLocal(filepath.FromSlash(job.Output)) {
+		return nil, build.Job{}, fmt.Errorf("%q and %q aren't a name and a path below a folder: %w", job.Name, job.Output, drivers.ErrPermanent)
+	}
+	own, _, err := spawn.LookupAccount("", "")
+	if err != nil {
+		return nil, build.Job{}, err
+	}
+	dir := filepath.Join(h.dirs.State, "sources", job.Name)
+	return build.New(build.Options{Dir: h.dirs.Builds(), Env: build.Environ(own, os.LookupEnv), Spawner: h.spawner}), build.Job{
+		Name: job.Name, Dir: dir, Command: job.Command, Env: job.Env, Output: job.Output, Timeout: job.Timeout,
+		Sources: job.Inputs, Fetch: func(ctx context.Context) error { return h.unpack(ctx, dir, job.Inputs) },
+	}, nil
 }
 
 // keepBuilt keeps a program that was built among the others.

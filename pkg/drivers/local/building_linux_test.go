@@ -141,3 +141,67 @@ func TestBuildRefusesNamesThatLeadElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestCompiler: which compiler a host has is told without a trace, and what it built says by which.
+func TestCompiler(t *testing.T) {
+	w := newWorkbench(t)
+	cc := filepath.Join(t.TempDir(), "own-cc")
+	compiler := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(cc, []byte("#!/bin/sh\n"+text+"\ncat main.c > bin/worker\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	job, send := w.job("")
+	job.Command, job.Env = []string{"own-cc"}, map[string]string{"PATH": filepath.Dir(cc) + ":/usr/bin:/bin"}
+	if c, err := w.Compiler(t.Context(), job); err == nil || !strings.Contains(err.Error(), `no command "own-cc" in PATH`) {
+		t.Errorf("where there is none: %+v, %v", c, err)
+	}
+	compiler("# 1")
+	first, err := w.Compiler(t.Context(), job)
+	if err != nil || first.Path != cc || first.Digest == "" {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if _, err := os.Stat(filepath.Join(w.dirs.State, "sources")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the look left its trace: %v", err)
+	}
+	send()
+	if r, err := w.Build(t.Context(), job, io.Discard); err != nil || !r.Built || r.Compiler != first {
+		t.Errorf("%+v, %v", r, err)
+	}
+	compiler("# 2")
+	second, err := w.Compiler(t.Context(), job)
+	if err != nil || second.Digest == first.Digest {
+		t.Errorf("another one: %+v, %v", second, err)
+	}
+	if r, err := w.Build(t.Context(), job, io.Discard); err != nil || !r.Built || r.Compiler != second {
+		t.Errorf("built by another one: %+v, %v", r, err)
+	}
+	job.Name = "../worker"
+	if _, err := w.Compiler(t.Context(), job); !errors.Is(err, drivers.ErrPermanent) {
+		t.Errorf("a name that leads elsewhere: %v", err)
+	}
+}
+
+// TestACompilerAmongTheSources is there only once they have come.
+func TestACompilerAmongTheSources(t *testing.T) {
+	w := newWorkbench(t)
+	w.write("build.c", "#!/bin/sh\ncat main.c > bin/worker\n")
+	if err := os.Chmod(filepath.Join(w.src, "build.c"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	job, send := w.job("")
+	job.Command = []string{"./build.c"}
+	if _, err := w.Build(t.Context(), job, io.Discard); !errors.Is(err, drivers.ErrNotFound) {
+		t.Fatalf("before its sources came: %v", err)
+	}
+	send()
+	for i, built := range []bool{true, false} {
+		if r, err := w.Build(t.Context(), job, io.Discard); err != nil || r.Built != built {
+			t.Errorf("build %d: %+v, %v", i, r, err)
+		}
+	}
+	if c, err := w.Compiler(t.Context(), job); err != nil || c.Digest != "" {
+		t.Errorf("what is among the sources changes with them: %+v, %v", c, err)
+	}
+}
