@@ -13,14 +13,18 @@ import (
 // maxHashed is how much of a file is hashed; what is longer is no manifest.
 const maxHashed = 64 << 20
 
-// fingerprint is equal for equal contents of all that is watched.
+// fingerprint is equal for equal contents of all that is watched, and for the same files where their content doesn't matter.
 func (p points) fingerprint(o Options) [sha256.Size]byte {
 	sum := sha256.New()
 	for _, dir := range slices.Sorted(maps.Keys(p)) {
 		for _, name := range p.names(dir, o) {
 			path := filepath.Join(dir, name)
 			fmt.Fprintf(sum, "%q", path)
-			hashContent(sum, path)
+			if content, named := p[dir].names[name]; named && !content {
+				hashIdentity(sum, path)
+			} else {
+				hashContent(sum, path)
+			}
 		}
 	}
 	return [sha256.Size]byte(sum.Sum(nil))
@@ -38,6 +42,16 @@ func (p points) names(dir string, o Options) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
+}
+
+// hashIdentity tells one file from another without reading it.
+func hashIdentity(sum io.Writer, path string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		fmt.Fprint(sum, false)
+		return
+	}
+	fmt.Fprint(sum, info.Mode(), info.Size(), info.ModTime().UnixNano())
 }
 
 func hashContent(sum io.Writer, path string) {

@@ -106,7 +106,7 @@ func TestContentsAreComparedWhereTheKernelDoesNotTell(t *testing.T) {
 			w := New(Options{Roots: []string{f.path("m")}, Recursive: true, Match: yamlOnly, Poll: 5 * time.Millisecond, Report: reported.add})
 			tt.spoil(w)
 			told := running(t, w)
-			w.SetFiles([]string{f.path("etc/app.conf")})
+			w.SetFiles([]string{f.path("etc/app.conf")}, nil)
 			told()
 			for _, change := range []func(){
 				func() { f.write("m/sub/web.yaml", "2") },
@@ -207,12 +207,12 @@ func TestBurstsAreToldOnce(t *testing.T) {
 		{"events that were lost", func(k *fakeKernel, _ *Watcher) { k.errs <- fsnotify.ErrEventOverflow }, []time.Duration{0, 100 * ms}},
 		{"further files don't cut a burst off", func(k *fakeKernel, w *Watcher) {
 			k.events <- write
-			w.SetFiles([]string{f.path("m/app.conf")})
+			w.SetFiles([]string{f.path("m/app.conf")}, nil)
 		}, []time.Duration{0, 0}},
 		{"the same further files", func(_ *fakeKernel, w *Watcher) {
-			w.SetFiles([]string{f.path("m/b"), f.path("m/a")})
+			w.SetFiles([]string{f.path("m/b"), f.path("m/a")}, nil)
 			synctest.Wait()
-			w.SetFiles([]string{f.path("m/a"), f.path("m/b"), f.path("m/a")})
+			w.SetFiles([]string{f.path("m/a"), f.path("m/b"), f.path("m/a")}, nil)
 		}, []time.Duration{0, 0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -221,6 +221,42 @@ func TestBurstsAreToldOnce(t *testing.T) {
 				t.Errorf("told (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestABusyFolderOfAProgramIsLookedAtNowAndThen: what is written beside a program wakes nobody for long, and another program is told all the same. Folders of which more matters stay watched.
+func TestABusyFolderOfAProgramIsLookedAtNowAndThen(t *testing.T) {
+	f := newTree(t)
+	f.mkdir("m")
+	f.write("bin/worker", "1")
+	bin := f.path("bin")
+	calls := inBubble(t, f, Options{Roots: []string{f.path("m")}, Match: yamlOnly}, func(k *fakeKernel, w *Watcher) {
+		w.SetFiles(nil, []string{f.path("bin/worker")})
+		synctest.Wait()
+		crowd := func(name string, n int) {
+			for range n {
+				k.events <- fsnotify.Event{Name: f.path(name), Op: fsnotify.Write}
+			}
+			synctest.Wait()
+		}
+		for range 5 { // not too much
+			crowd("bin/worker.log", busiest-1)
+			time.Sleep(2 * time.Second)
+		}
+		crowd("m/log", 10*busiest)
+		if !k.holds(bin) || !k.holds(f.path("m")) {
+			t.Errorf("watched: %v", k.held)
+		}
+		time.Sleep(2 * time.Second)
+		crowd("bin/worker.log", busiest)
+		if k.holds(bin) || !k.holds(f.path("m")) {
+			t.Errorf("where too much happens: watched: %v", k.held)
+		}
+		time.Sleep(time.Minute + time.Second) // between two polls
+		f.write("bin/worker", "22")
+	})
+	if len(calls) != 3 || calls[2] != 77*time.Second {
+		t.Errorf("told after %v, want a poll after it was replaced", calls)
 	}
 }
 

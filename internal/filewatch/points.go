@@ -20,7 +20,7 @@ type points map[string]*point
 // point says which names in a folder matter.
 type point struct {
 	all   bool            // every name that isn't noise and that Options.Match accepts
-	names map[string]bool // and these
+	names map[string]bool // and these: true where what is in it matters, false where it is enough to know which file it is
 	trees []inTree        // and what these mean
 }
 
@@ -41,7 +41,27 @@ func (p points) relevant(path string, o Options) bool {
 	if at == nil {
 		return false
 	}
-	return at.names[name] || at.all && (o.Match(name) || isSwap(name) || o.Recursive && !isNoise(name) && isFolder(path))
+	_, named := at.names[name]
+	return named || at.all && (o.Match(name) || isSwap(name) || o.Recursive && !isNoise(name) && isFolder(path))
+}
+
+// note adds a name to what matters in a folder; content says that what is in it does, too.
+func (p points) note(dir, name string, content bool) {
+	at := p.at(dir)
+	at.names[name] = at.names[name] || content
+}
+
+// programsOnly says whether the content of nothing in a folder matters.
+func (at *point) programsOnly() bool {
+	if at == nil || at.all || at.trees != nil {
+		return false
+	}
+	for _, content := range at.names {
+		if content {
+			return false
+		}
+	}
+	return true
 }
 
 // isSwap says whether a name is one of the links and folders by which a whole folder's content is swapped at once, as in "..data".
@@ -59,8 +79,8 @@ func isFolder(path string) bool {
 const maxLinks = 40
 
 // follow adds what must be watched to see that path leads elsewhere: the folder and name of every symbolic link on the way. It returns where path
-// leads to, or false and a point that sees the first missing thing appear.
-func (p points) follow(path string) (final string, ok bool) {
+// leads to, or false and a point that sees the first missing thing appear. content is as in note.
+func (p points) follow(path string, content bool) (final string, ok bool) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", false
@@ -77,14 +97,14 @@ func (p points) follow(path string) (final string, ok bool) {
 		next := filepath.Join(cur, name)
 		info, err := os.Lstat(next)
 		if err != nil {
-			p.at(cur).names[name] = true
+			p.note(cur, name, content)
 			return "", false
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
 			cur = next
 			continue
 		}
-		p.at(cur).names[name] = true
+		p.note(cur, name, content)
 		target, err := os.Readlink(next)
 		if links++; err != nil || links > maxLinks {
 			return "", false
@@ -104,14 +124,14 @@ func parts(path string) []string {
 
 // root adds what must be watched for a file or folder that Options names.
 func (p points) root(path string, o Options) {
-	final, ok := p.follow(path)
+	final, ok := p.follow(path, true)
 	if !ok {
 		return
 	}
 	info, err := os.Stat(final)
 	switch {
 	case err != nil || !info.IsDir():
-		p.at(filepath.Dir(final)).names[filepath.Base(final)] = true
+		p.note(filepath.Dir(final), filepath.Base(final), true)
 	default:
 		p.folder(final, o)
 	}
@@ -125,17 +145,17 @@ func (p points) folder(dir string, o Options) {
 		path := filepath.Join(dir, e.Name())
 		switch {
 		case e.Type()&fs.ModeSymlink != 0 && o.Match(e.Name()):
-			p.file(path)
+			p.file(path, true)
 		case e.IsDir() && o.Recursive && !isNoise(e.Name()):
 			p.folder(path, o)
 		}
 	}
 }
 
-// file adds what must be watched to see a file change.
-func (p points) file(path string) {
-	if final, ok := p.follow(path); ok {
-		p.at(filepath.Dir(final)).names[filepath.Base(final)] = true
+// file adds what must be watched to see a file change; content is as in note.
+func (p points) file(path string, content bool) {
+	if final, ok := p.follow(path, content); ok {
+		p.note(filepath.Dir(final), filepath.Base(final), content)
 	}
 }
 
@@ -155,7 +175,7 @@ func (t inTree) means(name string, isFolder func() bool) bool {
 // tree adds what must be watched for a Tree.
 func (p points) tree(t Tree) {
 	set, err := glob.Parse(t.Patterns)
-	final, ok := p.follow(t.Dir)
+	final, ok := p.follow(t.Dir, true)
 	if err != nil || !ok || !isFolder(final) {
 		return
 	}
@@ -170,7 +190,7 @@ func (p points) branch(dir string, t inTree) {
 		rel := path.Join(t.rel, e.Name())
 		switch {
 		case e.Type()&fs.ModeSymlink != 0 && t.set.Match(rel):
-			p.file(filepath.Join(dir, e.Name()))
+			p.file(filepath.Join(dir, e.Name()), true)
 		case e.IsDir() && t.set.Below(rel):
 			p.branch(filepath.Join(dir, e.Name()), inTree{t.set, rel, t.but})
 		}
@@ -183,12 +203,23 @@ const treeQuiet = 30 * time.Millisecond
 // quiet is how long it must be quiet after what happened before it is told; 0: it is nothing to tell.
 func (p points) quiet(ev fsnotify.Event, o Options) time.Duration {
 	switch {
-	case p.relevant(ev.Name, o) && ev.Op != fsnotify.Chmod:
+	case p.relevant(ev.Name, o) && (ev.Op != fsnotify.Chmod || p.isProgram(ev.Name)):
 		return o.Quiet
 	case p.inTrees(ev.Name): // also where only its mode changed: whether it can be executed is part of it
 		return min(treeQuiet, o.Quiet)
 	}
 	return 0
+}
+
+// isProgram says whether it matters of something at path which file it is, and so whether it can be executed.
+func (p points) isProgram(at string) bool {
+	dir, name := filepath.Split(at)
+	folder := p[filepath.Clean(dir)]
+	if folder == nil {
+		return false
+	}
+	content, named := folder.names[name]
+	return named && !content
 }
 
 // inTrees says whether something at path is part of a tree.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -39,11 +40,12 @@ type Watcher struct {
 	open   func() (notifier, error)
 	remote func(dir string) bool
 
-	mu    sync.Mutex
-	files []string
-	trees []Tree
+	mu       sync.Mutex
+	files    []string
+	programs []string
+	trees    []Tree
 
-	moved chan struct{} // files or trees changed
+	moved chan struct{} // files, programs or trees changed
 	poked chan struct{}
 }
 
@@ -87,18 +89,23 @@ func orDefault(d, other time.Duration) time.Duration {
 	return other
 }
 
-// SetFiles replaces the further files that are watched. Where that makes a difference Run calls changed once they are watched, for they may
-// have changed before.
-func (w *Watcher) SetFiles(files []string) {
-	files = slices.Clone(files)
-	slices.Sort(files)
-	files = slices.Compact(files)
+// SetFiles replaces the other files that are watched. Of programs it matters which file stands there, or where its name leads; they are never read. Where that makes a difference Run calls changed once
+// they are watched, for they may have changed before.
+func (w *Watcher) SetFiles(files, programs []string) {
+	files, programs = sorted(files), sorted(programs)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !slices.Equal(files, w.files) {
-		w.files = files
+	if !slices.Equal(files, w.files) || !slices.Equal(programs, w.programs) {
+		w.files, w.programs = files, programs
 		signal(w.moved)
 	}
+}
+
+// sorted is each name once, in order.
+func sorted(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Tree is a folder of which some files matter, however deep they lie.
@@ -135,7 +142,7 @@ func signal(c chan struct{}) {
 // Run calls changed once everything is watched, and then after every burst of changes, until ctx ends; it returns ctx.Err(). Where the
 // kernel can't watch, contents are compared every Options.Poll, and Options.Report is told why. It can be called once at a time.
 func (w *Watcher) Run(ctx context.Context, changed func()) error {
-	r := &round{w: w, held: map[string]fs.FileInfo{}}
+	r := &round{w: w, held: map[string]fs.FileInfo{}, busy: map[string]bool{}, idle: map[string]int{}}
 	n, err := w.open()
 	if err != nil {
 		r.blind = explain("watch the manifests", err)
@@ -167,10 +174,13 @@ type round struct {
 
 	points   points
 	held     map[string]fs.FileInfo // the folders that kernel watches
-	blind    error                  // why the kernel doesn't tell everything
-	told     bool                   // of that
-	poll     *time.Timer            // nil: the kernel tells everything
-	contents [sha256.Size]byte      // when it was last polled
+	busy     map[string]bool        // the folders in which too much happens that matters to nobody
+	idle     map[string]int         // how much of that there was, by folder, in the second that began at counted
+	counted  time.Time
+	blind    error             // why the kernel doesn't tell everything
+	told     bool              // of that
+	poll     *time.Timer       // nil: the kernel tells everything
+	contents [sha256.Size]byte // when it was last polled
 	burst    burst
 }
 
@@ -178,14 +188,17 @@ type round struct {
 func (r *round) arm() {
 	w := r.w
 	w.mu.Lock()
-	files, trees := w.files, w.trees
+	files, programs, trees := w.files, w.programs, w.trees
 	w.mu.Unlock()
 	r.points = points{}
 	for _, root := range w.o.Roots {
 		r.points.root(root, w.o)
 	}
 	for _, f := range files {
-		r.points.file(f)
+		r.points.file(f, true)
+	}
+	for _, f := range programs {
+		r.points.file(f, false)
 	}
 	for _, t := range trees {
 		r.points.tree(t)
@@ -197,7 +210,7 @@ func (r *round) arm() {
 		w.o.Report(fmt.Errorf("%w; comparing contents every %s instead", r.blind, w.o.Poll))
 	}
 	r.told = r.blind != nil
-	r.setPoll(r.told || r.anyRemote())
+	r.setPoll(r.told || len(r.busy) > 0 || r.anyRemote())
 }
 
 // hold makes the kernel watch the points, and nothing else.
@@ -209,6 +222,9 @@ func (r *round) hold() (blind error) {
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(r.points)) {
+		if r.busy[dir] {
+			continue
+		}
 		info, err := os.Stat(dir)
 		if err != nil {
 			continue // it went since; its parent tells, or the next look
@@ -272,6 +288,8 @@ func (r *round) wait(ctx context.Context) (tell bool, err error) {
 			if r.held[ev.Name] != nil && !ev.Has(fsnotify.Create) {
 				delete(r.held, ev.Name) // the kernel lets go of a folder that moved or went
 			}
+		} else {
+			r.disregard(filepath.Dir(ev.Name), time.Now())
 		}
 		return false, nil
 	case <-r.errors:
@@ -287,6 +305,25 @@ func (r *round) wait(ctx context.Context) (tell bool, err error) {
 		r.poll.Reset(r.w.o.Poll)
 		return r.points.fingerprint(r.w.o) != r.contents, nil
 	}
+}
+
+// busiest is how much may happen in a second in a folder of which only programs matter, as where a log is written beside one.
+const busiest = 300
+
+// disregard counts what happened in a folder and mattered to nobody. One of programs only, in which too much does, is looked at now and then from there on: each time it would wake
+// this process.
+func (r *round) disregard(dir string, now time.Time) {
+	if now.Sub(r.counted) > time.Second {
+		clear(r.idle)
+		r.counted = now
+	}
+	if r.idle[dir]++; r.idle[dir] < busiest || r.held[dir] == nil || !r.points[dir].programsOnly() {
+		return
+	}
+	_ = r.kernel.Remove(dir) // where the kernel let go of it by itself, all is well
+	delete(r.held, dir)
+	r.busy[dir] = true
+	r.setPoll(true)
 }
 
 // burst is a number of changes that are told as one.

@@ -193,7 +193,7 @@ func TestSetFiles(t *testing.T) {
 	f.write("etc/app.conf", "1")
 	w := New(Options{Roots: []string{f.path("m")}, Quiet: 20 * time.Millisecond})
 	told := running(t, w)
-	w.SetFiles([]string{f.path("etc/app.conf"), f.path("etc/missing")})
+	w.SetFiles([]string{f.path("etc/app.conf"), f.path("etc/missing")}, nil)
 	told() // they may have changed before they were watched
 	f.write("etc/app.conf", "2")
 	told()
@@ -202,6 +202,56 @@ func TestSetFiles(t *testing.T) {
 	told()
 	f.write("etc/missing", "4")
 	told()
+}
+
+func TestPrograms(t *testing.T) {
+	f := newTree(t)
+	f.write("v1/worker", "1")
+	f.write("v2/worker", "1")
+	f.link("v1", "current")
+	f.write("bin/worker", "1")
+	w := New(Options{Quiet: 20 * time.Millisecond})
+	told := running(t, w)
+	w.SetFiles(nil, []string{f.path("bin/worker"), f.path("current/worker"), f.path("later/worker")})
+	told() // they may have changed before they were watched
+	for _, change := range []func(){
+		func() { f.write("bin/new", "2"); f.rename("bin/new", "bin/worker") },
+		func() { f.remove("bin/worker") },
+		func() { f.write("bin/worker", "3") },
+		func() { f.ok(os.Chmod(f.path("bin/worker"), 0o755)) },
+		func() { f.link("v2", "next"); f.rename("next", "current") },
+		func() { f.write("v2/new", "2"); f.rename("v2/new", "v2/worker") },
+		func() { f.mkdir("later") },
+		func() { f.write("later/worker", "1") },
+	} {
+		change()
+		told()
+	}
+}
+
+// TestProgramsAreNotRead where the kernel doesn't tell, as on network file systems: it is enough to know that another file stands there.
+func TestProgramsAreNotRead(t *testing.T) {
+	f := newTree(t)
+	f.write("bin/worker", "one")
+	info, err := os.Stat(f.path("bin/worker"))
+	f.ok(err)
+	print := func() any {
+		p := points{}
+		p.file(f.path("bin/worker"), false)
+		return p.fingerprint(Options{})
+	}
+	first := print()
+	f.write("bin/worker", "two")
+	f.ok(os.Chtimes(f.path("bin/worker"), info.ModTime(), info.ModTime()))
+	if print() != first {
+		t.Error("it was read")
+	}
+	f.write("bin/worker", "three")
+	second := print()
+	f.remove("bin/worker")
+	if second == first || print() == second {
+		t.Error("another file, or none, isn't told from the one that was there")
+	}
 }
 
 func TestSetTrees(t *testing.T) {

@@ -6,3 +6,6 @@ import "context"
 
 // Unwritten does nothing here.
 func Unwritten(context.Context, string) error { return nil }
+
+// Growing can't be told here.
+func Growing(string) bool { return false }

@@ -34,11 +34,10 @@ func (d *decorated) Observe(ctx context.Context, names ...string) ([]spec.Observ
 	return found, nil
 }
 
-// Watch is the driver's, and also tells of daemons that were paused or held, or not any more, to whose processes nothing happens then; and of those whose config files may have changed.
+// Watch is the driver's, and also tells of daemons that were paused or held, or not any more, to whose processes nothing happens then; and of those whose config files or program somebody
+// replaced.
 func (d *decorated) Watch(ctx context.Context, changed func(name string)) error {
-	return d.pauses.book.watchBeside(ctx, changed, func(ctx context.Context, changed func(string)) error {
-		return d.holds.book.watchBeside(ctx, changed, d.files.watch)
-	})
+	return d.watchBeside(ctx, changed)
 }
 
 // Apply does the verbs that aren't for the driver; and before and after those that are, what belongs to them.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"reconciler.dev/reconciler/internal/binstore"
+	"reconciler.dev/reconciler/internal/plainfile"
 	"reconciler.dev/reconciler/internal/program"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -165,6 +166,9 @@ func (im *images) plain(o *spec.Observed) []spec.Drift {
 	now, err := im.stat(path)
 	if err != nil || os.SameFile(now, p.info) || !now.Mode().IsRegular() {
 		return nil
+	}
+	if plainfile.Growing(path) {
+		return nil // it is yet to become what it shall be
 	}
 	if real, err := filepath.EvalSymlinks(path); err != nil || real != p.from() && !turnedSince(path, o.Instance.StartedAt) {
 		return nil // it is a script, or has executed another program

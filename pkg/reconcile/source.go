@@ -127,7 +127,7 @@ func (s *manifestFiles) read() (spec.Documents, error) {
 	if len(docs.Daemons) == 0 {
 		return docs, spec.Problems{{File: strings.Join(s.paths, ", "), Message: "there are hosts in here, and no daemon"}}
 	}
-	s.watch.SetFiles(named(docs.Daemons))
+	s.watch.SetFiles(named(docs.Daemons), nil)
 	s.watch.SetTrees(sources(docs.Daemons))
 	return docs, nil
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,63 @@ func TestRunRestartsWhatIsUnhealthy(t *testing.T) {
 }
 
 // TestRunSeesEverySave changes the manifest in the ways that editors, scripts and Kubernetes volumes do.
+// TestRunSeesAReplacedProgram at once, and not at the next resync, which is ten minutes away; but not before it is whole.
+func TestRunSeesAReplacedProgram(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	w := m.witness("web").installed(1)
+	made := w.from
+	w.from = "" // it is put there by hand
+	place := func(number byte) {
+		t.Helper()
+		w.installed(number)
+		w.from = ""
+		if err := os.Rename(made, w.to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.write("bin/readme", "")
+	place(1)
+	w.declare()
+	m.keep("-f", m.path("manifests"))
+	pid := w.becomes(0)
+	w.runsProgram(1)
+	place(2)
+	pid = w.becomes(pid)
+	w.runsProgram(2)
+
+	program, err := os.ReadFile(w.to)
+	if err == nil {
+		err = os.Remove(w.to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	program[len(program)-1] = 3
+	f, err := os.OpenFile(w.to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for part := range slices.Chunk(program, len(program)/20+1) {
+		if _, err := f.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(100 * time.Millisecond)
+		if w.pid() != pid {
+			t.Fatal("it was restarted with half of its program")
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.becomes(pid)
+	w.runsProgram(3)
+	if n := w.starts(); n != 3 {
+		t.Errorf("it was started %d times", n)
+	}
+}
+
 func TestRunSeesEverySave(t *testing.T) {
 	t.Parallel()
 	for _, save := range []struct {

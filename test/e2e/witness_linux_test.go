@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,7 +21,7 @@ type testimony struct {
 	name, addr string
 	args       []string // beside those that every one has
 	spec       string   // more of its spec, in YAML
-	from, to   string   // the program that is installed, and where; empty: it is run where it lies
+	from, to   string   // the program that is installed, and where; without from it is run where it lies, which is at to where that is said
 }
 
 // witness makes a daemon; it isn't declared yet.
@@ -64,7 +65,7 @@ func (w *testimony) manifest() string {
 	if !strings.Contains(spec, "  stop:") {
 		spec += "  stop: {gracePeriod: 5s}\n"
 	}
-	program := "binary: " + witness(w.m.t)
+	program := "binary: " + cmp.Or(w.to, witness(w.m.t))
 	if w.from != "" {
 		program = fmt.Sprintf("install: {from: %s, to: %s}", w.from, w.to)
 	}

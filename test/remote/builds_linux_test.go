@@ -22,8 +22,16 @@ func TestBuilds(t *testing.T) {
 func (d *daemon) builds(place string) {
 	d.to = "/opt/" + d.name
 	const command = `if grep -q broken version.part; then echo 'version.part: it is broken'; exit 1; fi; cat witness.part version.part > bin/worker`
-	d.build = fmt.Sprintf("{command: [sh, -c, %q], dir: ../src-%s, inputs: ['*.part'], output: bin/worker, on: %s}", command, d.name, place)
+	d.build = fmt.Sprintf("{command: [%s, -c, %q], dir: ../src-%s, inputs: ['*.part'], output: bin/worker, on: %s}", d.compiler(place), command, d.name, place)
 	d.declare()
+}
+
+// compiler is what builds it: a shell, of its own where it is built on the host.
+func (d *daemon) compiler(place string) string {
+	if place == "host" {
+		return "/opt/compiler-of-" + d.name
+	}
+	return "sh"
 }
 
 // save saves a version of its source.
@@ -49,6 +57,13 @@ func (d *daemon) save(version string) {
 
 func testBuilds(t *testing.T, o *office, h *labhost.Host, place string) {
 	d := o.daemon(h, "built-"+place, "systemd")
+	onHost := func(script string) {
+		t.Helper()
+		if out, err := h.Command(t.Context(), "sh", "-c", script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+	}
+	onHost("mkdir -p /opt; cp /bin/sh /opt/compiler-of-" + d.name)
 	d.save("one")
 	d.builds(place)
 	o.ok("apply", "--wait", "-f", o.manifests()).said("daemon/"+d.name+" created", "building bin/worker")
@@ -64,6 +79,14 @@ func testBuilds(t *testing.T, o *office, h *labhost.Host, place string) {
 		t.Errorf("%d bytes were sent for a program that the host has", sent)
 	}
 	o.ok("diff", "-f", o.manifests())
+	if place == "host" {
+		onHost("echo >> " + d.compiler(place))
+		for range 2 { // and the first one didn't build
+			o.exits(1, "diff", "-f", o.manifests()).said("rebuild: " + d.compiler(place) + " changed")
+		}
+		o.ok("apply", "--wait", "-f", o.manifests()).said("built bin/worker on ", "daemon/"+d.name+" unchanged")
+		o.ok("diff", "-f", o.manifests())
+	}
 
 	d.save("two")
 	o.exits(1, "diff", "-f", o.manifests()).said("version.part changed")

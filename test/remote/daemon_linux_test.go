@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +27,7 @@ type daemon struct {
 	driver string
 	args   []string // beside those that every one has
 	spec   string   // more of its spec, in YAML
-	// from is the program that is installed of it, a file beside the manifests, and to where; empty: it runs the witness that the host has.
+	// from is the program that is installed of it, a file beside the manifests, and to where; without from it runs what the host has, at to or else the witness.
 	from, to string
 	// build is how it comes to be instead, in YAML; from is then what that has to come to.
 	build string
@@ -53,7 +54,7 @@ func (d *daemon) manifest() string {
 		spec += "  stop: {gracePeriod: 5s}\n"
 	}
 	args := append([]string{"-name=" + d.name, "-dir=" + testifies}, d.args...)
-	program := "binary: " + witnessAt
+	program := "binary: " + cmp.Or(d.to, witnessAt)
 	if d.build != "" {
 		program = fmt.Sprintf("build: %s\n  install: {to: %s}", d.build, d.to)
 	} else if d.from != "" {

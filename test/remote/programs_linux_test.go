@@ -30,8 +30,35 @@ func TestPrograms(t *testing.T) {
 		{"a transfer that is cut off goes on", testCutTransfers},
 		{"a plan says what is yet to be built", testPlanOfABuild},
 		{"what can't be installed leaves the old one running", testBadPrograms},
+		{"what somebody puts in its place is seen", testReplacedProgram},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, s.newOffice(t), host) })
+	}
+}
+
+// testReplacedProgram has somebody on the host replace what a daemon runs, while the next resync is ten minutes away; and once so slowly that half of it stands there for seconds.
+func testReplacedProgram(t *testing.T, o *office, h *labhost.Host) {
+	d := o.daemon(h, "replaced", "systemd")
+	d.to = "/opt/" + d.name
+	place := func(script string) {
+		t.Helper()
+		script = strings.NewReplacer("WITNESS", witnessAt, "PROGRAM", d.to).Replace("set -e; mkdir -p /opt; " + script)
+		if out, err := h.Command(t.Context(), "sh", "-c", script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+	}
+	place("cp WITNESS PROGRAM")
+	d.declare()
+	o.keep()
+	pid := d.becomes(0)
+	place("cp WITNESS new; echo two >> new; mv new PROGRAM")
+	pid = d.becomes(pid)
+	place("rm PROGRAM; umask 0; (head -c 1000000 WITNESS; sleep 2; tail -c +1000001 WITNESS; echo three) > PROGRAM; sleep 1; chmod +x PROGRAM")
+	d.becomes(pid)
+	d.isOnce(3)
+	sums, err := h.Command(t.Context(), "sha256sum", d.to, fmt.Sprintf("/proc/%d/exe", d.copies()[0].PID)).Output()
+	if fields := strings.Fields(string(sums)); err != nil || len(fields) != 4 || fields[0] != fields[2] {
+		t.Errorf("it doesn't run what stands there: %s, %v", sums, err)
 	}
 }
 
