@@ -52,6 +52,12 @@ func (l *listener) Stepped(verb spec.Verb, _ time.Duration, err error) {
 	l.steps = append(l.steps, word)
 }
 
+func (l *listener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.seen)
+}
+
 func (l *listener) word(name string) Word {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +109,7 @@ func TestRunPassesOnce(t *testing.T) {
 		for _, wants := range [][]*spec.Daemon{nil, {manifest("a"), manifest("b")}} {
 			l := &listener{seen: map[string]View{}}
 			passed, seen := 0, 0
-			k := keep(t, newBench(), RunOptions{Audience: l, Resync: time.Minute, Passed: func() { passed++; seen = len(l.seen) }}, wants...)
+			k := keep(t, newBench(), RunOptions{Audience: l, Resync: time.Minute, Passed: func() { passed++; seen = l.count() }}, wants...)
 			k.after(time.Hour)
 			if passed != 1 || seen != len(wants) {
 				t.Errorf("passed %d times, having seen %d of %d", passed, seen, len(wants))
