@@ -27,7 +27,7 @@ func (c *cli) historyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "history " + daemonsArgs, Short: "List the revisions of daemons", ValidArgsFunction: c.completeNames,
 		Long: `List the revisions of daemons that are remembered, the oldest first; the last one is what is applied now. One that failed says why in its
-last column. With --revision, print one.`,
+last column; where that is the last one, rollout status tells which one is applied. With --revision, print one.`,
 	}
 	var t aims
 	c.inputFlags(cmd, &t.inputs)

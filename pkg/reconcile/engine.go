@@ -158,6 +158,7 @@ func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision, by time.T
 		if err := e.host.Archive(ctx, spec.Revision{Stamp: *o.Stamp, Ready: e.wasReady(ctx, o)}); err != nil {
 			return fmt.Errorf("keep revision %d of daemon %s for an undo: %w", o.Stamp.Generation, o.Name, err)
 		}
+		d.Steps = e.numbered(ctx, *o.Stamp, d.Steps)
 	}
 	for _, s := range d.Steps {
 		if err := e.step(ctx, s, by); err != nil {
@@ -167,6 +168,30 @@ func (e *Engine) act(ctx context.Context, o spec.Observed, d Decision, by time.T
 	}
 	e.tellRepaired(o, d)
 	return nil
+}
+
+// numbered has the steps of a change to now make a revision with a number that none has which failed: one that was given up beside what runs keeps its own.
+func (e *Engine) numbered(ctx context.Context, now spec.Stamp, steps []spec.Step) []spec.Step {
+	if !slices.ContainsFunc(steps, func(s spec.Step) bool { return s.Want != nil && s.Want.Spec.Update != nil }) {
+		return steps
+	}
+	steps, next := slices.Clone(steps), e.next(ctx, now)
+	for i := range steps {
+		if steps[i].Generation > now.Generation {
+			steps[i].Generation = next
+		}
+	}
+	return steps
+}
+
+// next is the number of the revision after now. A history that can't be read keeps nobody from a change.
+func (e *Engine) next(ctx context.Context, now spec.Stamp) int64 {
+	past, err := e.host.History(ctx, now.Name)
+	if err != nil {
+		e.opt.Log.Error(err, "find the number of the next revision", "host", e.host.Name(), "name", now.Name)
+		past = nil
+	}
+	return max(now.Generation, lastFailed(past)) + 1
 }
 
 // wasReady says whether somebody found the revision that is applied now Ready when it was looked at last.

@@ -90,7 +90,7 @@ func (k *keeping) prove(ctx context.Context, en *entry, c conclusion) time.Durat
 		return 0
 	}
 	if k.unstartable(en, c) {
-		next := drivers.NewStamp(spec.Step{Want: en.want, Owner: c.observed.Stamp.Owner, Tool: k.loop.opt.Tool, Generation: c.observed.Stamp.Generation + 1}, nil, time.Now())
+		next := drivers.NewStamp(spec.Step{Want: en.want, Owner: c.observed.Stamp.Owner, Tool: k.loop.opt.Tool, Generation: k.loop.next(ctx, *c.observed.Stamp)}, nil, time.Now())
 		return k.doom(ctx, en, *next, c.err)
 	}
 	k.begin(en, c)
@@ -198,6 +198,9 @@ func (e *Engine) quoting(ctx context.Context, name string, failure error) error 
 // archive keeps a revision that came to be.
 func (k *keeping) archive(ctx context.Context, c conclusion) {
 	st := c.observed.Stamp
+	if n := len(c.decision.Steps); n > 0 && c.decision.Steps[n-1].Verb == spec.VerbAbandon {
+		return // what goes on is kept as it was
+	}
 	if st == nil || !c.acted || c.err != nil || c.decision.Action != Created && c.decision.Action != Configured && c.decision.Action != RolledBack {
 		return
 	}

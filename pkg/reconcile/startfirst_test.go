@@ -64,10 +64,10 @@ func (b *sideBySide) copies(t *testing.T) string {
 	return strings.Join(all, " ")
 }
 
-// sick has the newest copy's checks fail where it was started with that word.
-func (b *sideBySide) sick(t *testing.T, word string) {
+// sick has the newest copy's checks fail where it was started with one of these words.
+func (b *sideBySide) sick(t *testing.T, words ...string) {
 	b.Probes(func(context.Context, string, spec.Health) error {
-		if slices.Contains(b.look(t).Stamp.Spec.Args, word) {
+		if slices.Contains(words, b.look(t).Stamp.Spec.Args[0]) {
 			return errors.New("HTTP 500")
 		}
 		return nil
@@ -175,6 +175,67 @@ func TestARunStartsFirstAndRemembersWhatFailed(t *testing.T) {
 		if got := b.copies(t); got != "three:0" {
 			t.Errorf("%s runs", got)
 		}
+	})
+}
+
+// TestWhatFailedBesideTheOldOneStaysInTheHistory, as what failed in its place does: later changes have numbers of their own, and none is undone to it.
+func TestWhatFailedBesideTheOldOneStaysInTheHistory(t *testing.T) {
+	const (
+		good = `ready true, failed ""`
+		bad  = `ready false, failed "not Ready within 20s: it runs, but isn't Ready: HTTP 500"`
+	)
+	remembered := func(t *testing.T, b *sideBySide) (all []string) {
+		t.Helper()
+		revs, err := b.History(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range revs {
+			why := strings.TrimPrefix(r.Failed, "daemon web on localhost: ")
+			all = append(all, fmt.Sprintf("%d %s, ready %t, failed %q", r.Generation, r.Spec.Args[0], r.Ready, why))
+		}
+		return all
+	}
+	t.Run("apply", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSideBySide(t)
+			b.sick(t, "bad", "bad too")
+			for _, word := range []string{"one", "two", "bad", "bad too", "three"} {
+				_, _ = b.apply(t, ApplyOptions{}, PruneOptions{}, web(word)) // the history tells how it ended
+			}
+			alike(t, "history", remembered(t, b), "1 one, "+good, "2 two, "+good, "3 bad, "+bad, "4 bad too, "+bad, "5 three, "+good)
+			if it, err := b.e.Undo(t.Context(), "web", 0, ApplyOptions{}); err != nil || it.Action != Configured {
+				t.Fatalf("undo: %+v, %v", it, err)
+			}
+			if got := b.look(t).Stamp; got.Spec.Args[0] != "two" || got.Generation != 6 {
+				t.Errorf("undone to %q, as generation %d", got.Spec.Args, got.Generation)
+			}
+		})
+	})
+	t.Run("run", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSideBySide(t)
+			b.sick(t, "bad", "bad too")
+			k := keep(t, b.bench, RunOptions{Resync: time.Minute}, web("one"))
+			defer b.neverDown(t)()
+			for _, word := range []string{"two", "bad", "bad too", "bad"} {
+				k.after(30 * time.Second)
+				k.src.set(nil, web(word))
+			}
+			k.after(30 * time.Second)
+			alike(t, "history", remembered(t, b), "1 one, "+good, "2 two, "+good, "3 bad, "+bad, "4 bad too, "+bad, "5 bad, "+bad)
+			starts := func() int { return b.fake.Count(spec.VerbStart, "web") + b.fake.Count(spec.VerbStart, "web_1") }
+			before := starts()
+			k.after(time.Hour)
+			if starts() != before {
+				t.Error("what failed last was tried again")
+			}
+			k.src.set(nil, web("three"))
+			k.after(30 * time.Second)
+			if got := b.look(t).Stamp; got.Spec.Args[0] != "three" || got.Generation != 6 {
+				t.Errorf("%q runs, as generation %d", got.Spec.Args, got.Generation)
+			}
+		})
 	})
 }
 

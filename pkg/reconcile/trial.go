@@ -106,7 +106,10 @@ func (en *entry) wanted() *spec.Daemon {
 //
 // A change is tried again when its manifest has become another one in between, or when a person applies it.
 func sentence(past []spec.Revision, now spec.Stamp, want *spec.Daemon) (back *spec.Stamp, why string) {
-	applied := now.Digest == want.Digest
+	applied, tried := now.Digest == want.Digest, now.Generation-1 // the last that was, as far as that isn't what is applied
+	if last := lastFailed(past); last > now.Generation {
+		tried = last // beside it
+	}
 	for _, r := range past {
 		switch {
 		case r.Failed == "" || r.Digest != want.Digest:
@@ -115,11 +118,21 @@ func sentence(past []spec.Revision, now spec.Stamp, want *spec.Daemon) (back *sp
 				back = &last.Stamp
 			}
 			return back, r.Failed
-		case !applied && (r.Generation == now.Generation-1 || r.Generation == now.Generation+1):
+		case !applied && r.Generation == tried:
 			return &now, r.Failed
 		}
 	}
 	return nil, ""
+}
+
+// lastFailed is the highest number of a revision that failed; 0 where none did.
+func lastFailed(past []spec.Revision) (last int64) {
+	for _, r := range past {
+		if r.Failed != "" {
+			last = max(last, r.Generation)
+		}
+	}
+	return last
 }
 
 // goodBefore is the revision to go back to from now: the last one before it that was Ready, or else that didn't fail; nil where there is none.

@@ -205,6 +205,9 @@ spec:
 	if now := m.get("web").Status.PID; now != pid {
 		t.Errorf("process %d, which served, was replaced by %d", pid, now)
 	}
+	m.ok("rollout", "history", "web").said("(failed: daemon web", "HTTP 503")
+	m.ok("apply", "-f", manifest(", -children=3")).printed("daemon/web configured")
+	m.ok("rollout", "history", "web").said("(failed: daemon web", "HTTP 503")
 	if n := asked(); n < 50 {
 		t.Errorf("it was only asked %d times", n)
 	}

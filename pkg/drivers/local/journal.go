@@ -144,7 +144,7 @@ func (h *Host) archive(r spec.Revision) error {
 		return err
 	}
 	gens = slices.DeleteFunc(gens, func(g int64) bool { return slices.Contains(past, g) })
-	past = append(past, gens[:max(0, len(gens)-historyLimit)]...)
+	past = append(past, h.surplus(r.Name, gens)...)
 	var dropped []spec.File
 	for _, g := range past {
 		if old, err := h.revision(r.Name, g); err == nil && old != nil {
@@ -174,6 +174,28 @@ func (h *Host) earlierLife(r spec.Revision, gens []int64) (past []int64, err err
 		}
 	}
 	return past, nil
+}
+
+// surplus are the oldest of gens beyond the limit; the last one that didn't fail isn't among them, because that is what is gone back to.
+func (h *Host) surplus(name string, gens []int64) []int64 {
+	over := len(gens) - historyLimit
+	if over <= 0 {
+		return nil
+	}
+	good := len(gens) - 1
+	for good >= 0 && !h.isGood(name, gens[good]) {
+		good--
+	}
+	if good < 0 || good >= over {
+		return gens[:over]
+	}
+	return slices.Delete(slices.Clone(gens[:over+1]), good, good+1)
+}
+
+// isGood says of a revision that it can be read and didn't fail.
+func (h *Host) isGood(name string, generation int64) bool {
+	r, err := h.revision(name, generation)
+	return err == nil && r != nil && r.Failed == ""
 }
 
 func (h *Host) revisionPath(name string, generation int64) string {

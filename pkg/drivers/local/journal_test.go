@@ -118,6 +118,24 @@ func TestHistoryOfAnEarlierLifeIsForgotten(t *testing.T) {
 	}
 }
 
+// TestWhatIsGoneBackToIsKept however many changes fail beside it.
+func TestWhatIsGoneBackToIsKept(t *testing.T) {
+	h := newHost(t)
+	for _, g := range []int64{1, 2} {
+		archive(t, h, spec.Revision{Stamp: stamp("web", g, "")})
+	}
+	for g := int64(3); g < historyLimit+5; g++ {
+		archive(t, h, spec.Revision{Stamp: stamp("web", g, ""), Failed: "HTTP 500"})
+	}
+	if got, want := history(t, h, "web"), []int64{2, 6, 7, 8, 9, 10, 11, 12, 13, 14}; !cmp.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
+	}
+	archive(t, h, spec.Revision{Stamp: stamp("web", historyLimit+5, "")})
+	if got, want := history(t, h, "web"), []int64{6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; !cmp.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
+	}
+}
+
 func TestArchivingAGenerationAgainReplacesIt(t *testing.T) {
 	h := newHost(t)
 	archive(t, h, spec.Revision{Stamp: stamp("web", 1, "")})
