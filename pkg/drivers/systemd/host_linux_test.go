@@ -42,6 +42,7 @@ func TestOnHosts(t *testing.T) {
 					{"a watch knows how a daemon ended that the manager forgets", watchKnowsEnds},
 					{"a failed start says what is the matter", failuresAreExplained},
 					{"the journal has the output of this instance and of the one before", logsFromTheJournal},
+					{"the journal has the output of both copies, also when one of them is gone", logsOfBothCopies},
 					{"the manager is asked nothing of daemons that are as they were noted", lookingCostsOneCall},
 				} {
 					t.Run(c.name, func(t *testing.T) { c.run(newRig(t)) })
@@ -318,6 +319,57 @@ func logsFromTheJournal(r *rig) {
 	r.begin(say("the third"))
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		r.Errorf("to follow came to %v", err)
+	}
+}
+
+func logsOfBothCopies(r *rig) {
+	slots := drivers.WithSlots(r.Driver, r.dirs)
+	logger, _ := drivers.Find[drivers.Logger](slots)
+	apply := func(s spec.Step) spec.Observed {
+		r.Helper()
+		if err := slots.Apply(r.Context(), s); err != nil {
+			r.Fatal(err)
+		}
+		found, err := slots.Observe(r.Context(), "both")
+		if err != nil {
+			r.Fatal(err)
+		}
+		return found[0]
+	}
+	say := func(generation int64, text string) spec.Step {
+		want := r.daemon("both", func(d *spec.Daemon, o *testprog.Options) {
+			o.Say, d.Spec.Update = text, &spec.Update{Strategy: spec.UpdateStartFirst}
+		})
+		return spec.Step{Verb: spec.VerbStart, Name: "both", Want: want, Driver: spec.DriverSystemd, Owner: spec.Owner{Set: "test"}, Generation: generation}
+	}
+	read := func(o drivers.LogOptions) string {
+		r.Helper()
+		var out bytes.Buffer
+		if handled, err := logger.Logs(r.Context(), "both", &out, o); err != nil || !handled {
+			r.Fatalf("logs: %v, handled %v", err, handled)
+		}
+		return out.String()
+	}
+	all := drivers.LogOptions{Tail: -1}
+	first := apply(say(1, "the first"))
+	r.eventually("the journal has the first", func() bool { return r.scope.user || read(all) == "the first\n" })
+	s := say(2, "the second")
+	s.Beside, s.Instance = true, first.Instance.ID
+	second := apply(s)
+	if place := logger.LogPlace(second.Stamp); !strings.Contains(place, "-u both.service -u both_1.service") {
+		r.Errorf("a person is told of %s", place)
+	}
+	if r.scope.user {
+		return // see logsFromTheJournal
+	}
+	r.eventually("the journal has both", func() bool { return read(all) == "the first\nthe second\n" })
+	for want, o := range map[string]drivers.LogOptions{"the second\n": {Tail: -1, Later: true}, "the first\n": {Tail: -1, Previous: true}} {
+		if got := read(o); got != want {
+			r.Errorf("%+v: %q, want %q", o, got, want)
+		}
+	}
+	if o := apply(spec.Step{Verb: spec.VerbRetire, Name: "both", Driver: spec.DriverSystemd, Instance: second.Instance.ID}); o.Outgoing != nil || read(all) != "the first\nthe second\n" {
+		r.Errorf("when one is gone the journal has %q", read(all))
 	}
 }
 
