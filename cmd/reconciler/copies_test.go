@@ -11,7 +11,7 @@ import (
 	"reconciler.dev/reconciler/pkg/spec"
 )
 
-// TestBothCopiesAreShown at a desk with a daemon that is being updated by a second copy, and one at rest; and the same on a host that is far away.
+// TestBothCopiesAreShown of a daemon that is being updated by a second copy.
 func TestBothCopiesAreShown(t *testing.T) {
 	dirs := layout.Under(t.TempDir())
 	if err := dirs.Make(); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/drivers/driverstest"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -44,6 +45,42 @@ func TestStatsOfAnyNumberOfDaemonsTravel(t *testing.T) {
 	near.Fake().Unreachable("asleep")
 	if got, err := far.Stats(t.Context(), drivers.StatsQuery{}); err == nil || !strings.Contains(err.Error(), "asleep") {
 		t.Errorf("got %d, %v", len(got), err)
+	}
+}
+
+// TestBothCopiesTravel: a host that is far away tells of both copies of a daemon that is being updated, as the machine itself does.
+func TestBothCopiesTravel(t *testing.T) {
+	dirs := layout.Under(t.TempDir())
+	if err := dirs.Make(); err != nil {
+		t.Fatal(err)
+	}
+	far := connect(t, Local{Host: driverstest.NewHost(drivers.WithSlots(driverstest.NewFake(), dirs))})
+	d := far.Drivers()[0]
+	look := func() spec.Observed {
+		found, err := d.Observe(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found[0]
+	}
+	var first string
+	for generation := range int64(2) {
+		want := driverstest.Want(d.Kind(), "web", "/bin/web", spec.SlotReference)
+		want.Spec.Update = &spec.Update{Strategy: spec.UpdateStartFirst}
+		if err := d.Apply(t.Context(), spec.Step{Verb: spec.VerbStart, Name: "web", Want: want, Driver: d.Kind(), Generation: generation + 1, Beside: first != "", Instance: first}); err != nil {
+			t.Fatal(err)
+		}
+		if first == "" {
+			first = look().Instance.ID
+		}
+	}
+	o := look()
+	if o.Outgoing == nil || o.Outgoing.ID != first || o.Outgoing.Generation != 1 || o.Instance.Generation != 2 || o.Slot != 1 {
+		t.Fatalf("a look says %+v, outgoing %+v", o.Instance, o.Outgoing)
+	}
+	all, err := far.Stats(t.Context(), drivers.StatsQuery{})
+	if err != nil || len(all) != 1 || all[0].Instance != o.Instance.ID || all[0].Outgoing == nil || all[0].Outgoing.Instance != first {
+		t.Errorf("figures are %+v, %v", all, err)
 	}
 }
 
