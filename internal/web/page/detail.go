@@ -197,6 +197,7 @@ func factsOf(d web.Daemon, u web.Usage) (all []fact) {
 		add("Restarts", strconv.Itoa(in.Restarts))
 		add("Instance", in.ID)
 	}
+	add("Outgoing copy", outgoing(d.Outgoing))
 	if e := d.LastExit; e != nil {
 		add("Last end", ending(*e)+", "+clock(e.At))
 	}
@@ -221,6 +222,14 @@ func factsOf(d web.Daemon, u web.Usage) (all []fact) {
 	}
 	add("In its place", d.Foreign)
 	return append(all, fact{"Last look", clock(d.Seen)})
+}
+
+// outgoing tells of the copy that runs beside a daemon while it is updated.
+func outgoing(in *spec.Instance) string {
+	if in == nil || in.ID == "" || in.Exit != nil {
+		return ""
+	}
+	return "Process " + strconv.Itoa(in.PID) + " of generation " + figure.Integer(in.Generation) + ", started " + clock(in.StartedAt) + "; it goes when the new one is Ready, and the figures are without it"
 }
 
 func more(n int) string {

@@ -121,6 +121,27 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestTheCopyThatIsToGoIsTold as long as it runs.
+func TestTheCopyThatIsToGoIsTold(t *testing.T) {
+	in := spec.Instance{ID: "i1", PID: 41, Generation: 3, StartedAt: noon()}
+	told := func(out *spec.Instance) string {
+		for _, f := range factsOf(web.Daemon{Observed: spec.Observed{Name: "web", Outgoing: out}}, web.Usage{}) {
+			if f.Name == "Outgoing copy" {
+				return f.Value
+			}
+		}
+		return ""
+	}
+	if got, want := told(&in), "Process 41 of generation 3, started "+clock(noon())+"; it goes when the new one is Ready, and the figures are without it"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	ended := in
+	ended.Exit = &spec.Exit{Known: true}
+	if got := told(&ended) + told(nil) + told(&spec.Instance{}); got != "" {
+		t.Errorf("of none that runs: %q", got)
+	}
+}
+
 func TestThrottled(t *testing.T) {
 	for name, tt := range map[string]struct {
 		limit *spec.Bound
