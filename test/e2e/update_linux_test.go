@@ -177,13 +177,9 @@ func TestAFullDiskLeavesTheOldOneServing(t *testing.T) {
 	})
 }
 
-// TestStartFirstServesAllTheTime updates a daemon whose copies have an address each, while somebody asks both without a pause.
-func TestStartFirstServesAllTheTime(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t)
-	base := freeport.Ten(t)
-	manifest := func(args string) string {
-		return m.write("manifests/web.yaml", fmt.Sprintf(`apiVersion: reconciler.dev/v1
+// twins declares a daemon whose copies have an address each, from base on, with those args beside.
+func (m *machine) twins(base int, readyTimeout, args string) string {
+	return m.write("manifests/web.yaml", fmt.Sprintf(`apiVersion: reconciler.dev/v1
 kind: DaemonSpec
 metadata: {name: web}
 spec:
@@ -191,9 +187,16 @@ spec:
   args: [-name=web-$(SLOT), '-dir=%s', '-addr=127.0.0.1:%d$(SLOT)'%s]
   health: {url: "http://127.0.0.1:%[3]d$(SLOT)/healthz", interval: 100ms, startPeriod: 5s, failureThreshold: 2}
   stop: {gracePeriod: 5s}
-  update: {strategy: StartFirst, readyTimeout: 10s}
-`, witness(t), m.dir, base, args))
-	}
+  update: {strategy: StartFirst, readyTimeout: %[5]s}
+`, witness(m.t), m.dir, base, args, readyTimeout))
+}
+
+// TestStartFirstServesAllTheTime updates a daemon whose copies have an address each, while somebody asks both without a pause.
+func TestStartFirstServesAllTheTime(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	base := freeport.Ten(t)
+	manifest := func(args string) string { return m.twins(base, "10s", args) }
 	m.ok("apply", "-f", manifest(""))
 	asked := m.asking(fmt.Sprintf("http://127.0.0.1:%d0/healthz", base), fmt.Sprintf("http://127.0.0.1:%d1/healthz", base))
 	for i := range 3 {
@@ -211,6 +214,34 @@ spec:
 	if n := asked(); n < 50 {
 		t.Errorf("it was only asked %d times", n)
 	}
+}
+
+// TestBothCopiesAreSeen: while an update waits for a copy that isn't Ready, whoever looks sees that one and the one that goes on, and which is which.
+func TestBothCopiesAreSeen(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	base := freeport.Ten(t)
+	m.ok("apply", "-f", m.twins(base, "10m", ""))
+	old := m.get("web").Status.PID
+	update := m.background("apply", "-f", m.twins(base, "10m", ", -sicken=1ns"))
+	m.eventually("there are two copies", func() bool { return strings.Contains(m.run("describe", "web").stdout.String(), "Copies:") })
+	goes := fmt.Sprintf("2 copies: process %d of generation 1 goes when the new one is Ready", old)
+	if words := strings.Join(strings.Fields(m.ok("describe", "web").stdout.String()), " "); !strings.Contains(words, fmt.Sprintf(" outgoing 0 %d 1 Running ", old)) || !strings.Contains(words, " new 1 ") {
+		t.Errorf("describe says %s", words)
+	}
+	m.eventually("both listen", func() bool {
+		wide := m.run("get", "-o", "wide").stdout.String()
+		return strings.Contains(wide, fmt.Sprintf("127.0.0.1:%d1,127.0.0.1:%[1]d0", base)) && strings.Contains(wide, goes) && strings.Contains(wide, fmt.Sprintf(",%d ", old))
+	})
+	m.ok("get", "web", "-o", "json").said(`"outgoing": {`, fmt.Sprintf(`"pid": %d`, old))
+	m.ok("logs", "web", "--tail=1").said("daemon web has " + goes)
+	m.ok("top", "--once", "--interval=100ms").said("web   ", "web (outgoing)")
+	update.interrupt()
+	m.ok("apply", "-f", m.twins(base, "10m", ""))
+	if text := m.ok("describe", "web").stdout.String(); strings.Contains(text, "Copies:") || m.get("web").Status.PID != old {
+		t.Errorf("when the update was taken back:\n%s", text)
+	}
+	m.ok("events", "--for=web").said(", beside the one before: the manifest changed: spec.args")
 }
 
 // asking asks until it is called, and fails the test where no URL answers; it returns how often it asked.
