@@ -96,13 +96,7 @@ func (s *Store) keep(daemon string, r Record, d atomicfile.Durability) error {
 	if err != nil {
 		return err
 	}
-	if have, err := os.ReadFile(path); err == nil && string(have) == string(text) {
-		return nil
-	}
-	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700, atomicfile.Durable); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, text, 0o600, d)
+	return atomicfile.Keep(path, text, d)
 }
 
 // others calls yield with the records of all daemons but one, until it returns false.

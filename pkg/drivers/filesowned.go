@@ -71,13 +71,7 @@ func (f *files) record(name string, owned ownership) error {
 	if err != nil {
 		return err
 	}
-	if have, err := os.ReadFile(path); err == nil && string(have) == string(text) {
-		return nil
-	}
-	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700, atomicfile.Durable); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, text, 0o600, atomicfile.Durable)
+	return atomicfile.Keep(path, text, atomicfile.Durable)
 }
 
 func (f *files) ownedByAnother(name, path string) (bool, error) {

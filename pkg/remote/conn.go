@@ -291,18 +291,23 @@ func (c *conn) ask(ctx context.Context, method string, params any) (uint32, *cal
 // pieces sends the body of a call but for the rest that fits into its frame, as fast as the agent takes it, and returns the rest.
 func (c *conn) pieces(ctx context.Context, id uint32, body []byte) (rest []byte, err error) {
 	for ; len(body) > maxPart; body = body[maxPart:] {
-		select {
-		case <-c.room:
-		case <-c.done:
-			return nil, c.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if err := c.send(ctx, frame{kind: frameMore, id: id, body: body[:maxPart]}); err != nil {
+		if err := c.sendPart(ctx, frame{kind: frameMore, id: id, body: body[:maxPart]}); err != nil {
 			return nil, err
 		}
 	}
 	return body, nil
+}
+
+// sendPart sends a frame that takes up room of the agent's, once there is some.
+func (c *conn) sendPart(ctx context.Context, f frame) error {
+	select {
+	case <-c.room:
+		return c.send(ctx, f)
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // parts hands on what has arrived, gives credit for it, and returns the end where that has arrived too.

@@ -57,14 +57,7 @@ func (c *conn) give(ctx context.Context, method string, params any, r io.Reader)
 func (c *conn) giveOne(ctx context.Context, id uint32, r io.Reader, buf []byte) (n int, err error) {
 	n, err = r.Read(buf)
 	if n > 0 {
-		select {
-		case <-c.room:
-		case <-c.done:
-			return n, c.err
-		case <-ctx.Done():
-			return n, ctx.Err()
-		}
-		if err := c.send(ctx, frame{kind: frameGive, id: id, body: buf[:n]}); err != nil {
+		if err := c.sendPart(ctx, frame{kind: frameGive, id: id, body: buf[:n]}); err != nil {
 			return n, err
 		}
 	}
