@@ -227,15 +227,24 @@ func newPair(name string, first, second spec.Observed) *pair {
 
 func (p *pair) both() bool { return p.copies[0].Stamp != nil && p.copies[1].Stamp != nil }
 
-// now is the slot of the copy that came later; where there is only one, its.
+// now is the slot of the copy that came later; where there is only one, its. One that nothing comes of any more leaves the one before, which goes on, in its place.
 func (p *pair) now() int {
+	later := 0
+	if p.copies[0].Stamp == nil || p.turns[1] > p.turns[0] {
+		later = 1
+	}
 	switch {
 	case p.copies[1].Stamp == nil:
 		return 0
-	case p.copies[0].Stamp == nil || p.turns[1] > p.turns[0]:
-		return 1
+	case spent(p.copies[later]) && p.copies[1-later].State == spec.Running:
+		return 1 - later
 	}
-	return 0
+	return later
+}
+
+// spent tells whether nothing comes of a copy any more: its start was cut off, or it was ended in order to be taken away.
+func spent(o spec.Observed) bool {
+	return o.State == spec.Exited && (o.Instance == nil || o.Instance.Spent())
 }
 
 func (p *pair) physical(slot int) string {

@@ -7,6 +7,8 @@ import (
 // handOver plans for a daemon whose new instance was started beside the one before it: that one goes once the new one has proven itself, and goes on where it is given up.
 func (p *planner) handOver() Decision {
 	switch {
+	case p.Observed.Outgoing.Spent():
+		return p.clear()
 	case p.Abandon != "":
 		return p.abandon(p.Abandon)
 	case len(p.changes) > 0:
@@ -18,6 +20,19 @@ func (p *planner) handOver() Decision {
 		return p.ended()
 	}
 	return Decision{Action: Waiting, Reason: "the new instance isn't Ready yet; the one before it goes on until it is"}
+}
+
+// clear plans that what is left of an instance goes that is no more, and then what is to be done without it.
+func (p *planner) clear() Decision {
+	why := "what is left of an instance that has ended is taken away"
+	retire := p.step(spec.VerbRetire, why)
+	p.Observed.Outgoing = nil
+	d := p.keep()
+	if len(d.Steps) == 0 && d.Err == nil {
+		d = Decision{Action: Healed, Reason: why}
+	}
+	d.Steps = append([]spec.Step{retire}, d.Steps...)
+	return d
 }
 
 // abandon plans that the new instance goes, and the files are put back as the one before it has them.

@@ -327,4 +327,6 @@ func (p *planner) delay(attempts int) time.Duration {
 func (p *planner) alive() bool { return p.Observed.State == spec.Running }
 
 // lives says whether any instance of it may be alive.
-func (p *planner) lives() bool { return p.alive() || p.Observed.Outgoing != nil }
+func (p *planner) lives() bool {
+	return p.alive() || p.Observed.Outgoing != nil && !p.Observed.Outgoing.Spent()
+}

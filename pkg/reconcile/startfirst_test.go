@@ -275,6 +275,43 @@ func TestWhoeverComesAfterACrashGoesOnWithTwoCopies(t *testing.T) {
 	}
 }
 
+// TestACrashWhileTheNewOneIsAbandoned leaves the one before as the daemon, which nobody stops, and the next apply takes away what is left, whatever it wants.
+func TestACrashWhileTheNewOneIsAbandoned(t *testing.T) {
+	for word, left := range map[string]string{"one": "one:0", "three": "three:1"} {
+		t.Run("then "+word, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newSideBySide(t)
+				b.mustApply(t, web("one"))
+				first := b.look(t).Instance.ID
+				b.sick(t, "two")
+				ctx, crash := context.WithCancel(t.Context())
+				b.fake.After(func(step spec.Step, err error) {
+					if step.Verb == spec.VerbStop {
+						crash()
+					}
+				})
+				r, err := b.e.Review(ctx, []*spec.Daemon{web("two")}, PruneOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err = b.e.Apply(ctx, r, ApplyOptions{}); err == nil {
+					t.Fatal("the apply wasn't cut off")
+				}
+				if o := b.look(t); o.State != spec.Running || o.Instance.ID != first || o.Outgoing == nil || !o.Outgoing.Spent() {
+					t.Errorf("left is %+v, instance %+v, outgoing %+v", o, o.Instance, o.Outgoing)
+				}
+				defer b.neverDown(t)()
+				if _, err := b.apply(t, ApplyOptions{}, PruneOptions{}, web(word)); err != nil {
+					t.Fatal(err)
+				}
+				if o := b.look(t); b.copies(t) != left || o.Outgoing != nil {
+					t.Errorf("%s runs, want %s; outgoing %+v", b.copies(t), left, o.Outgoing)
+				}
+			})
+		})
+	}
+}
+
 func TestBothCopiesGoWithTheDaemon(t *testing.T) {
 	for name, end := range map[string]func(*Engine, context.Context) error{
 		"deleted": func(e *Engine, ctx context.Context) error {

@@ -133,6 +133,9 @@ type Instance struct {
 	Last *Exit `json:"last,omitempty"`
 }
 
+// Spent tells whether nothing comes of an instance any more: it never began, or it has ended as it was asked to.
+func (i *Instance) Spent() bool { return i.ID == "" || i.Exit != nil && i.Exit.Asked }
+
 // Exit is how a process ended.
 type Exit struct {
 	// Known is false where the kernel told nobody: Code and Signal mean nothing then.
