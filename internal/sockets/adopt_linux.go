@@ -16,34 +16,28 @@ import (
 // Of returns a duplicate of each of these sockets that a process listens on, for the caller to close. It takes the rights of a debugger: see pidfd_getfd(2), Linux 5.6. A socket that the process
 // hasn't is an error.
 func Of(process pidfd.FD, pid int, want []Socket) (files []*os.File, err error) {
-	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	numbers, err := descriptorsOf(pid)
 	if err != nil {
 		return nil, fmt.Errorf("look for the sockets of process %d: %w", pid, err)
 	}
 	var all []int
 	defer func() { closeAll(all) }()
-	for _, e := range entries {
-		n, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
+	for _, n := range numbers {
 		fd, err := unix.PidfdGetfd(int(process), n, 0)
 		switch {
 		case errors.Is(err, unix.EBADF): // closed meanwhile
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("take the sockets of process %d: %w", pid, err)
-		default:
-			all = append(all, fd)
+		}
+		if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
+			unix.Close(fd)
+			continue
+		}
+		if all = append(all, fd); !slices.ContainsFunc(want, func(s Socket) bool { _, err := s.among(all); return err != nil }) {
+			break // the rest are its connections, of which it may have many
 		}
 	}
-	all = slices.DeleteFunc(all, func(fd int) bool {
-		listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-		if err == nil && listens == 1 {
-			return false
-		}
-		unix.Close(fd)
-		return true
-	})
 	for _, s := range want {
 		fd, err := s.among(all)
 		if err == nil {
@@ -58,6 +52,21 @@ func Of(process pidfd.FD, pid int, want []Socket) (files []*os.File, err error) 
 		files = append(files, os.NewFile(uintptr(fd), s.String()))
 	}
 	return files, nil
+}
+
+// descriptorsOf are those of a process, the lowest first: where it was given its sockets.
+func descriptorsOf(pid int) (numbers []int, err error) {
+	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
 }
 
 // Holds tells whether a holder holds all of these sockets for name.

@@ -138,12 +138,7 @@ func (r *rig) pid() int {
 		r.Fatal(err)
 	}
 	defer c.Close()
-	raw, err := c.SyscallConn()
-	if err != nil {
-		r.Fatal(err)
-	}
-	var who *unix.Ucred
-	raw.Control(func(fd uintptr) { who, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	who, err := peer(c)
 	if err != nil {
 		r.Fatal(err)
 	}

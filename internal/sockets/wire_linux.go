@@ -137,19 +137,27 @@ func closeAll(fds []int) {
 	}
 }
 
-// checkPeer refuses whoever runs as another user than we do.
-func checkPeer(c *net.UnixConn) error {
+// peer is the process on the other side: of a connection that it accepted, the one that listens.
+func peer(c *net.UnixConn) (who *unix.Ucred, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var who *unix.Ucred
 	var asked error
 	if err := raw.Control(func(fd uintptr) { who, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return err
+		return nil, err
 	}
 	if asked != nil {
-		return fmt.Errorf("ask who it is: %w", asked)
+		return nil, fmt.Errorf("ask who it is: %w", asked)
+	}
+	return who, nil
+}
+
+// checkPeer refuses whoever runs as another user than we do.
+func checkPeer(c *net.UnixConn) error {
+	who, err := peer(c)
+	if err != nil {
+		return err
 	}
 	if who.Uid != uint32(os.Geteuid()) {
 		return fmt.Errorf("process %d is user %d's, and sockets are handed to user %d only", who.Pid, who.Uid, os.Geteuid())

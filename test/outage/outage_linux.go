@@ -27,6 +27,8 @@ type Options struct {
 	Listen bool
 	// StartFirst has a new instance started beside the old one, which is stopped once that is Ready.
 	StartFirst bool
+	// Holder has the process that holds the daemon's socket killed each time, before the daemon is.
+	Holder bool
 	// Times is how often the daemon is rebuilt, killed and rolled back, each.
 	Times int
 	// Rate is how many requests are begun in a second; 0: 1000.
@@ -135,7 +137,11 @@ type keeping struct {
 
 // keep starts a run and waits until the daemon answers.
 func (d *daemon) keep(ctx context.Context) (*keeping, error) {
-	k := &keeping{cmd: d.command(ctx, "run", "-f", d.manifest)}
+	args := []string{"run", "-f", d.manifest}
+	if d.Holder {
+		args = append(args, "--resync=1h") // which would mend it, too
+	}
+	k := &keeping{cmd: d.command(ctx, args...)}
 	k.cmd.Stdout, k.cmd.Stderr = &k.said, &k.said
 	if err := k.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("reconciler run: %w", err)
@@ -239,7 +245,14 @@ func (d *daemon) rebuilds(ctx context.Context) error {
 }
 
 func (d *daemon) kills(ctx context.Context) error {
-	return d.each(ctx, "kill it", func(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) })
+	return d.each(ctx, "kill it", func(pid int) error {
+		if d.Holder {
+			if err := d.killHolder(ctx, pid); err != nil {
+				return err
+			}
+		}
+		return syscall.Kill(pid, syscall.SIGKILL)
+	})
 }
 
 func (d *daemon) rollbacks(ctx context.Context) error {

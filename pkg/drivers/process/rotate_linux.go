@@ -30,13 +30,13 @@ func (d *Driver) Housekeep(ctx context.Context) (busy bool, err error) {
 			log := &rec.Stamp.Spec.Log
 			rotated, err := logfile.RotateDue(d.logPath(name, &rec.Stamp.Spec), int64(log.MaxSize), log.MaxFiles, func() (*flock.Held, error) { return drivers.TryLockName(d.dirs, name) })
 			busy = busy || rotated
-			errs = append(errs, err, d.mendHolder(ctx, rec))
+			errs = append(errs, err)
 		}
 		if rec.Instance != nil && rec.Instance.Exit != nil && (!rec.Gone || rec.Place != "") {
 			errs = append(errs, d.recordGone(name))
 		}
 	}
-	errs = append(errs, atomicfile.Sweep(d.dirs.Log, atomicfile.Stale))
+	errs = append(errs, d.keepHeld(ctx), atomicfile.Sweep(d.dirs.Log, atomicfile.Stale))
 	return busy, errors.Join(errs...)
 }
 

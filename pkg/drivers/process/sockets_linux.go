@@ -36,7 +36,7 @@ func (d *Driver) Unlisten(ctx context.Context, name string) error {
 
 // holdOn sees to it that the sockets of a daemon that runs are held, also where the holder was killed: then another one gets them of the daemon.
 func (d *Driver) holdOn(ctx context.Context, rec *record) error {
-	if rec.Stamp == nil || len(rec.Stamp.Spec.Listen) == 0 || rec.Instance == nil || rec.Instance.Exit != nil {
+	if !rec.listens() {
 		return nil
 	}
 	a, _, err := d.account(&rec.Stamp.Spec)

@@ -55,7 +55,7 @@ func (d *Driver) start(ctx context.Context, step spec.Step) error {
 	}
 	failpoint.Hit(failpoint.StartIntended)
 	if err := d.launch(ctx, l, next); err != nil {
-		return errors.Join(err, d.withdraw(step.Name, old))
+		return errors.Join(err, d.withdraw(context.WithoutCancel(ctx), step.Name, old))
 	}
 	d.strays.forgetInstance(next.Instance)
 	return nil
@@ -143,13 +143,16 @@ func (d *Driver) launch(ctx context.Context, l *launch, rec *record) error {
 	}
 	failpoint.Hit(failpoint.StartRecorded)
 	d.adopt(rec.Name, &inst, p.FD)
+	if len(l.sockets) > 0 && d.watch.on() && !d.watch.hasHolder() {
+		_ = d.keepHeld(ctx) // where that can't be, Housekeep says so
+	}
 	return nil
 }
 
-// withdraw puts the record back as it was before a start that came to nothing.
-func (d *Driver) withdraw(name string, old *record) error {
+// withdraw puts the record back as it was before a start that came to nothing. Sockets that were opened are closed where there was none, for nobody would know of them.
+func (d *Driver) withdraw(ctx context.Context, name string, old *record) error {
 	if old == nil {
-		return d.store.remove(name)
+		return errors.Join(d.sockets.Release(ctx, name), d.store.remove(name))
 	}
 	return d.store.write(old)
 }

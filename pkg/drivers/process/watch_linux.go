@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
@@ -45,6 +46,7 @@ type arm struct {
 	id     string
 	pid    int
 	fd     pidfd.FD
+	since  time.Time // when the process was started, or was first seen
 	cancel func()
 }
 
@@ -62,7 +64,7 @@ func (d *Driver) adopt(name string, i *spec.Instance, fd pidfd.FD) {
 	}
 	w.reap(name)
 	w.drop(name)
-	a := &arm{id: i.ID, pid: i.PID, fd: fd}
+	a := &arm{id: i.ID, pid: i.PID, since: i.StartedAt, fd: fd}
 	cancel, err := d.ends.Add(fd, func() { go w.dispatch(name, a) })
 	if err != nil {
 		fd.Close() // out of descriptors: the resync sees what the watch can't
@@ -165,6 +167,7 @@ func (d *Driver) Watch(ctx context.Context, changed func(name string)) error {
 	if err := d.armAll(); err != nil {
 		return fmt.Errorf("watch daemons: %w", err)
 	}
+	_ = d.keepHeld(ctx) // Housekeep says what is the matter
 	changed("")
 	for {
 		select {
@@ -187,6 +190,9 @@ func (d *Driver) Watch(ctx context.Context, changed func(name string)) error {
 				continue
 			}
 			d.arm(name)
+			if rec, err := d.store.read(name); err == nil && rec != nil && rec.listens() && !d.watch.hasHolder() {
+				_ = d.keepHeld(ctx)
+			}
 			changed(name)
 		}
 	}
@@ -195,7 +201,13 @@ func (d *Driver) Watch(ctx context.Context, changed func(name string)) error {
 // beginWatch has changed told of ends, until the returned function is called.
 func (d *Driver) beginWatch(ctx context.Context, changed func(string)) (end func()) {
 	w := &d.watch
-	me := &watcher{changed: changed, ended: func(name string, a *arm) { d.ended(ctx, name, a) }}
+	me := &watcher{changed: changed, ended: func(name string, a *arm) {
+		if name == holderName {
+			d.holderEnded(ctx, a)
+			return
+		}
+		d.ended(ctx, name, a)
+	}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
