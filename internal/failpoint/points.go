@@ -29,8 +29,15 @@ const (
 	LeafMade       Point = "leaf.made"       // a daemon's cgroup is made, and not marked
 	LeafMarked     Point = "leaf.marked"     // it is, and has no limits
 	UnitWritten    Point = "unit.written"    // a unit file is in its place, and not enabled
+	ListenHolder   Point = "listen.holder"   // a process that holds sockets was started, and holds none
+	ListenWritten  Point = "listen.written"  // the units of sockets are in their place, and the daemon's isn't
+	ListenOpened   Point = "listen.opened"   // a daemon's sockets are open, and it isn't started
+	ListenRetaken  Point = "listen.retaken"  // another process holds the sockets of a daemon, because the one that did was killed
 	StartForked    Point = "start.forked"    // the daemon runs, and the record doesn't know its process
 	StartRecorded  Point = "start.recorded"  // the start is done
+	SlotBeside     Point = "slot.beside"     // the new instance runs beside the old one
+	SlotJudged     Point = "slot.judged"     // it is decided which of them goes, and both run
+	SlotEnded      Point = "slot.ended"      // that one has ended, and is known still
 	AdoptBegun     Point = "adopt.begun"     // it is noted which daemon is being taken over, and nothing is done to it
 	AdoptMoved     Point = "adopt.moved"     // its processes are in the daemon's cgroup, which isn't marked
 	AdoptTaken     Point = "adopt.taken"     // they are marked, and there is no record
@@ -41,6 +48,7 @@ const (
 	StopGone       Point = "stop.gone"       // nothing of the daemon lives, and the record doesn't know
 	StopRecorded   Point = "stop.recorded"   // the stop is done
 	PauseIntended  Point = "pause.intended"  // what is to be paused isn't started at boot any more, and isn't paused yet
+	ListenClosed   Point = "listen.closed"   // a socket is closed, and what says that there is one isn't gone
 	PauseForgotten Point = "pause.forgotten" // what was paused isn't, and isn't started at boot yet
 	LogCopied      Point = "log.copied"      // the front of a log is copied, and announced as about to be cut off
 	LogCut         Point = "log.cut"         // it is cut off
@@ -54,7 +62,8 @@ const (
 // Names lists all points.
 func Names() []Point {
 	return []Point{
-		FileTemp, FileRename, FileRenamed, ProgramArrived, ProgramClaimed, ProgramPlaced, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, UnitWritten, StartForked, StartRecorded, AdoptBegun, AdoptMoved, AdoptTaken, StampLimited,
-		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, UnitDisabled, RecordRemoved,
+		FileTemp, FileRename, FileRenamed, ProgramArrived, ProgramClaimed, ProgramPlaced, RecordWrite, RecordWritten, StartIntended, LeafMade, LeafMarked, StartPlaced, ListenWritten, UnitWritten, ListenHolder, ListenOpened, ListenRetaken, StartForked, StartRecorded,
+		SlotBeside, SlotJudged, SlotEnded, AdoptBegun, AdoptMoved, AdoptTaken, StampLimited,
+		StopIntended, StopPosted, StopSignalled, StopGone, StopRecorded, PauseIntended, ListenClosed, PauseForgotten, LogCopied, LogCut, LogRenamed, LeafRemoved, RemoveRecord, UnitDisabled, RecordRemoved,
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/flock"
 	"reconciler.dev/reconciler/internal/procfs"
 	"reconciler.dev/reconciler/internal/selfcopy"
@@ -205,6 +206,7 @@ func (c *Client) start(ctx context.Context) error {
 	said, err := io.ReadAll(io.LimitReader(r, 4<<10))
 	switch text := strings.TrimSpace(string(said)); {
 	case strings.HasPrefix(string(said), ready):
+		failpoint.Hit(failpoint.ListenHolder)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/layout"
 	"reconciler.dev/reconciler/pkg/spec"
 )
@@ -200,16 +201,22 @@ func (s *slots) start(ctx context.Context, p *pair, step spec.Step) error {
 	p.turns[1-now] = p.turns[now] + 1
 	own := p.step(step, 1-now)
 	own.Instance, own.Attempts, own.Restart = "", 0, false
-	return s.Driver.Apply(ctx, own)
+	if err := s.Driver.Apply(ctx, own); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.SlotBeside)
+	return nil
 }
 
 // drop ends a copy and takes it away.
 func (s *slots) drop(ctx context.Context, p *pair, step spec.Step, slot int) error {
+	failpoint.Hit(failpoint.SlotJudged)
 	o := p.copies[slot]
 	own := spec.Step{Verb: spec.VerbStop, Name: p.physical(slot), Reason: step.Reason, Driver: step.Driver, Instance: instanceOf(o), Stop: o.Stamp.Spec.InSlot(slot).Stop}
 	if err := s.Driver.Apply(ctx, own); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.SlotEnded)
 	own.Verb = spec.VerbRemove
 	return s.Driver.Apply(ctx, own)
 }

@@ -54,8 +54,9 @@ func (op operation) cutOff(s *scene, env ...string) *command {
 // that reconciler doesn't know, and that doing the same once more ends where it would have ended without the crash.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	crashAll(t, append(operations(), adoption()), "process", 5, func(p string) bool {
-		return !strings.HasPrefix(p, "leaf.") && !strings.HasPrefix(p, "unit.") && p != string(failpoint.AdoptMoved)
+	ops := slices.Concat(operations(), []operation{adoption(), holderOperation()}, socketOperations(), slotOperations())
+	crashAll(t, ops, "process", 5, func(p string) bool {
+		return !strings.HasPrefix(p, "leaf.") && !strings.HasPrefix(p, "unit.") && p != string(failpoint.AdoptMoved) && p != string(failpoint.ListenWritten)
 	})
 }
 
@@ -65,8 +66,11 @@ func TestCrashWithCgroups(t *testing.T) {
 		ops := slices.DeleteFunc(operations(), func(op operation) bool {
 			return !slices.Contains([]string{"first apply", "update that restarts", "stop by every stage", "delete", "a run that sees its daemon die"}, op.name)
 		})
-		ops = append(ops, adoption())
-		crashAll(t, append(ops, moves("process", "cgroup")...), "cgroup", 2, func(p string) bool { return strings.HasPrefix(p, "leaf.") || strings.HasPrefix(p, "adopt.") })
+		ops = append(ops, adoption(), holderOperation())
+		crashAll(t, slices.Concat(ops, moves("process", "cgroup"), socketOperations(), slotOperations()), "cgroup", 2, func(p string) bool {
+			room, _, _ := strings.Cut(p, ".")
+			return slices.Contains([]string{"leaf", "adopt", "listen", "slot"}, room) && p != string(failpoint.ListenWritten)
+		})
 	})
 }
 
@@ -90,13 +94,14 @@ func TestCrashWithSystemd(t *testing.T) {
 				ops = append(ops, op)
 			}
 		}
-		ops = append(append(ops, adoption()), moves("process", "systemd")...)
+		ops = slices.Concat(ops, []operation{adoption()}, moves("process", "systemd"), socketOperations(), slotOperations())
 		for i := range ops { // notes of what others do in the same service manager are written, too
 			ops[i].spares = []failpoint.Point{failpoint.FileTemp, failpoint.FileRename, failpoint.FileRenamed}
 		}
 		passed := []failpoint.Point{
 			failpoint.StartIntended, failpoint.UnitWritten, failpoint.StartForked, failpoint.StartRecorded, failpoint.StopIntended, failpoint.StopGone, failpoint.StopRecorded,
 			failpoint.PauseIntended, failpoint.PauseForgotten, failpoint.RemoveRecord, failpoint.UnitDisabled, failpoint.RecordRemoved, failpoint.AdoptBegun, failpoint.AdoptTaken,
+			failpoint.ListenWritten, failpoint.ListenOpened, failpoint.ListenClosed, failpoint.SlotBeside, failpoint.SlotJudged, failpoint.SlotEnded,
 		}
 		crashAll(t, ops, "systemd", 1, func(p string) bool { return slices.Contains(passed, failpoint.Point(p)) })
 	})
@@ -231,8 +236,12 @@ func (s *scene) unknown(w *testimony) string {
 		running = running || d.Status.Phase == "Absent" // it isn't ours yet
 		d.Status.PID = s.byHand
 	}
+	most := 1
+	if w.slots {
+		most = 2
+	}
 	switch {
-	case len(mains) > 1 && !slices.Contains(w.args, "-background"):
+	case len(mains) > most && !slices.Contains(w.args, "-background"):
 		s.t.Fatalf("after the crash daemon %s has more than one copy: %v", w.name, mains)
 	case running != (len(mains) > 0), running && !slices.ContainsFunc(mains, func(p proc) bool { return p.pid == d.Status.PID }):
 		return fmt.Sprintf("daemon %s is %s with process %d, and these live: %v", w.name, d.Status.Phase, d.Status.PID, mains)

@@ -75,6 +75,9 @@ func (m *machine) end() {
 	if len(names) > 0 {
 		m.ok(append([]string{"delete", "--now", "--force"}, names...)...)
 	}
+	for deadline := time.Now().Add(patience); len(m.holders()) > 0 && time.Now().Before(deadline); { // it ends a second after it has nothing to hold any more
+		time.Sleep(20 * time.Millisecond)
+	}
 	for _, p := range m.mark.alive(m.t) {
 		m.t.Errorf("left alive after everything was deleted: %v", p)
 		if err := m.mark.kill(p.pid); err != nil {

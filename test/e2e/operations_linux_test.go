@@ -35,6 +35,10 @@ type scene struct {
 	web, old *testimony // old is there only for what removes it
 	written  int        // lines that web wrote to its log
 	byHand   int        // the process of web that somebody started, and that is to be taken over
+	// goes and comes are addresses that web listens on before the operation, and after it.
+	goes, comes string
+	// meanwhile ends what looks at web all the while.
+	meanwhile func()
 }
 
 // live checks that a daemon has one process, which get knows, that goes by the given config, and that there is nothing to do.

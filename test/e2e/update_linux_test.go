@@ -270,11 +270,13 @@ func (m *machine) asking(urls ...string) func() int {
 			}
 		}
 	})
-	return sync.OnceValue(func() int {
+	enough := sync.OnceValue(func() int {
 		close(stop)
 		wg.Wait()
 		return n
 	})
+	m.t.Cleanup(func() { enough() })
+	return enough
 }
 
 // TestARunPutsAFailedUpdateBack has a run find out that a change fails, and not try it again, not after a crash of its own either, until there is another one.

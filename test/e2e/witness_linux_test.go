@@ -22,6 +22,7 @@ type testimony struct {
 	args       []string // beside those that every one has
 	spec       string   // more of its spec, in YAML
 	from, to   string   // the program that is installed, and where; without from it is run where it lies, which is at to where that is said
+	slots      bool     // two copies may live together
 }
 
 // witness makes a daemon; it isn't declared yet.

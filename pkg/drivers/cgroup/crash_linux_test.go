@@ -108,7 +108,7 @@ func killedAt(t *testing.T, point failpoint.Point, forget bool) {
 
 // inThisRoom tells whether the steps pass a point: config files, logs and takeovers are tested elsewhere, and this daemon ends when it is asked.
 func inThisRoom(p failpoint.Point) bool {
-	for _, room := range []string{"log.", "files.", "pause.", "unit.", "program.", "adopt."} {
+	for _, room := range []string{"log.", "files.", "pause.", "unit.", "program.", "adopt.", "listen.", "slot."} {
 		if strings.HasPrefix(string(p), room) {
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/pidfd"
 	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/internal/spawn"
@@ -15,6 +16,9 @@ func (d *Driver) listen(ctx context.Context, name string, l *launch) (done func(
 	files, err := d.sockets.Take(ctx, name, l.sockets)
 	if err != nil {
 		return nil, drivers.ExplainSockets(err, l.sockets)
+	}
+	if len(files) > 0 {
+		failpoint.Hit(failpoint.ListenOpened)
 	}
 	for i, f := range files {
 		l.cmd.Listeners = append(l.cmd.Listeners, spawn.Listener{File: f, Name: l.sockets[i].Name()})
@@ -31,7 +35,11 @@ func (d *Driver) Listens(context.Context, string) (bool, error) { return d.socke
 
 // Unlisten closes the sockets that are held for a daemon which doesn't run.
 func (d *Driver) Unlisten(ctx context.Context, name string) error {
-	return d.sockets.ReleaseFamily(ctx, name)
+	if err := d.sockets.ReleaseFamily(ctx, name); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.ListenClosed)
+	return nil
 }
 
 // holdOn sees to it that the sockets of a daemon that runs are held, also where the holder was killed: then another one gets them of the daemon.
@@ -67,7 +75,11 @@ func (d *Driver) holdOn(ctx context.Context, rec *record) error {
 			f.Close()
 		}
 	}()
-	return d.sockets.Adopt(ctx, rec.Name, want, files)
+	if err := d.sockets.Adopt(ctx, rec.Name, want, files); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.ListenRetaken)
+	return nil
 }
 
 // mendHolder is holdOn for those who look after daemons: what ended meanwhile needs nothing.

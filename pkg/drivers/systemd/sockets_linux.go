@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -87,6 +88,7 @@ func (d *Driver) putSockets(ctx context.Context, p *plan) error {
 			return err
 		}
 	}
+	failpoint.Hit(failpoint.ListenWritten)
 	return nil
 }
 
@@ -125,6 +127,7 @@ func (d *Driver) openSockets(ctx context.Context, l *link, p *plan) error {
 		if err := d.openSocket(ctx, l, s); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.ListenOpened)
 	}
 	return nil
 }
@@ -222,6 +225,7 @@ func (d *Driver) Unlisten(ctx context.Context, name string) error {
 		if err := d.closeSocket(ctx, l, unit); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.ListenClosed)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"reconciler.dev/reconciler/internal/atomicfile"
+	"reconciler.dev/reconciler/internal/failpoint"
 	"reconciler.dev/reconciler/internal/sockets"
 	"reconciler.dev/reconciler/pkg/drivers"
 	"reconciler.dev/reconciler/pkg/spec"
@@ -39,6 +40,7 @@ func (d *Driver) dropSockets(ctx context.Context, l *link, s *spec.Stamp, next [
 		if err := d.closeSocket(ctx, l, unit); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.ListenClosed)
 		if have := d.readPart(unit); have.ours {
 			if err := errors.Join(d.clearDropIns(unit), atomicfile.Remove(d.scope.file(unit), atomicfile.Durable)); err != nil {
 				return err

@@ -24,10 +24,10 @@ import (
 
 // options are the flags.
 type options struct {
-	name, dir, addr, config, secret string
-	background, stubborn, child     bool
-	children, exit                  int
-	sicken                          time.Duration
+	name, dir, addr, config, secret, slot string
+	background, stubborn, child, held     bool
+	children, exit                        int
+	sicken                                time.Duration
 }
 
 func main() {
@@ -35,6 +35,8 @@ func main() {
 	flag.StringVar(&o.name, "name", "", "its name in what it writes")
 	flag.StringVar(&o.dir, "dir", "", "the directory it testifies in")
 	flag.StringVar(&o.addr, "addr", "", "the address it answers on; none without")
+	flag.BoolVar(&o.held, "held", false, "answer on the first socket that it is given, as sd_listen_fds(3) says")
+	flag.StringVar(&o.slot, "slot", "", "which of the copies it is that may live together")
 	flag.StringVar(&o.config, "config", "", "its config file, reread on SIGHUP and POST /reload; \"broken\" in it ends it, \"sick\" makes it unhealthy")
 	flag.StringVar(&o.secret, "secret", "", "a variable of its environment whose digest it writes to NAME.secret")
 	flag.BoolVar(&o.background, "background", false, "fork into the background, as daemons of old do")
@@ -101,7 +103,7 @@ func live(o *options) error {
 	if err := startChildren(o); err != nil {
 		return err
 	}
-	if o.addr != "" {
+	if o.addr != "" || o.held {
 		if err := s.listen(); err != nil {
 			return err
 		}
@@ -125,7 +127,7 @@ func claim(o *options) error {
 			return err
 		}
 	}
-	fd, err := syscall.Open(filepath.Join(o.dir, o.name+".lock"), syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
+	fd, err := syscall.Open(filepath.Join(o.dir, o.name+o.slot+".lock"), syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (s *server) reload() error {
 }
 
 func (s *server) listen() error {
-	l, err := net.Listen("tcp", s.addr)
+	l, err := s.open()
 	if err != nil {
 		return err
 	}
@@ -71,6 +71,20 @@ func (s *server) listen() error {
 	})
 	go func() { fmt.Println("serving ended:", http.Serve(l, mux)) }()
 	return nil
+}
+
+// open opens its socket, or takes the one that it was given.
+func (s *server) open() (net.Listener, error) {
+	if !s.held {
+		return net.Listen("tcp", s.addr)
+	}
+	if pid := os.Getenv("LISTEN_PID"); pid != strconv.Itoa(os.Getpid()) {
+		return nil, fmt.Errorf("the sockets are for process %q", pid)
+	}
+	const first = 3 // SD_LISTEN_FDS_START
+	f := os.NewFile(first, "the first socket")
+	defer f.Close()
+	return net.FileListener(f)
 }
 
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
