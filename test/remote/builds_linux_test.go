@@ -34,7 +34,7 @@ func (d *daemon) compiler(place string) string {
 	return "sh"
 }
 
-// save saves a version of its source.
+// save saves a version of its source, as editors do: a run never sees half of it.
 func (d *daemon) save(version string) {
 	d.o.t.Helper()
 	program, err := os.ReadFile(witness(d.o.t))
@@ -43,16 +43,11 @@ func (d *daemon) save(version string) {
 	}
 	src := filepath.Join(d.o.dir, "src-"+d.name)
 	d.from = filepath.Join(d.o.dir, d.name)
-	for path, text := range map[string][]byte{
-		filepath.Join(src, "witness.part"): program, filepath.Join(src, "version.part"): []byte(version), d.from: append(program, version...),
-	} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			d.o.t.Fatal(err)
-		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
-			d.o.t.Fatal(err)
-		}
+	if _, err := os.Stat(filepath.Join(src, "witness.part")); err != nil {
+		d.o.writeIn(src, "witness.part", string(program))
 	}
+	d.o.writeIn(d.o.dir, d.name, string(program)+version)
+	d.o.writeIn(src, "version.part", version)
 }
 
 func testBuilds(t *testing.T, o *office, h *labhost.Host, place string) {
