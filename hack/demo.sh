@@ -72,7 +72,7 @@ code=0
 reconciler diff -f examples/manifests || code=$?
 [ "$code" -eq 1 ] || { echo "hack/demo.sh: diff exited $code; 1 says that there are differences" >&2; exit 1; }
 do_ reconciler apply -f examples/manifests --wait --timeout=30s
-do_ reconciler logs hello --tail=4
+do_ reconciler logs hello --tail=12
 
 say 'Keep it so: run watches the folder and the processes. kill -9, and it heals.'
 show reconciler run -f examples/manifests
