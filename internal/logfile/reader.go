@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 )
 
 // Reader reads the stream of a log across rotations. It is for one goroutine.
@@ -61,15 +60,6 @@ func (r *Reader) Span() (begin, end int64, err error) {
 		return nil
 	})
 	return begin, end, err
-}
-
-// WrittenSince says whether the log may have been written to since then: a rotation counts as one, and so does what can't be found out.
-func (r *Reader) WrittenSince(then time.Time) bool {
-	if r.f == nil {
-		return true
-	}
-	info, err := r.f.Stat()
-	return err != nil || !info.ModTime().Before(then)
 }
 
 // GoTo goes to a position. What was cut off and not kept is passed over, as is what was never written.

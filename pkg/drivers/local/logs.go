@@ -15,7 +15,7 @@ import (
 // Logs copies what a daemon wrote to w as it stands, rotated files first; or has the driver copy it, where that keeps it elsewhere. Whoever shows it to a terminal makes it harmless.
 //
 // With opts.Since it begins at the first line that tells, at its head, a time of Since or later: see logfile.Reader.Since for the forms. Where no line
-// tells a time it begins with the running instance if that one was started before Since, and else with all there is; but where the file wasn't written to since then, with its end.
+// tells a time it begins with the running instance if that one was started before Since, and else with all there is.
 //
 // A daemon that is gone still has its log, where it was at the usual place.
 func (h *Host) Logs(ctx context.Context, daemon string, w io.Writer, opts drivers.LogOptions) error {
@@ -70,8 +70,6 @@ func beginning(r *logfile.Reader, begin, end int64, instance *spec.Instance, opt
 			return 0, err
 		case timed:
 			begin = at
-		case !r.WrittenSince(opts.Since):
-			return end, nil
 		case instance != nil && !opts.Previous && opts.Since.After(instance.StartedAt):
 			begin = max(begin, instance.LogStart)
 		}
