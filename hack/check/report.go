@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +72,13 @@ func (r *report) add(e event, output map[string][]string, w io.Writer) {
 		if e.Test == "" {
 			key = e.Package
 			output[key] = dropClosing(output[key+"."])
+			delete(output, key+".")
+			for _, unended := range slices.Sorted(maps.Keys(output)) { // where the package timed out or panicked that is in what its tests had written
+				if strings.HasPrefix(unended, key+".") {
+					output[key] = append(output[key], output[unended]...)
+					delete(output, unended)
+				}
+			}
 		}
 		r.failed = append(r.failed, key)
 		fmt.Fprint(w, strings.Join(output[key], ""))

@@ -73,6 +73,20 @@ func TestReport(t *testing.T) {
 		err:    "1 failed, the first is p",
 		strict: "1 failed, the first is p",
 	}, {
+		name: "a package that times out shows what its tests had written that hadn't ended",
+		events: []event{
+			{Action: "output", Package: "p", Test: "TestA", Output: "noise\n"},
+			{Action: "pass", Package: "p", Test: "TestA"},
+			{Action: "output", Package: "p", Test: "TestB", Output: "panic: test timed out after 15m0s\n"},
+			{Action: "output", Package: "pq", Test: "TestC", Output: "of another package\n"},
+			{Action: "output", Package: "p", Output: "FAIL\tp\t900s\n"},
+			{Action: "fail", Package: "p"},
+		},
+		want:   report{passed: 1, failed: []string{"p"}, closing: []string{"FAIL\tp\t900s"}},
+		shown:  "FAIL\tp\t900s\npanic: test timed out after 15m0s\n",
+		err:    "1 failed, the first is p",
+		strict: "1 failed, the first is p",
+	}, {
 		name: "what doesn't build shows the compiler's words",
 		events: []event{
 			{Action: "build-output", ImportPath: "p [p.test]", Output: "p/a.go:1:1: no\n"},

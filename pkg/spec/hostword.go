@@ -75,7 +75,8 @@ func checkHostText(text string) error {
 	return nil
 }
 
+// isAddress tells numeric addresses from names. The zone of one is the name of a network interface, and has no brackets.
 func isAddress(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil
+	a, err := netip.ParseAddr(s)
+	return err == nil && !strings.ContainsAny(a.Zone(), "[]")
 }

@@ -54,27 +54,37 @@ func (op operation) cutOff(s *scene, env ...string) *command {
 // that reconciler doesn't know, and that doing the same once more ends where it would have ended without the crash.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	ops := slices.Concat(operations(), []operation{adoption(), holderOperation()}, socketOperations(), slotOperations())
+	ops := slices.Concat(operations(), []operation{adoption()}, sparingFiles(slices.Concat([]operation{holderOperation()}, socketOperations(), slotOperations())))
 	crashAll(t, ops, "process", 5, func(p string) bool {
 		return !strings.HasPrefix(p, "leaf.") && !strings.HasPrefix(p, "unit.") && p != string(failpoint.AdoptMoved) && p != string(failpoint.ListenWritten)
 	})
 }
 
-// TestCrashWithCgroups is TestCrash for daemons in cgroups, and for those that are moved there and back: on a host, whose cgroups go with it.
+// sparingFiles leaves out the points of how each single file is written: they are many, and the same in all operations.
+func sparingFiles(ops []operation) []operation {
+	for i := range ops {
+		ops[i].spares = []failpoint.Point{failpoint.FileTemp, failpoint.FileRename, failpoint.FileRenamed}
+	}
+	return ops
+}
+
+// TestCrashWithCgroups is TestCrash for daemons in cgroups, and for those that are moved there and back: on a host, whose cgroups go with it. How files are written it leaves to TestCrash.
 func TestCrashWithCgroups(t *testing.T) {
 	onHost(t, labhost.Cgroup, func(t *testing.T) {
 		ops := slices.DeleteFunc(operations(), func(op operation) bool {
 			return !slices.Contains([]string{"first apply", "update that restarts", "stop by every stage", "delete", "a run that sees its daemon die"}, op.name)
 		})
 		ops = append(ops, adoption(), holderOperation())
-		crashAll(t, slices.Concat(ops, moves("process", "cgroup"), socketOperations(), slotOperations()), "cgroup", 2, func(p string) bool {
+		ops = sparingFiles(slices.Concat(ops, moves("process", "cgroup"), socketOperations(), slotOperations()))
+		crashAll(t, ops, "cgroup", 2, func(p string) bool {
 			room, _, _ := strings.Cut(p, ".")
 			return slices.Contains([]string{"leaf", "adopt", "listen", "slot"}, room) && p != string(failpoint.ListenWritten)
 		})
 	})
 }
 
-// TestCrashWithSystemd is TestCrash for units, all in one system manager, and for daemons that are moved there and back. How files are written it leaves to the others.
+// TestCrashWithSystemd is TestCrash for units, all in one system manager, and for daemons that are moved there and back. How files are written it leaves to TestCrash; notes of what others do
+// in the same service manager are written, too.
 func TestCrashWithSystemd(t *testing.T) {
 	onHost(t, labhost.Systemd, func(t *testing.T) {
 		ops := []operation{{
@@ -94,10 +104,7 @@ func TestCrashWithSystemd(t *testing.T) {
 				ops = append(ops, op)
 			}
 		}
-		ops = slices.Concat(ops, []operation{adoption()}, moves("process", "systemd"), socketOperations(), slotOperations())
-		for i := range ops { // notes of what others do in the same service manager are written, too
-			ops[i].spares = []failpoint.Point{failpoint.FileTemp, failpoint.FileRename, failpoint.FileRenamed}
-		}
+		ops = sparingFiles(slices.Concat(ops, []operation{adoption()}, moves("process", "systemd"), socketOperations(), slotOperations()))
 		passed := []failpoint.Point{
 			failpoint.StartIntended, failpoint.UnitWritten, failpoint.StartForked, failpoint.StartRecorded, failpoint.StopIntended, failpoint.StopGone, failpoint.StopRecorded,
 			failpoint.PauseIntended, failpoint.PauseForgotten, failpoint.RemoveRecord, failpoint.UnitDisabled, failpoint.RecordRemoved, failpoint.AdoptBegun, failpoint.AdoptTaken,
